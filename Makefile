@@ -1,0 +1,44 @@
+# make help lists the tasks.
+VENV := .venv
+PY := $(VENV)/bin/python
+# Compiled dependencies only; glimm itself is built each time.
+DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs
+
+.PHONY: help build demo test lint bench bench-smoke clean
+
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+$(VENV)/.ready: pyproject.toml Makefile
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "glimm needs Python 3.11 or newer")'
+	python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet $(DEV)
+	touch $@
+
+build: $(VENV)/.ready ## build glimm into the virtual environment .venv
+	. $(VENV)/bin/activate && maturin develop --release --quiet
+
+demo: build ## build, then fit a shipped study by the command-line program and print it
+	$(VENV)/bin/glimm fit "seizures ~ treatment * period + (1 | patient)" dataset:epilepsy --family nbinom2
+
+lint: build ## formatting, lints and types of both languages
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	cargo fmt --check
+	cargo clippy --release --all-targets --quiet -- -D warnings
+
+test: lint ## all that .ci/run checks
+	cargo test --release --quiet -p glimm-core
+	$(PY) -m pytest
+	$(PY) benchmarks/run.py --smoke
+
+bench: build ## time glimm and the peers installed; tables go to benchmarks/results
+	$(PY) benchmarks/run.py
+
+bench-smoke: build ## the smallest benchmark, glimm alone
+	$(PY) benchmarks/run.py --smoke
+
+clean: ## remove what was built
+	rm -rf $(VENV) target

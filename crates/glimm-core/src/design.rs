@@ -1,0 +1,241 @@
+//! The data of a problem: responses, model matrices by column, random-effect terms.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::family::{Family, Rows};
+use crate::structure::Structure;
+
+/// One column of a model matrix. Constant one columns (intercepts) take no memory.
+#[derive(Clone)]
+pub enum Column {
+    One,
+    Values(Vec<f64>),
+}
+
+impl Column {
+    /// A column from values, noticing a column of ones.
+    pub fn new(values: Vec<f64>) -> Column {
+        if values.iter().all(|&v| v == 1.0) { Column::One } else { Column::Values(values) }
+    }
+
+    /// Rows `r`, where `ones` is a slice of ones at least as long.
+    #[inline(always)]
+    pub fn rows<'a>(&'a self, r: std::ops::Range<usize>, ones: &'a [f64]) -> &'a [f64] {
+        match self {
+            Column::One => &ones[..r.len()],
+            Column::Values(v) => &v[r],
+        }
+    }
+
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> f64 {
+        match self {
+            Column::One => 1.0,
+            Column::Values(v) => v[i],
+        }
+    }
+
+    fn gather(&self, rows: &[u32]) -> Column {
+        match self {
+            Column::One => Column::One,
+            Column::Values(v) => Column::Values(rows.iter().map(|&i| v[i as usize]).collect()),
+        }
+    }
+}
+
+/// Fixed effects of one linear predictor.
+#[derive(Clone)]
+pub struct Predictor {
+    pub columns: Vec<Column>,
+    pub offset: Option<Vec<f64>>,
+}
+
+/// One random-effect term: every level of a grouping factor has `structure.effects()` effects.
+#[derive(Clone)]
+pub struct Term {
+    pub codes: Vec<u32>,
+    pub levels: usize,
+    pub columns: Vec<Column>,
+    /// The linear predictor each column belongs to.
+    pub predictor: usize,
+    pub structure: Arc<dyn Structure>,
+}
+
+impl Term {
+    pub fn effects(&self) -> usize {
+        self.columns.len()
+    }
+}
+
+/// Everything a likelihood is a function of, besides its parameters.
+#[derive(Clone)]
+pub struct Data {
+    pub family: Arc<dyn Family>,
+    pub y: Vec<f64>,
+    pub size: Option<Vec<f64>>,
+    pub freq: Option<Vec<f64>>,
+    pub predictors: Vec<Predictor>,
+    pub terms: Vec<Term>,
+}
+
+impl Data {
+    pub fn n(&self) -> usize {
+        self.y.len()
+    }
+
+    pub fn rows(&self, r: std::ops::Range<usize>) -> Rows<'_> {
+        Rows { y: &self.y[r.clone()], size: self.size.as_ref().map(|s| &s[r]) }
+    }
+
+    pub fn size_at(&self, i: usize) -> f64 {
+        self.size.as_ref().map_or(1.0, |s| s[i])
+    }
+
+    pub fn freq_at(&self, i: usize) -> f64 {
+        self.freq.as_ref().map_or(1.0, |w| w[i])
+    }
+
+    /// Sum of the frequency weights: the number of observations.
+    pub fn weight(&self) -> f64 {
+        self.freq.as_ref().map_or(self.n() as f64, |w| w.iter().sum())
+    }
+
+    /// Number of leading predictors that random effects enter.
+    pub fn random_predictors(&self) -> usize {
+        self.terms.iter().map(|t| t.predictor + 1).max().unwrap_or(0)
+    }
+
+    /// Sum of the terms of the log density that depend on the responses alone.
+    pub fn log_constant(&self) -> f64 {
+        (0..self.n()).map(|i| self.freq_at(i) * self.family.log_constant(self.y[i], self.size_at(i))).sum()
+    }
+
+    /// The given rows, in the given order, without random effects.
+    pub fn gather_fixed(&self, rows: &[u32]) -> Data {
+        let pick = |v: &Vec<f64>| rows.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
+        Data {
+            family: self.family.clone(),
+            y: pick(&self.y),
+            size: self.size.as_ref().map(pick),
+            freq: self.freq.as_ref().map(pick),
+            predictors: self
+                .predictors
+                .iter()
+                .map(|p| Predictor {
+                    columns: p.columns.iter().map(|c| c.gather(rows)).collect(),
+                    offset: p.offset.as_ref().map(pick),
+                })
+                .collect(),
+            terms: Vec::new(),
+        }
+    }
+
+    /// The given rows, in the given order, with their terms; levels keep their numbers.
+    pub fn gather(&self, rows: &[u32]) -> Data {
+        let mut data = self.gather_fixed(rows);
+        data.terms = self
+            .terms
+            .iter()
+            .map(|t| Term {
+                codes: rows.iter().map(|&i| t.codes[i as usize]).collect(),
+                levels: t.levels,
+                columns: t.columns.iter().map(|c| c.gather(rows)).collect(),
+                predictor: t.predictor,
+                structure: t.structure.clone(),
+            })
+            .collect();
+        data
+    }
+
+    pub fn layout(&self) -> Layout {
+        Layout::new(self)
+    }
+
+    /// Lengths, finiteness and the family's domain, before anything is computed.
+    pub fn check(&self) -> Result<(), Error> {
+        let n = self.n();
+        let optional = [("trials", &self.size), ("frequency weights", &self.freq)];
+        for (what, values) in optional {
+            if let Some(v) = values {
+                same_length(what, v.len(), n)?;
+                finite(what, v)?;
+            }
+        }
+        finite("response", &self.y)?;
+        for p in &self.predictors {
+            check_columns("fixed-effect column", &p.columns, n)?;
+            if let Some(o) = &p.offset {
+                same_length("offset", o.len(), n)?;
+                finite("offset", o)?;
+            }
+        }
+        for t in &self.terms {
+            check_columns("random-effect column", &t.columns, n)?;
+            same_length("group codes", t.codes.len(), n)?;
+            if t.codes.iter().any(|&c| c as usize >= t.levels) {
+                return Err(Error::Degenerate { why: format!("a group code is not below {}", t.levels) });
+            }
+        }
+        for i in 0..n {
+            self.family.check(self.y[i], self.size_at(i)).map_err(|why| Error::Response {
+                row: i,
+                value: self.y[i],
+                size: self.size_at(i),
+                why: why.to_string(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn same_length(what: &str, found: usize, expected: usize) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Length { what: what.to_string(), expected, found })
+}
+
+fn finite(what: &str, values: &[f64]) -> Result<(), Error> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(row) => Err(Error::NotFinite { what: what.to_string(), row }),
+    }
+}
+
+fn check_columns(what: &str, columns: &[Column], n: usize) -> Result<(), Error> {
+    for (j, column) in columns.iter().enumerate() {
+        if let Column::Values(v) = column {
+            let what = format!("{what} {j}");
+            same_length(&what, v.len(), n)?;
+            finite(&what, v)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where each block of parameters stands in psi = (beta of predictor 0, beta of predictor 1, ..., theta by term).
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub beta: Vec<std::ops::Range<usize>>,
+    pub theta: Vec<std::ops::Range<usize>>,
+    pub total: usize,
+}
+
+impl Layout {
+    fn new(data: &Data) -> Layout {
+        let mut at = 0;
+        let mut next = |len: usize| {
+            at += len;
+            at - len..at
+        };
+        let beta = data.predictors.iter().map(|p| next(p.columns.len())).collect();
+        let theta = data.terms.iter().map(|t| next(t.structure.parameters())).collect();
+        Layout { beta, theta, total: at }
+    }
+
+    /// Number of fixed-effect parameters of all predictors.
+    pub fn fixed(&self) -> usize {
+        self.beta.last().map_or(0, |r| r.end)
+    }
+}

@@ -1,0 +1,61 @@
+//! What can be wrong with a request to the core. Trouble inside a fit is a diagnostic, not an error.
+
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Error {
+    /// A family, link or structure that is not in its registry.
+    Unknown { what: &'static str, name: String, allowed: Vec<String> },
+    /// Arrays whose lengths disagree.
+    Length { what: String, expected: usize, found: usize },
+    /// A response the family cannot produce; `row` counts from zero in the rows given.
+    Response { row: usize, value: f64, size: f64, why: String },
+    /// A number that is not finite.
+    NotFinite { what: String, row: usize },
+    /// A problem that has no maximum-likelihood estimate, or none that can be told.
+    Degenerate { why: String },
+    /// The user asked to stop.
+    Interrupted,
+}
+
+/// Every code, for the documentation and its tests.
+pub const CODES: [&str; 6] =
+    ["unknown_name", "length_mismatch", "response_domain", "not_finite", "degenerate", "interrupted"];
+
+impl Error {
+    /// A short stable name, one for each kind.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Unknown { .. } => "unknown_name",
+            Error::Length { .. } => "length_mismatch",
+            Error::Response { .. } => "response_domain",
+            Error::NotFinite { .. } => "not_finite",
+            Error::Degenerate { .. } => "degenerate",
+            Error::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Unknown { what, name, allowed } => {
+                write!(f, "unknown {what} {name:?}; available: {}", allowed.join(", "))
+            }
+            Error::Length { what, expected, found } => {
+                write!(f, "{what} has {found} values where {expected} are needed")
+            }
+            Error::Response { row, value, size, why } if *size != 1.0 => {
+                write!(f, "response {value} of {size} trials in row {row}: {why}")
+            }
+            Error::Response { row, value, why, .. } => {
+                write!(f, "response {value} in row {row}: {why}")
+            }
+            Error::NotFinite { what, row } => write!(f, "{what} is not finite in row {row}"),
+            Error::Degenerate { why } => f.write_str(why),
+            Error::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

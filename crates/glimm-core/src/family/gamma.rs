@@ -1,0 +1,144 @@
+//! Gamma responses: predictor 1 is the log of the coefficient of variation, shape = 1 / cv^2.
+
+use super::scaled::{self, scale};
+use super::{Derivs, Dispersion, Family, Random, Rows, Want};
+use crate::link::Link;
+use crate::special::{exp, expm1_near, gamma_inc, ln, stirling};
+use rand_distr::Distribution;
+use std::f64::consts::PI;
+
+pub(super) const LINKS: &[Link] = &[Link::Log, Link::Inverse];
+pub(super) const DISPERSION: Dispersion = Dispersion {
+    name: "cv",
+    meaning: "coefficient of variation: standard deviation of the response divided by its mean",
+};
+
+/// Limit of -eta under the log link: products with the shape then stay finite.
+const LOG_LIMIT: f64 = 360.0;
+/// Under the inverse link the log of the mean continues as a parabola beyond this multiple of 1 / y:
+/// impossible predictors (eta <= 0) get a finite, steep and still concave log density.
+const POLE: f64 = 1e-6;
+
+pub(super) struct Gamma(pub(super) Link);
+
+/// ln(y / mean) - y / mean + 1 and its derivatives, log link.
+#[inline(always)]
+fn unit_log(y: f64, eta: f64) -> [f64; 5] {
+    let x = y * exp((-eta).min(LOG_LIMIT));
+    let e = ln(y) - eta;
+    let excess = if e.abs() <= 0.5 { expm1_near(e) } else { x - 1.0 };
+    [e - excess, x - 1.0, -x, x, -x]
+}
+
+/// The same for the inverse link, 1 / mean = eta.
+#[inline(always)]
+fn unit_inverse(y: f64, eta: f64) -> [f64; 5] {
+    let x = y * eta;
+    if x > POLE {
+        let i = 1.0 / eta;
+        let i2 = i * i;
+        // ln x - x + 1 without cancellation near its maximum at x = 1
+        let value = crate::special::log1pmx(x - 1.0);
+        return [value, i - y, -i2, 2.0 * i2 * i, -6.0 * i2 * i2];
+    }
+    let (d, i) = (x / POLE - 1.0, y / POLE);
+    [ln(POLE) + d - 0.5 * d * d - x + 1.0, i * (1.0 - d) - y, -i * i, 0.0, 0.0]
+}
+
+/// a ln a - a - lgamma(a) with a = exp(-2 t), and its derivatives in t.
+#[inline(always)]
+fn constant(t: f64) -> [f64; 5] {
+    let a = scale(t);
+    let [s0, s1, s2, s3, s4] = stirling(a);
+    [
+        0.5 * ln(a / (2.0 * PI)) - s0,
+        2.0 * s1 - 1.0,
+        -4.0 * (s1 + s2),
+        8.0 * (s1 + 3.0 * s2 + s3),
+        -16.0 * (s1 + 7.0 * s2 + 6.0 * s3 + s4),
+    ]
+}
+
+impl Family for Gamma {
+    fn name(&self) -> &'static str {
+        "gamma"
+    }
+
+    fn link(&self) -> Link {
+        self.0
+    }
+
+    fn dispersion(&self) -> Option<Dispersion> {
+        Some(DISPERSION)
+    }
+
+    fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
+        match self.0 {
+            Link::Inverse => scaled::derivs(
+                #[inline(always)] |y, eta| unit_inverse(y, eta),
+                #[inline(always)] |t| constant(t),
+                rows,
+                eta,
+                want,
+                out,
+            ),
+            _ => scaled::derivs(
+                #[inline(always)] |y, eta| unit_log(y, eta),
+                #[inline(always)] |t| constant(t),
+                rows,
+                eta,
+                want,
+                out,
+            ),
+        }
+    }
+
+    fn log_constant(&self, y: f64, _size: f64) -> f64 {
+        -ln(y)
+    }
+
+    fn concordance(&self) -> Option<f64> {
+        (self.0 == Link::Log).then_some(1.0)
+    }
+
+    fn mean(&self, eta: &[f64]) -> f64 {
+        match self.0 {
+            Link::Inverse => 1.0 / eta[0].max(f64::MIN_POSITIVE),
+            link => link.inverse(eta[0]),
+        }
+    }
+
+    fn variance(&self, eta: &[f64], _size: f64) -> f64 {
+        let sd = self.mean(eta) * exp(eta[1]);
+        sd * sd
+    }
+
+    fn cdf(&self, y: f64, _size: f64, eta: &[f64]) -> (f64, f64) {
+        let a = scale(eta[1]);
+        gamma_inc(a, a * (y / self.mean(eta)))
+    }
+
+    fn draw(&self, rng: &mut Random, _size: f64, eta: &[f64]) -> f64 {
+        let a = scale(eta[1]);
+        let unit = rand_distr::Gamma::new(a, 1.0 / a).map_or(1.0, |gamma| gamma.sample(rng));
+        // Small shapes underflow to zero, which is not a gamma response.
+        (unit * self.mean(eta)).max(f64::MIN_POSITIVE)
+    }
+
+    fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {
+        if y.is_finite() && y > 0.0 {
+            Ok(())
+        } else {
+            Err("a gamma response must be a finite number above 0")
+        }
+    }
+
+    fn start(&self, y: f64, _size: f64) -> f64 {
+        self.0.link(y)
+    }
+
+    fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
+        let relative = y.iter().zip(mean).map(|(y, m)| (y / m - 1.0) * (y / m - 1.0));
+        0.5 * ln(super::weighted_mean(freq, relative))
+    }
+}

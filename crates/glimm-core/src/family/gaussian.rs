@@ -1,0 +1,150 @@
+//! Gaussian responses: predictor 1 is the log of the standard deviation.
+
+use super::{Derivs, Dispersion, Family, Random, Rows, Want, scaled};
+use crate::link::Link;
+use crate::special::{exp, ln, normal_cdf};
+use rand_distr::{Distribution, StandardNormal};
+use std::f64::consts::PI;
+
+pub(super) const LINKS: &[Link] = &[Link::Identity, Link::Log, Link::Inverse];
+pub(super) const DISPERSION: Dispersion =
+    Dispersion { name: "sigma", meaning: "standard deviation of the response around its mean" };
+
+/// Beyond these the mean of the log and inverse links saturates, so that squares stay finite.
+const LOG_MEAN_LIMIT: f64 = 150.0;
+const INVERSE_LIMIT: f64 = 1e-25;
+
+pub(super) struct Gaussian(pub(super) Link);
+
+/// -(y - mean)^2 / 2 and its derivatives, from the derivatives of the mean.
+#[inline(always)]
+fn unit(y: f64, m: [f64; 5]) -> [f64; 5] {
+    let r = y - m[0];
+    [
+        -0.5 * r * r,
+        r * m[1],
+        r.mul_add(m[2], -m[1] * m[1]),
+        r.mul_add(m[3], -3.0 * m[1] * m[2]),
+        r.mul_add(m[4], -4.0 * m[1] * m[3]) - 3.0 * m[2] * m[2],
+    ]
+}
+
+#[inline(always)]
+fn unit_identity(y: f64, eta: f64) -> [f64; 5] {
+    unit(y, [eta, 1.0, 0.0, 0.0, 0.0])
+}
+
+#[inline(always)]
+fn unit_log(y: f64, eta: f64) -> [f64; 5] {
+    unit(y, [exp(eta.min(LOG_MEAN_LIMIT)); 5])
+}
+
+#[inline(always)]
+fn unit_inverse(y: f64, eta: f64) -> [f64; 5] {
+    unit(y, Link::Inverse.inverse_derivatives(off_pole(eta)))
+}
+
+/// A linear predictor of the inverse link, kept away from the pole.
+#[inline(always)]
+fn off_pole(eta: f64) -> f64 {
+    if eta.abs() < INVERSE_LIMIT { INVERSE_LIMIT.copysign(eta) } else { eta }
+}
+
+#[inline(always)]
+fn constant(t: f64) -> [f64; 5] {
+    [-t, -1.0, 0.0, 0.0, 0.0]
+}
+
+impl Family for Gaussian {
+    fn name(&self) -> &'static str {
+        "gaussian"
+    }
+
+    fn link(&self) -> Link {
+        self.0
+    }
+
+    fn dispersion(&self) -> Option<Dispersion> {
+        Some(DISPERSION)
+    }
+
+    fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
+        match self.0 {
+            Link::Log => scaled::derivs(
+                #[inline(always)] |y, eta| unit_log(y, eta),
+                #[inline(always)] |t| constant(t),
+                rows,
+                eta,
+                want,
+                out,
+            ),
+            Link::Inverse => scaled::derivs(
+                #[inline(always)] |y, eta| unit_inverse(y, eta),
+                #[inline(always)] |t| constant(t),
+                rows,
+                eta,
+                want,
+                out,
+            ),
+            _ => scaled::derivs(
+                #[inline(always)] |y, eta| unit_identity(y, eta),
+                #[inline(always)] |t| constant(t),
+                rows,
+                eta,
+                want,
+                out,
+            ),
+        }
+    }
+
+    fn log_constant(&self, _y: f64, _size: f64) -> f64 {
+        -0.5 * (2.0 * PI).ln()
+    }
+
+    fn concordance(&self) -> Option<f64> {
+        (self.0 == Link::Identity).then_some(0.0)
+    }
+
+    fn mean(&self, eta: &[f64]) -> f64 {
+        match self.0 {
+            Link::Inverse => self.0.inverse(off_pole(eta[0])),
+            link => link.inverse(eta[0]),
+        }
+    }
+
+    fn variance(&self, eta: &[f64], _size: f64) -> f64 {
+        exp(2.0 * eta[1])
+    }
+
+    fn cdf(&self, y: f64, _size: f64, eta: &[f64]) -> (f64, f64) {
+        let z = (y - self.mean(eta)) * exp(-eta[1]);
+        (normal_cdf(z), normal_cdf(-z))
+    }
+
+    fn draw(&self, rng: &mut Random, _size: f64, eta: &[f64]) -> f64 {
+        let z: f64 = StandardNormal.sample(rng);
+        exp(eta[1]).mul_add(z, self.mean(eta))
+    }
+
+    fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {
+        if y.is_finite() { Ok(()) } else { Err("a gaussian response must be a finite number") }
+    }
+
+    fn start(&self, y: f64, _size: f64) -> f64 {
+        match self.0 {
+            Link::Identity => y,
+            // A log of a response at or below zero does not exist; any small mean serves.
+            Link::Log => ln(y.max(0.1)),
+            link => link.link(if y.abs() < 0.1 { 0.1f64.copysign(y) } else { y }),
+        }
+    }
+
+    fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
+        let variance = super::weighted_mean(freq, y.iter().zip(mean).map(|(y, m)| (y - m) * (y - m)));
+        0.5 * ln(variance)
+    }
+
+    fn affine(&self) -> bool {
+        self.0 == Link::Identity
+    }
+}

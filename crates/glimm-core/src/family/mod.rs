@@ -1,0 +1,117 @@
+//! Families: the distribution of a response given its linear predictors.
+//!
+//! A family is one file in this folder and one row in [`REGISTRY`]. It is written in terms of the
+//! linear predictors `eta` (link folded in), because that is where a GLMM needs its derivatives:
+//! predictor 0 is the mean on the link scale, predictor 1 (if there is one) the log of the
+//! dispersion parameter.
+
+mod binomial;
+mod derivs;
+mod gamma;
+mod gaussian;
+mod nbinom2;
+mod poisson;
+mod registry;
+mod rows;
+mod scaled;
+
+pub use derivs::{Derivs, Want, component_count, component_offset};
+pub use registry::{Entry, REGISTRY, families, lookup};
+
+use crate::link::Link;
+
+/// The generator behind every draw: counter based, so that streams never overlap.
+pub type Random = rand_chacha::ChaCha8Rng;
+
+/// The responses of a run of rows. `size` holds the trials of a binomial response.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub y: &'a [f64],
+    pub size: Option<&'a [f64]>,
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    pub fn size(&self, i: usize) -> f64 {
+        self.size.map_or(1.0, |s| s[i])
+    }
+}
+
+/// What the dispersion parameter of a family is called and means. It is `exp(eta[1])`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dispersion {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+pub trait Family: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Link of the mean.
+    fn link(&self) -> Link;
+
+    /// `None` for one-parameter families; else the parameter that is `exp` of predictor 1.
+    fn dispersion(&self) -> Option<Dispersion> {
+        None
+    }
+
+    /// Number of linear predictors K.
+    fn predictors(&self) -> usize {
+        1 + usize::from(self.dispersion().is_some())
+    }
+
+    /// Partial derivatives of the row log densities, without [`Family::log_constant`], with respect
+    /// to the first `want.dims` predictors, up to `want.order`, in the layout of [`Derivs`].
+    /// Finite for every |eta| <= 700.
+    fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs);
+
+    /// The part of the log density of one row that depends on the response alone.
+    fn log_constant(&self, y: f64, size: f64) -> f64;
+
+    /// The constant M with |f'''| <= M |f''| in predictor 0, where there is one: 1 for the log and logit
+    /// links (poisson, nbinom2, gamma, binomial), 0 for gaussian with the identity link. Newton steps
+    /// damped by log(1 + M D) / (M D) then never need a line search.
+    fn concordance(&self) -> Option<f64> {
+        None
+    }
+
+    /// Mean of the response; for a binomial the mean proportion.
+    fn mean(&self, eta: &[f64]) -> f64;
+
+    /// Variance of the response; for a binomial with `size` trials that of the proportion.
+    fn variance(&self, eta: &[f64], size: f64) -> f64;
+
+    /// (P(Y <= y), P(Y > y)), each accurate in its own tail.
+    fn cdf(&self, y: f64, size: f64, eta: &[f64]) -> (f64, f64);
+
+    /// One draw of the response (a count of successes for a binomial).
+    fn draw(&self, rng: &mut Random, size: f64, eta: &[f64]) -> f64;
+
+    /// Why `y` (with `size` trials) cannot come from this family, in words that say what is allowed.
+    fn check(&self, y: f64, size: f64) -> Result<(), &'static str>;
+
+    /// A starting value for predictor 0 from one response.
+    fn start(&self, y: f64, size: f64) -> f64;
+
+    /// A starting value for predictor 1 from the responses and their fitted means, with frequency
+    /// weights (empty means all one).
+    fn start_dispersion(&self, _y: &[f64], _mean: &[f64], _freq: &[f64]) -> f64 {
+        0.0
+    }
+
+    /// Families closed under y -> (y - center) / scale, with eta of predictor 0 mapped likewise
+    /// (gaussian with the identity link): fitted in standard units and mapped back.
+    fn affine(&self) -> bool {
+        false
+    }
+}
+
+/// Mean of `values` with frequency weights (empty means all one).
+fn weighted_mean(freq: &[f64], values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    if freq.is_empty() {
+        let count = values.len() as f64;
+        return values.sum::<f64>() / count;
+    }
+    let weighted = values.zip(freq).map(|(value, f)| f * value);
+    weighted.sum::<f64>() / freq.iter().sum::<f64>()
+}

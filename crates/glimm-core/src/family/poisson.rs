@@ -1,0 +1,87 @@
+//! Poisson counts.
+
+use super::rows::{Kernel, run1};
+use super::{Derivs, Family, Random, Rows, Want};
+use crate::link::Link;
+use crate::special::{exp, expm1_near, gamma_inc, ln, saturated_poisson};
+use rand_distr::Distribution;
+
+pub(super) const LINKS: &[Link] = &[Link::Log];
+
+pub(super) struct Poisson(pub(super) Link);
+
+struct LogKernel;
+
+impl Kernel<2, 5> for LogKernel {
+    #[inline(always)]
+    fn row(&self, _lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
+        let mean = exp(eta);
+        // minus half the deviance, which for large counts keeps digits that y eta - mean would lose
+        let e = eta - ln(y);
+        let excess = if e.abs() <= 0.5 { y * expm1_near(e) } else { mean - y };
+        [y.mul_add(e, -excess), y - mean, -mean, -mean, -mean]
+    }
+}
+
+/// Why a response is not a count, if it is not.
+pub(super) fn check_count(y: f64, message: &'static str) -> Result<(), &'static str> {
+    if y.is_finite() && y >= 0.0 && y == y.floor() { Ok(()) } else { Err(message) }
+}
+
+/// A Poisson draw; beyond 1e15 the mean, whose relative standard deviation no double can show well.
+pub(super) fn draw(rng: &mut Random, mean: f64) -> f64 {
+    if mean > 1e15 {
+        return mean;
+    }
+    rand_distr::Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(rng))
+}
+
+impl Family for Poisson {
+    fn name(&self) -> &'static str {
+        "poisson"
+    }
+
+    fn link(&self) -> Link {
+        self.0
+    }
+
+    fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
+        run1(LogKernel, [rows.y, eta[0]], want, out);
+    }
+
+    fn log_constant(&self, y: f64, _size: f64) -> f64 {
+        saturated_poisson(y)
+    }
+
+    fn concordance(&self) -> Option<f64> {
+        Some(1.0)
+    }
+
+    fn mean(&self, eta: &[f64]) -> f64 {
+        self.0.inverse(eta[0])
+    }
+
+    fn variance(&self, eta: &[f64], _size: f64) -> f64 {
+        self.mean(eta)
+    }
+
+    fn cdf(&self, y: f64, _size: f64, eta: &[f64]) -> (f64, f64) {
+        if y < 0.0 {
+            return (0.0, 1.0);
+        }
+        let (upper, lower) = gamma_inc(y.floor() + 1.0, self.mean(eta));
+        (lower, upper)
+    }
+
+    fn draw(&self, rng: &mut Random, _size: f64, eta: &[f64]) -> f64 {
+        draw(rng, self.mean(eta))
+    }
+
+    fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {
+        check_count(y, "a poisson response must be a whole number, 0 or more")
+    }
+
+    fn start(&self, y: f64, _size: f64) -> f64 {
+        ln(y + 0.5)
+    }
+}

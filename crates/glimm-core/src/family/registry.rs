@@ -1,0 +1,90 @@
+//! The table of families.
+
+use super::binomial::Binomial;
+use super::gamma::Gamma;
+use super::gaussian::Gaussian;
+use super::nbinom2::Nbinom2;
+use super::poisson::Poisson;
+use super::{Dispersion, Family, binomial, gamma, gaussian, nbinom2, poisson};
+use crate::error::Error;
+use crate::link::Link;
+use std::sync::Arc;
+
+/// What is known of a family before it is made.
+pub struct Entry {
+    pub name: &'static str,
+    /// Links it is written for, the default first.
+    pub links: &'static [Link],
+    pub dispersion: Option<Dispersion>,
+    /// True when a response counts successes out of a number of trials.
+    pub trials: bool,
+    make: fn(Link) -> Arc<dyn Family>,
+}
+
+/// All families, by name.
+pub const REGISTRY: &[Entry] = &[
+    Entry {
+        name: "binomial",
+        links: binomial::LINKS,
+        dispersion: None,
+        trials: true,
+        make: |link| Arc::new(Binomial(link)),
+    },
+    Entry {
+        name: "gamma",
+        links: gamma::LINKS,
+        dispersion: Some(gamma::DISPERSION),
+        trials: false,
+        make: |link| Arc::new(Gamma(link)),
+    },
+    Entry {
+        name: "gaussian",
+        links: gaussian::LINKS,
+        dispersion: Some(gaussian::DISPERSION),
+        trials: false,
+        make: |link| Arc::new(Gaussian(link)),
+    },
+    Entry {
+        name: "nbinom2",
+        links: nbinom2::LINKS,
+        dispersion: Some(nbinom2::DISPERSION),
+        trials: false,
+        make: |link| Arc::new(Nbinom2(link)),
+    },
+    Entry {
+        name: "poisson",
+        links: poisson::LINKS,
+        dispersion: None,
+        trials: false,
+        make: |link| Arc::new(Poisson(link)),
+    },
+];
+
+/// All families, sorted by name.
+pub fn families() -> &'static [Entry] {
+    REGISTRY
+}
+
+/// The family of this name with this link (its default link for `None`).
+pub fn lookup(name: &str, link: Option<&str>) -> Result<Arc<dyn Family>, Error> {
+    let entry = REGISTRY.iter().find(|entry| entry.name == name);
+    let entry =
+        entry.ok_or_else(|| unknown("family", name, REGISTRY.iter().map(|entry| entry.name)))?;
+    let Some(wanted) = link else {
+        return Ok((entry.make)(entry.links[0]));
+    };
+    let link = entry.links.iter().find(|link| link.name() == wanted).ok_or_else(|| {
+        unknown("link of this family", wanted, entry.links.iter().map(|link| link.name()))
+    })?;
+    Ok((entry.make)(*link))
+}
+
+fn unknown(
+    what: &'static str,
+    name: &str,
+    allowed: impl Iterator<Item = &'static str>,
+) -> Error {
+    let mut allowed: Vec<String> = allowed.map(str::to_owned).collect();
+    allowed.sort_unstable();
+    Error::Unknown { what, name: name.to_owned(), allowed }
+}

@@ -1,0 +1,123 @@
+//! The loop over rows, in blocks of lanes that become vector registers.
+//!
+//! A block is copied to the stack first: the compiler then knows that nothing overlaps, and the last,
+//! shorter block takes the same path (padded), so that a row's numbers never depend on its position.
+
+use super::{Derivs, Want};
+use crate::special::vectorized;
+
+pub(super) const LANES: usize = 16;
+
+/// What a family computes from one row of `IN` inputs: the log density and its derivatives, in the
+/// layout of [`Derivs`]. Components nobody asked for are removed by the compiler.
+pub(super) trait Kernel<const IN: usize, const OUT: usize> {
+    /// Called before the rows of each block.
+    fn prepare(&mut self, _block: &[[f64; LANES]; IN]) {}
+
+    fn row(&self, lane: usize, input: [f64; IN]) -> [f64; OUT];
+}
+
+/// Functions of one input that is usually the same in all rows, recomputed when it changes.
+pub(super) struct Cache<const N: usize> {
+    key: [f64; LANES],
+    pub(super) terms: [[f64; LANES]; N],
+}
+
+impl<const N: usize> Cache<N> {
+    pub(super) fn new() -> Self {
+        Cache { key: [f64::NAN; LANES], terms: [[0.0; LANES]; N] }
+    }
+
+    #[inline(always)]
+    pub(super) fn update(&mut self, key: &[f64; LANES], terms: impl Fn(f64) -> [f64; N]) {
+        if self.key == *key {
+            return;
+        }
+        self.key = *key;
+        if key.iter().all(|k| *k == key[0]) {
+            for (lanes, term) in self.terms.iter_mut().zip(terms(key[0])) {
+                *lanes = [term; LANES];
+            }
+            return;
+        }
+        for lane in 0..LANES {
+            let row = terms(key[lane]);
+            for k in 0..N {
+                self.terms[k][lane] = row[k];
+            }
+        }
+    }
+}
+
+/// Fills components FIRST..LAST of `out`.
+#[inline(always)]
+fn fill<const IN: usize, const OUT: usize, const FIRST: usize, const LAST: usize, K>(
+    mut kernel: K,
+    input: [&[f64]; IN],
+    out: &mut Derivs,
+) where
+    K: Kernel<IN, OUT>,
+{
+    let len = out.len();
+    let columns = out.columns::<LAST>();
+    for start in (0..len).step_by(LANES) {
+        let count = LANES.min(len - start);
+        let mut block = [[0.0; LANES]; IN];
+        for (lanes, column) in block.iter_mut().zip(input) {
+            let rows = &column[start..start + count];
+            lanes[..count].copy_from_slice(rows);
+            lanes[count..].fill(rows[count - 1]);
+        }
+        kernel.prepare(&block);
+        let mut results = [[0.0; LANES]; LAST];
+        for lane in 0..LANES {
+            let row = kernel.row(lane, std::array::from_fn(|k| block[k][lane]));
+            for c in FIRST..LAST {
+                results[c][lane] = row[c];
+            }
+        }
+        for c in FIRST..LAST {
+            columns[c][start..start + count].copy_from_slice(&results[c][..count]);
+        }
+    }
+}
+
+/// Rows with derivatives in one predictor.
+pub(super) fn run1<const IN: usize, K: Kernel<IN, 5>>(
+    kernel: K,
+    input: [&[f64]; IN],
+    want: Want,
+    out: &mut Derivs,
+) {
+    out.reshape(1, want.order, input[0].len());
+    vectorized(#[inline(always)] || match (want.order, want.value) {
+        (1, false) => fill::<IN, 5, 1, 2, K>(kernel, input, out),
+        (1, true) => fill::<IN, 5, 0, 2, K>(kernel, input, out),
+        (2, false) => fill::<IN, 5, 1, 3, K>(kernel, input, out),
+        (2, true) => fill::<IN, 5, 0, 3, K>(kernel, input, out),
+        (3, false) => fill::<IN, 5, 1, 4, K>(kernel, input, out),
+        (3, true) => fill::<IN, 5, 0, 4, K>(kernel, input, out),
+        (_, false) => fill::<IN, 5, 1, 5, K>(kernel, input, out),
+        (_, true) => fill::<IN, 5, 0, 5, K>(kernel, input, out),
+    })
+}
+
+/// Rows with derivatives in two predictors.
+pub(super) fn run2<const IN: usize, K: Kernel<IN, 15>>(
+    kernel: K,
+    input: [&[f64]; IN],
+    want: Want,
+    out: &mut Derivs,
+) {
+    out.reshape(2, want.order, input[0].len());
+    vectorized(#[inline(always)] || match (want.order, want.value) {
+        (1, false) => fill::<IN, 15, 1, 3, K>(kernel, input, out),
+        (1, true) => fill::<IN, 15, 0, 3, K>(kernel, input, out),
+        (2, false) => fill::<IN, 15, 1, 6, K>(kernel, input, out),
+        (2, true) => fill::<IN, 15, 0, 6, K>(kernel, input, out),
+        (3, false) => fill::<IN, 15, 1, 10, K>(kernel, input, out),
+        (3, true) => fill::<IN, 15, 0, 10, K>(kernel, input, out),
+        (_, false) => fill::<IN, 15, 1, 15, K>(kernel, input, out),
+        (_, true) => fill::<IN, 15, 0, 15, K>(kernel, input, out),
+    })
+}

@@ -1,0 +1,341 @@
+//! From data to a maximum-likelihood fit.
+
+mod inference;
+mod shuffle;
+mod standard;
+mod start;
+
+pub use inference::{Identified, Verdict};
+pub use standard::Aliased;
+
+use self::standard::Standard;
+use crate::design::{Data, Layout};
+use crate::error::Error;
+use crate::objective::block::Block;
+use crate::objective::sparse::Sparse;
+use crate::objective::{Evaluation, Objective, Order, Posterior};
+use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
+
+/// Rows and groups beyond which the climb starts from a sample of the groups.
+const SAMPLE_ROWS: usize = 20_000;
+const SAMPLE_GROUPS: usize = 1_500;
+/// Groups in the sample: this part of all, at least this many.
+const SAMPLE_PART: f64 = 0.02;
+const SAMPLE_LEAST: usize = 500;
+/// Newton decrement of the modes during the climb, and at the end where results are taken.
+const INNER: f64 = 1e-7;
+const INNER_LAST: f64 = 1e-13;
+/// Squared distance to the maximum, in standard errors, at which a climb stops.
+const DECREMENT: f64 = 1e-8;
+/// The distance at which a fit counts as converged all the same.
+const CONVERGED: f64 = 1e-5;
+const MAX_ITERATIONS: usize = 100;
+/// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
+const REACH: [f64; 3] = [10.0, 2.0, 1.5];
+
+/// How random effects are integrated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// No random effects.
+    Glm,
+    Block,
+    Sparse,
+}
+
+impl Path {
+    pub fn name(self) -> &'static str {
+        match self {
+            Path::Glm => "glm",
+            Path::Block => "block",
+            Path::Sparse => "sparse",
+        }
+    }
+}
+
+enum Engine {
+    Block(Box<Block>),
+    Sparse(Box<Sparse>),
+}
+
+impl Engine {
+    fn objective(&mut self) -> &mut dyn Objective {
+        match self {
+            Engine::Block(b) => b.as_mut(),
+            Engine::Sparse(s) => s.as_mut(),
+        }
+    }
+}
+
+/// Data in standard units with everything that does not depend on parameters or responses.
+pub struct Problem {
+    /// Standardised data without rows of the terms' codes; kept for starts.
+    data: Data,
+    layout: Layout,
+    standard: Standard,
+    engine: Engine,
+    path: Path,
+    weight: f64,
+}
+
+/// A fit, in the user's units.
+pub struct Fitted {
+    pub psi: Vec<f64>,
+    pub loglik: f64,
+    pub verdict: Verdict,
+    pub posterior: Posterior,
+    pub reason: Reason,
+    pub iterations: usize,
+    pub evaluations: usize,
+    pub passes: f64,
+}
+
+/// Called once per iteration with (stage, iteration, log-likelihood, decrement); false stops the fit.
+pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool;
+
+impl Problem {
+    /// Checks the data and brings them to standard units. `path` overrides the choice between the
+    /// block and the sparse path, which agree to rounding where both apply.
+    pub fn new(mut data: Data, path: Option<Path>) -> Result<Problem, Error> {
+        data.check()?;
+        refuse_constant(&data)?;
+        let standard = Standard::new(&mut data);
+        let layout = data.layout();
+        if data.family.affine() && standard.kept.len() >= data.n() {
+            return Err(Error::Degenerate {
+                why: format!(
+                    "{} rows cannot tell {} coefficients and a residual variance apart",
+                    data.n(),
+                    standard.kept.len()
+                ),
+            });
+        }
+        let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
+        let natural = match data.terms.len() {
+            0 => Path::Glm,
+            _ if one_factor => Path::Block,
+            _ => Path::Sparse,
+        };
+        let path = path.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural);
+        let engine = match path {
+            Path::Sparse => Engine::Sparse(Box::new(Sparse::new(&data)?)),
+            _ => Engine::Block(Box::new(Block::new(&data))),
+        };
+        let weight = data.weight();
+        Ok(Problem { data, layout, standard, engine, path, weight })
+    }
+
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub fn kept(&self) -> &[usize] {
+        &self.standard.kept
+    }
+
+    pub fn dropped(&self) -> &[(usize, Aliased)] {
+        &self.standard.dropped
+    }
+
+    /// New responses for the same rows; everything else stays.
+    pub fn set_response(&mut self, y: &[f64]) -> Result<(), Error> {
+        if y.len() != self.data.n() {
+            return Err(Error::Length { what: "response".into(), expected: self.data.n(), found: y.len() });
+        }
+        for (i, &value) in y.iter().enumerate() {
+            let size = self.data.size_at(i);
+            if !value.is_finite() {
+                return Err(Error::NotFinite { what: "response".into(), row: i });
+            }
+            self.data.family.check(value, size).map_err(|why| Error::Response {
+                row: i,
+                value,
+                size,
+                why: why.into(),
+            })?;
+        }
+        self.data.y.iter_mut().zip(y).for_each(|(a, &b)| *a = self.standard.response(b));
+        refuse_constant(&self.data)?;
+        match &mut self.engine {
+            Engine::Block(b) => b.set_response(&self.data.y),
+            Engine::Sparse(s) => s.set_response(&self.data.y),
+        }
+        Ok(())
+    }
+
+    /// The objective at the user's parameters, with its derivatives in the user's units: for tests and profiles.
+    pub fn evaluate(&mut self, psi: &[f64]) -> Option<(f64, Vec<f64>)> {
+        let standard = self.standard.from_user(psi);
+        let e = self.engine.objective().evaluate(&standard, Order::Gradient, 1e-20).ok()?;
+        Some((e.value - self.weight * self.standard.log_scale(), self.standard.gradient_to_user(&e.gradient)))
+    }
+
+    /// The Hessian of the objective in standard units, with the gradient there.
+    pub fn evaluate_standard(&mut self, psi: &[f64], tolerance: f64) -> Option<Evaluation> {
+        self.engine.objective().evaluate(psi, Order::Hessian, tolerance).ok()
+    }
+
+    /// Maximises the likelihood, from `warm` (a previous fit's parameters) or from scratch.
+    pub fn fit(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<Fitted, Error> {
+        let before = self.engine.objective().passes();
+        self.engine.objective().reset();
+        let start = match warm {
+            Some(psi) => self.standard.from_user(psi),
+            None => start::start(&self.data, &self.reach()),
+        };
+        let mut outcome = self.climb(start, warm.is_some(), observe)?;
+        let last = self.settle(&mut outcome, observe)?;
+        self.finish(outcome, last, before)
+    }
+
+    fn reach(&self) -> Vec<f64> {
+        let mut reach = vec![REACH[0]; self.layout.total];
+        self.layout.beta[1..].iter().flat_map(|r| r.clone()).for_each(|j| reach[j] = REACH[1]);
+        self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| reach[j] = REACH[2]);
+        reach
+    }
+
+    fn settings(&self, curvature: Curvature, tolerance: f64, inner_tolerance: f64) -> Settings {
+        Settings { curvature, tolerance, inner_tolerance, max_iterations: MAX_ITERATIONS, reach: self.reach() }
+    }
+
+    /// The climb to the top, by the route that suits the size and the structure.
+    fn climb(&mut self, start: Vec<f64>, warm: bool, observe: Observer<'_>) -> Result<Outcome, Error> {
+        let (mut start, mut curvature) = (start, Curvature::Exact);
+        match &self.engine {
+            Engine::Sparse(_) => curvature = Curvature::Updated(None),
+            Engine::Block(block) if !warm => {
+                if let Some((psi, h)) = self.climb_sample(block, &start, observe) {
+                    start = psi;
+                    curvature = Curvature::Updated(Some(h));
+                }
+            }
+            Engine::Block(_) => {}
+        }
+        let mut settings = self.settings(curvature, DECREMENT, INNER);
+        // Too strong random effects at the start can overflow; weaker ones cannot.
+        for _ in 0..4 {
+            let objective = self.engine.objective();
+            let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
+            match outcome.reason {
+                Reason::Interrupted => return Err(Error::Interrupted),
+                Reason::BadStart => {}
+                _ => return Ok(outcome),
+            }
+            self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
+            let curvature = if self.path == Path::Sparse { Curvature::Updated(None) } else { Curvature::Exact };
+            settings = self.settings(curvature, DECREMENT, INNER);
+        }
+        Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
+    }
+
+    /// A maximum on a sample of the groups and the negative Hessian there, scaled to all rows.
+    fn climb_sample(&self, block: &Block, start: &[f64], observe: Observer<'_>) -> Option<(Vec<f64>, Vec<f64>)> {
+        let (n, groups) = (self.data.n(), block.groups());
+        if n < SAMPLE_ROWS || groups < SAMPLE_GROUPS || self.data.terms.is_empty() {
+            return None;
+        }
+        let count = ((groups as f64 * SAMPLE_PART) as usize).max(SAMPLE_LEAST);
+        let chosen: Vec<usize> = shuffle::sample(groups, count).into_iter().map(|g| g as usize).collect();
+        let mut sample = block.subset(&chosen);
+        let settings = self.settings(Curvature::Exact, 1e-2, INNER);
+        let outcome = maximise(&mut sample, start, settings, &mut |i, v, d| observe("sample", i, v, d));
+        if outcome.reason != Reason::Converged {
+            return None;
+        }
+        let scale = n as f64 / sample.data().n() as f64;
+        Some((outcome.psi, outcome.curvature.iter().map(|h| h * scale).collect()))
+    }
+
+    /// Exact derivatives at the top, with tight modes; climbs on by exact Newton steps if that shows
+    /// the top was not reached.
+    fn settle(&mut self, outcome: &mut Outcome, observe: Observer<'_>) -> Result<Evaluation, Error> {
+        self.orient(&mut outcome.psi);
+        for attempt in 0.. {
+            let evaluated = self.engine.objective().evaluate(&outcome.psi, Order::Hessian, INNER_LAST);
+            if let Ok(e) = &evaluated {
+                self.engine.objective().accept();
+                outcome.decrement = inference::decrement(e);
+                if outcome.decrement < 100.0 * DECREMENT || attempt == 2 {
+                    outcome.value = e.value;
+                    return Ok(evaluated.expect("just seen"));
+                }
+            } else if attempt == 2 {
+                break;
+            }
+            let settings = self.settings(Curvature::Exact, DECREMENT, INNER_LAST);
+            let objective = self.engine.objective();
+            let more = maximise(objective, &outcome.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
+            if more.reason == Reason::Interrupted {
+                return Err(Error::Interrupted);
+            }
+            outcome.iterations += more.iterations;
+            outcome.evaluations += more.evaluations;
+            outcome.reason = more.reason;
+            outcome.psi = more.psi;
+            self.orient(&mut outcome.psi);
+        }
+        Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
+    }
+
+    /// The same covariances with factors whose diagonal is not negative.
+    fn orient(&mut self, psi: &mut [f64]) {
+        let mut flipped = false;
+        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
+            flipped |= term.structure.orient(&mut psi[range.clone()]);
+        }
+        if flipped {
+            self.engine.objective().reset();
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
+        let mut posterior = match &self.engine {
+            Engine::Block(b) => b.posterior(),
+            Engine::Sparse(s) => s.posterior(),
+        };
+        self.scale_posterior(&mut posterior);
+        let psi = self.standard.to_user(&outcome.psi);
+        let verdict = inference::verdict(&self.standard, &last, &self.layout, &psi, outcome.decrement < CONVERGED);
+        let passes = self.engine.objective().passes() - before;
+        Ok(Fitted {
+            psi,
+            loglik: last.value - self.weight * self.standard.log_scale(),
+            verdict,
+            posterior,
+            reason: outcome.reason,
+            iterations: outcome.iterations,
+            evaluations: outcome.evaluations + 1,
+            passes,
+        })
+    }
+
+    /// Modes and covariances per unit of the user's columns.
+    fn scale_posterior(&self, posterior: &mut Posterior) {
+        for (t, scales) in self.standard.effect_scales.iter().enumerate() {
+            let q = scales.len();
+            posterior.modes[t].iter_mut().enumerate().for_each(|(i, b)| *b *= scales[i % q]);
+            let scale = |i: usize| scales[i / q % q] * scales[i % q];
+            posterior.covariances[t].iter_mut().enumerate().for_each(|(i, c)| *c *= scale(i));
+        }
+    }
+}
+
+/// A response that never varies has no finite estimates worth the name.
+fn refuse_constant(data: &Data) -> Result<(), Error> {
+    let value = |i: usize| data.y[i] / data.size_at(i);
+    let same = (1..data.n()).all(|i| value(i) == value(0));
+    let offset_varies = data.predictors[0].offset.as_ref().is_some_and(|o| o.iter().any(|x| *x != o[0]));
+    if data.n() == 0 {
+        return Err(Error::Degenerate { why: "there are no rows".into() });
+    }
+    if same && (!offset_varies || value(0) == 0.0) {
+        return Err(Error::Degenerate {
+            why: format!("the response is {} in every row; nothing can be estimated from it", value(0)),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Standard units: the optimiser works with centred and scaled columns, and results are mapped back.
+//!
+//! Newton's method does not care about units but its arithmetic does: a year column without centring
+//! costs half of the digits of X'WX. The map back is linear, psi = J psi_standard + shift.
+
+use crate::design::{Column, Data, Layout};
+
+/// Squared length, relative to the column's own, below which what a column adds to the earlier ones is rounding.
+const COLLINEAR: f64 = 1e-11;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aliased {
+    /// The column is constant and an earlier one is too, or it is all zero.
+    Constant,
+    /// The column is a linear combination of earlier ones.
+    Collinear,
+}
+
+pub struct Standard {
+    /// Columns of predictor 0 that are kept, and those dropped with the reason.
+    pub kept: Vec<usize>,
+    pub dropped: Vec<(usize, Aliased)>,
+    /// J (row by row) and the shift.
+    jacobian: Vec<f64>,
+    shift: Vec<f64>,
+    y_center: f64,
+    y_scale: f64,
+    /// Range of each kept column in the user's units.
+    pub ranges: Vec<f64>,
+    /// Per term, from standard effects to effects per unit of the user's columns.
+    pub effect_scales: Vec<Vec<f64>>,
+}
+
+/// One column's place in the fit.
+struct Scaling {
+    center: f64,
+    scale: f64,
+    range: f64,
+}
+
+impl Standard {
+    /// Standardises `data` in place; columns that add nothing are removed.
+    pub fn new(data: &mut Data) -> Standard {
+        let columns = std::mem::take(&mut data.predictors[0].columns);
+        let intercept = columns.iter().position(|c| constant(c).is_some_and(|v| v != 0.0));
+        let (mut kept, mut dropped, mut scalings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut candidates = Vec::new();
+        for (j, mut column) in columns.into_iter().enumerate() {
+            let scaling = if Some(j) == intercept {
+                let value = constant(&column).unwrap_or(1.0);
+                column = Column::One;
+                Scaling { center: 0.0, scale: value, range: value.abs() }
+            } else {
+                rescale(&mut column, intercept.is_some())
+            };
+            candidates.push((j, column, scaling));
+        }
+        let independent = independent_columns(&candidates.iter().map(|c| &c.1).collect::<Vec<_>>(), data.n());
+        for ((j, column, scaling), keep) in candidates.into_iter().zip(independent) {
+            if keep {
+                kept.push(j);
+                scalings.push(scaling);
+                data.predictors[0].columns.push(column);
+            } else {
+                let flat = scaling.range == 0.0 || matches!(column, Column::One);
+                dropped.push((j, if flat { Aliased::Constant } else { Aliased::Collinear }));
+            }
+        }
+        let at_intercept = intercept.and_then(|j| kept.iter().position(|&k| k == j));
+        let (y_center, y_scale) = standardise_response(data, at_intercept.is_some());
+        let z_scales = data.terms.iter_mut().map(scale_effects).collect::<Vec<_>>();
+        let layout = data.layout();
+        let (jacobian, shift) = linear_map(data, &layout, &scalings, at_intercept, (y_center, y_scale), &z_scales);
+        let ranges = scalings.iter().map(|s| s.range).collect();
+        let effect_scales = z_scales.iter().map(|z| z.iter().map(|s| y_scale / s).collect()).collect();
+        Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, effect_scales }
+    }
+
+    pub fn response(&self, y: f64) -> f64 {
+        (y - self.y_center) / self.y_scale
+    }
+
+    /// What the log density of one observation loses by the change of units of the response.
+    pub fn log_scale(&self) -> f64 {
+        self.y_scale.ln()
+    }
+
+    pub fn to_user(&self, psi: &[f64]) -> Vec<f64> {
+        let p = psi.len();
+        (0..p).map(|i| self.shift[i] + (0..p).map(|j| self.jacobian[i * p + j] * psi[j]).sum::<f64>()).collect()
+    }
+
+    /// J V J'.
+    pub fn covariance_to_user(&self, v: &[f64]) -> Vec<f64> {
+        let p = self.shift.len();
+        let j = &self.jacobian;
+        let jv: Vec<f64> =
+            (0..p * p).map(|i| (0..p).map(|k| j[i / p * p + k] * v[k * p + i % p]).sum()).collect();
+        (0..p * p).map(|i| (0..p).map(|k| jv[i / p * p + k] * j[i % p * p + k]).sum()).collect()
+    }
+
+    /// The standard parameters of the user's: J^-1 (psi - shift).
+    pub fn from_user(&self, psi: &[f64]) -> Vec<f64> {
+        use faer::linalg::solvers::Solve;
+        let p = psi.len();
+        let j = faer::Mat::from_fn(p, p, |r, c| self.jacobian[r * p + c]);
+        let b = faer::Mat::from_fn(p, 1, |r, _| psi[r] - self.shift[r]);
+        let x = j.full_piv_lu().solve(&b);
+        (0..p).map(|i| x[(i, 0)]).collect()
+    }
+
+    /// A gradient in the user's parameters from one in standard parameters: J^-T g.
+    pub fn gradient_to_user(&self, g: &[f64]) -> Vec<f64> {
+        use faer::linalg::solvers::Solve;
+        let p = g.len();
+        let jt = faer::Mat::from_fn(p, p, |r, c| self.jacobian[c * p + r]);
+        let x = jt.full_piv_lu().solve(&faer::Mat::from_fn(p, 1, |r, _| g[r]));
+        (0..p).map(|i| x[(i, 0)]).collect()
+    }
+}
+
+/// The common value of a constant column.
+fn constant(column: &Column) -> Option<f64> {
+    match column {
+        Column::One => Some(1.0),
+        Column::Values(v) => v.iter().all(|x| *x == v[0]).then(|| v[0]),
+    }
+}
+
+/// Centres (if there is an intercept to take it up) and scales a column to unit mean square.
+fn rescale(column: &mut Column, center: bool) -> Scaling {
+    let Column::Values(v) = column else {
+        return Scaling { center: 0.0, scale: 1.0, range: if center { 0.0 } else { 1.0 } };
+    };
+    let n = v.len() as f64;
+    let (low, high) = v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
+    let range = if center { high - low } else { high.max(0.0) - low.min(0.0) };
+    let center = if center && range > 0.0 { low + v.iter().map(|x| x - low).sum::<f64>() / n } else { 0.0 };
+    let largest = v.iter().fold(0.0_f64, |m, x| m.max((x - center).abs()));
+    if range == 0.0 || largest == 0.0 {
+        return Scaling { center: 0.0, scale: 1.0, range };
+    }
+    let scale = largest * (v.iter().map(|x| ((x - center) / largest).powi(2)).sum::<f64>() / n).sqrt();
+    v.iter_mut().for_each(|x| *x = (*x - center) / scale);
+    Scaling { center, scale, range }
+}
+
+/// Which columns are not linear combinations of earlier ones: Cholesky of X'X without pivoting.
+fn independent_columns(columns: &[&Column], n: usize) -> Vec<bool> {
+    let (p, ones) = (columns.len(), vec![1.0; n]);
+    let views: Vec<&[f64]> = columns.iter().map(|c| c.rows(0..n, &ones)).collect();
+    let mut gram = vec![0.0; p * p];
+    for i in 0..p {
+        for j in 0..=i {
+            gram[i * p + j] = crate::objective::dot(views[i], views[j]);
+        }
+    }
+    let mut keep = vec![false; p];
+    for i in 0..p {
+        let own = gram[i * p + i];
+        for j in (0..i).filter(|&j| keep[j]) {
+            let below: f64 = (0..j).filter(|&k| keep[k]).map(|k| gram[i * p + k] * gram[j * p + k]).sum();
+            gram[i * p + j] = (gram[i * p + j] - below) / gram[j * p + j];
+        }
+        let left = own - (0..i).filter(|&j| keep[j]).map(|j| gram[i * p + j].powi(2)).sum::<f64>();
+        keep[i] = own > 0.0 && left > COLLINEAR * own;
+        gram[i * p + i] = left.max(0.0).sqrt();
+    }
+    keep
+}
+
+/// Families that allow it are fitted to (y - center) / scale.
+fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
+    if !data.family.affine() {
+        return (0.0, 1.0);
+    }
+    let n = data.n() as f64;
+    let center = if has_intercept { data.y[0] + data.y.iter().map(|y| y - data.y[0]).sum::<f64>() / n } else { 0.0 };
+    let largest = data.y.iter().fold(0.0_f64, |m, y| m.max((y - center).abs()));
+    let scale = largest * (data.y.iter().map(|y| ((y - center) / largest).powi(2)).sum::<f64>() / n).sqrt();
+    data.y.iter_mut().for_each(|y| *y = (*y - center) / scale);
+    if let Some(offset) = &mut data.predictors[0].offset {
+        offset.iter_mut().for_each(|o| *o /= scale);
+    }
+    (center, scale)
+}
+
+/// Scales the columns of a term to unit mean square and returns the scales.
+fn scale_effects(term: &mut crate::design::Term) -> Vec<f64> {
+    let scale = |column: &mut Column| match column {
+        Column::One => 1.0,
+        Column::Values(_) => rescale(column, false).scale,
+    };
+    term.columns.iter_mut().map(scale).collect()
+}
+
+fn linear_map(
+    data: &Data,
+    layout: &Layout,
+    scalings: &[Scaling],
+    intercept: Option<usize>,
+    (y_center, y_scale): (f64, f64),
+    z_scales: &[Vec<f64>],
+) -> (Vec<f64>, Vec<f64>) {
+    let p = layout.total;
+    let (mut jacobian, mut shift) = (vec![0.0; p * p], vec![0.0; p]);
+    for (j, s) in scalings.iter().enumerate() {
+        jacobian[j * p + j] = y_scale / s.scale;
+        if let Some(i) = intercept.filter(|&i| i != j) {
+            jacobian[i * p + j] = -y_scale * s.center / s.scale / scalings[i].scale;
+        }
+    }
+    if let Some(i) = intercept {
+        shift[i] = y_center / scalings[i].scale;
+    }
+    for range in &layout.beta[1..] {
+        range.clone().for_each(|j| jacobian[j * p + j] = 1.0);
+        if data.family.affine() && !range.is_empty() {
+            shift[range.start] = y_scale.ln();
+        }
+    }
+    for ((term, range), z) in data.terms.iter().zip(&layout.theta).zip(z_scales) {
+        let mut factors = vec![1.0; range.len()];
+        let scale: Vec<f64> = z.iter().map(|s| y_scale / s).collect();
+        term.structure.rescale(&mut factors, &scale);
+        range.clone().zip(factors).for_each(|(j, f)| jacobian[j * p + j] = f);
+    }
+    (jacobian, shift)
+}

@@ -1,0 +1,14 @@
+//! The numbers behind glimm: likelihoods of generalized linear mixed models, their derivatives and
+//! their maximisation. A plain Rust library; bindings live elsewhere.
+
+pub mod design;
+pub mod error;
+pub mod family;
+pub mod fit;
+pub mod linalg;
+pub mod link;
+pub mod objective;
+pub mod optim;
+pub mod simulate;
+pub mod special;
+pub mod structure;

@@ -1,0 +1,153 @@
+//! Small dense matrices, stored row by row in slices: the blocks of one group, and the curvature
+//! of the outer problem.
+
+/// Overwrites the lower triangle of the q x q matrix `a` by its Cholesky factor; false when `a` is
+/// not positive definite. The strict upper triangle is left as it was.
+#[inline(always)]
+pub fn cholesky(a: &mut [f64], q: usize) -> bool {
+    for j in 0..q {
+        let mut d = a[j * q + j];
+        for k in 0..j {
+            d -= a[j * q + k] * a[j * q + k];
+        }
+        if !(d > 0.0 && d.is_finite()) {
+            return false;
+        }
+        let d = d.sqrt();
+        a[j * q + j] = d;
+        for i in j + 1..q {
+            let mut s = a[i * q + j];
+            for k in 0..j {
+                s -= a[i * q + k] * a[j * q + k];
+            }
+            a[i * q + j] = s / d;
+        }
+    }
+    true
+}
+
+/// Solves L L' x = b in place.
+#[inline(always)]
+pub fn cholesky_solve(l: &[f64], q: usize, x: &mut [f64]) {
+    for i in 0..q {
+        let mut s = x[i];
+        for k in 0..i {
+            s -= l[i * q + k] * x[k];
+        }
+        x[i] = s / l[i * q + i];
+    }
+    for i in (0..q).rev() {
+        let mut s = x[i];
+        for k in i + 1..q {
+            s -= l[k * q + i] * x[k];
+        }
+        x[i] = s / l[i * q + i];
+    }
+}
+
+/// Writes (L L')^-1, both triangles.
+#[inline(always)]
+pub fn cholesky_inverse(l: &[f64], q: usize, out: &mut [f64]) {
+    out.fill(0.0);
+    for j in 0..q {
+        out[j * q + j] = 1.0;
+        // Columns are rows here: the inverse is symmetric.
+        cholesky_solve(l, q, &mut out[j * q..(j + 1) * q]);
+    }
+    for i in 0..q {
+        for j in 0..i {
+            let mean = 0.5 * (out[i * q + j] + out[j * q + i]);
+            out[i * q + j] = mean;
+            out[j * q + i] = mean;
+        }
+    }
+}
+
+/// log |L L'|.
+#[inline(always)]
+pub fn cholesky_logdet(l: &[f64], q: usize) -> f64 {
+    2.0 * (0..q).map(|i| l[i * q + i].ln()).sum::<f64>()
+}
+
+/// out = A B.
+#[inline(always)]
+pub fn matmul(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
+    for i in 0..q {
+        for j in 0..q {
+            out[i * q + j] = (0..q).map(|k| a[i * q + k] * b[k * q + j]).sum();
+        }
+    }
+}
+
+/// out = A' B.
+#[inline(always)]
+pub fn matmul_tn(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
+    for i in 0..q {
+        for j in 0..q {
+            out[i * q + j] = (0..q).map(|k| a[k * q + i] * b[k * q + j]).sum();
+        }
+    }
+}
+
+/// out = A B'.
+#[inline(always)]
+pub fn matmul_nt(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
+    for i in 0..q {
+        for j in 0..q {
+            out[i * q + j] = (0..q).map(|k| a[i * q + k] * b[j * q + k]).sum();
+        }
+    }
+}
+
+/// out = A x.
+#[inline(always)]
+pub fn matvec(a: &[f64], x: &[f64], q: usize, out: &mut [f64]) {
+    for i in 0..q {
+        out[i] = (0..q).map(|k| a[i * q + k] * x[k]).sum();
+    }
+}
+
+/// out = A' x.
+#[inline(always)]
+pub fn matvec_t(a: &[f64], x: &[f64], q: usize, out: &mut [f64]) {
+    for i in 0..q {
+        out[i] = (0..q).map(|k| a[k * q + i] * x[k]).sum();
+    }
+}
+
+/// Eigenvalues (ascending) and eigenvectors (columns, stored row by row) of a symmetric matrix.
+pub fn eigen(a: &[f64], n: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+    if a.iter().any(|v| !v.is_finite()) {
+        return None;
+    }
+    let m = faer::Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
+    let e = m.self_adjoint_eigen(faer::Side::Lower).ok()?;
+    let values = (0..n).map(|i| e.S()[i]).collect();
+    let vectors = (0..n * n).map(|k| e.U()[(k / n, k % n)]).collect();
+    Some((values, vectors))
+}
+
+/// Singular values of a q x q matrix, largest first; `None` when they cannot be found.
+pub fn singular_values(a: &[f64], q: usize) -> Option<Vec<f64>> {
+    faer::Mat::from_fn(q, q, |i, j| a[i * q + j]).singular_values().ok()
+}
+
+/// For every q x q block M of `m`: out += L'M R when `INNER`, else out += L M R'.
+#[inline(always)]
+pub fn each_sandwich<const INNER: bool>(q: usize, l: &[f64], m: &[f64], r: &[f64], out: &mut [f64]) {
+    let n = (q * q).max(1);
+    let mut mr = vec![0.0; q * q];
+    for (m, out) in m.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+        if INNER {
+            matmul(m, r, q, &mut mr);
+        } else {
+            matmul_nt(m, r, q, &mut mr);
+        }
+        for i in 0..q {
+            for j in 0..q {
+                let term = |k: usize| if INNER { l[k * q + i] } else { l[i * q + k] } * mr[k * q + j];
+                out[i * q + j] += (0..q).map(term).sum::<f64>();
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Linear algebra: small dense blocks, and the sparse factorisation of crossed and nested models.
+
+pub mod dense;
+pub mod sparse;

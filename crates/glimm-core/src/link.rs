@@ -1,0 +1,229 @@
+//! Links between a mean and its linear predictor.
+
+use crate::special::{
+    cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, normal_pdf,
+    normal_quantile, softplus,
+};
+use std::f64::consts::{FRAC_1_PI, PI};
+
+/// How the mean depends on its linear predictor eta: link(mean) = eta.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    Identity,
+    Log,
+    Logit,
+    Probit,
+    Cloglog,
+    Cauchit,
+    Inverse,
+}
+
+/// Beyond this exp(eta) of the complementary log-log link has long made the mean 1.
+const CLOGLOG_TOP: f64 = 7.0;
+/// Largest eta for which exp(eta) times a number of trials is still finite.
+const CLOGLOG_LIMIT: f64 = 600.0;
+/// B_2k / (2k)!
+const BERNOULLI: [f64; 7] = [
+    1.0 / 12.0,
+    -1.0 / 720.0,
+    1.0 / 30_240.0,
+    -1.0 / 1_209_600.0,
+    1.0 / 47_900_160.0,
+    -691.0 / 1_307_674_368_000.0,
+    1.0 / 74_724_249_600.0,
+];
+
+impl Link {
+    pub const ALL: [Link; 7] = [
+        Link::Cauchit,
+        Link::Cloglog,
+        Link::Identity,
+        Link::Inverse,
+        Link::Log,
+        Link::Logit,
+        Link::Probit,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Link::Identity => "identity",
+            Link::Log => "log",
+            Link::Logit => "logit",
+            Link::Probit => "probit",
+            Link::Cloglog => "cloglog",
+            Link::Cauchit => "cauchit",
+            Link::Inverse => "inverse",
+        }
+    }
+
+    /// The link of this name, if there is one.
+    pub fn parse(name: &str) -> Option<Link> {
+        Link::ALL.into_iter().find(|link| link.name() == name)
+    }
+
+    /// The linear predictor of a mean.
+    pub fn link(self, mu: f64) -> f64 {
+        match self {
+            Link::Identity => mu,
+            Link::Log => ln(mu),
+            Link::Logit => ln(mu) - log1p(-mu),
+            Link::Probit => normal_quantile(mu),
+            Link::Cloglog => ln(-log1p(-mu)),
+            Link::Cauchit => -1.0 / libm::tan(PI * mu),
+            Link::Inverse => 1.0 / mu,
+        }
+    }
+
+    /// The mean of a linear predictor.
+    #[inline(always)]
+    pub fn inverse(self, eta: f64) -> f64 {
+        match self {
+            Link::Identity => eta,
+            Link::Log => exp(eta),
+            Link::Logit => logistic(eta).0,
+            Link::Probit => normal_cdf(eta),
+            Link::Cloglog => -expm1(-exp(eta)),
+            Link::Cauchit => cauchy_cdf(eta),
+            Link::Inverse => 1.0 / eta,
+        }
+    }
+
+    /// One minus the mean, sharp where the mean is near 1 (links of proportions).
+    #[inline(always)]
+    pub fn complement(self, eta: f64) -> f64 {
+        match self {
+            Link::Logit | Link::Probit | Link::Cauchit => self.inverse(-eta),
+            Link::Cloglog => exp(-exp(eta)),
+            Link::Identity | Link::Log | Link::Inverse => 1.0 - self.inverse(eta),
+        }
+    }
+
+    /// The mean and its first four derivatives with respect to eta.
+    #[inline(always)]
+    pub fn inverse_derivatives(self, eta: f64) -> [f64; 5] {
+        match self {
+            Link::Identity => [eta, 1.0, 0.0, 0.0, 0.0],
+            Link::Log => [exp(eta); 5],
+            Link::Logit => logit_derivatives(eta),
+            Link::Probit => probit_derivatives(eta),
+            Link::Cloglog => cloglog_derivatives(eta),
+            Link::Cauchit => cauchit_derivatives(eta),
+            Link::Inverse => inverse_derivatives(eta),
+        }
+    }
+
+    /// ln(mean) and ln(1 - mean) with their first four derivatives, for the links of proportions
+    /// (`None` for the others); finite and accurate in both tails.
+    #[inline(always)]
+    pub fn log_tails(self, eta: f64) -> Option<[[f64; 5]; 2]> {
+        match self {
+            Link::Logit => Some([logit_log(eta), mirrored(logit_log(-eta))]),
+            Link::Probit => Some([
+                log_normal_cdf_derivatives(eta),
+                mirrored(log_normal_cdf_derivatives(-eta)),
+            ]),
+            Link::Cauchit => Some([cauchit_log(eta), mirrored(cauchit_log(-eta))]),
+            Link::Cloglog => Some(cloglog_logs(eta)),
+            Link::Identity | Link::Log | Link::Inverse => None,
+        }
+    }
+}
+
+#[inline(always)]
+fn logit_derivatives(eta: f64) -> [f64; 5] {
+    let (p, q) = logistic(eta);
+    let w = p * q;
+    [p, w, w * (q - p), w * (1.0 - 6.0 * w), w * (q - p) * (1.0 - 12.0 * w)]
+}
+
+#[inline(always)]
+fn probit_derivatives(x: f64) -> [f64; 5] {
+    let d = normal_pdf(x);
+    [normal_cdf(x), d, -x * d, (x * x - 1.0) * d, (3.0 - x * x) * x * d]
+}
+
+#[inline(always)]
+fn cloglog_derivatives(eta: f64) -> [f64; 5] {
+    let m = exp(eta.min(CLOGLOG_TOP));
+    let d = m * exp(-m);
+    let third = (m - 3.0).mul_add(m, 1.0);
+    let fourth = ((6.0 - m).mul_add(m, -7.0)).mul_add(m, 1.0);
+    [-expm1(-m), d, d * (1.0 - m), d * third, d * fourth]
+}
+
+#[inline(always)]
+fn cauchit_derivatives(x: f64) -> [f64; 5] {
+    let c = 1.0 / x.mul_add(x, 1.0);
+    let d = FRAC_1_PI * c;
+    let (cx, x2) = (c * x, x * x);
+    [
+        cauchy_cdf(x),
+        d,
+        -2.0 * cx * d,
+        c * c * d * (6.0 * x2 - 2.0),
+        -24.0 * cx * c * c * d * (x2 - 1.0),
+    ]
+}
+
+#[inline(always)]
+fn inverse_derivatives(eta: f64) -> [f64; 5] {
+    let m = 1.0 / eta;
+    let m2 = m * m;
+    [m, -m2, 2.0 * m2 * m, -6.0 * m2 * m2, 24.0 * m2 * m2 * m]
+}
+
+/// Derivatives at -eta as derivatives of the mirror image: with mean(-eta) = 1 - mean(eta) those of
+/// ln(1 - mean).
+#[inline(always)]
+fn mirrored([v, d1, d2, d3, d4]: [f64; 5]) -> [f64; 5] {
+    [v, -d1, d2, -d3, d4]
+}
+
+#[inline(always)]
+fn logit_log(eta: f64) -> [f64; 5] {
+    let (p, q) = logistic(eta);
+    let w = p * q;
+    [-softplus(-eta), q, -w, -w * (q - p), -w * (1.0 - 6.0 * w)]
+}
+
+/// ln(mean) of the Cauchy link through l = (ln mean)' and t = (ln l)'.
+#[inline(always)]
+fn cauchit_log(x: f64) -> [f64; 5] {
+    let mean = cauchy_cdf(x);
+    let c = 1.0 / x.mul_add(x, 1.0);
+    let (s, x2) = (-2.0 * x * c, x * x);
+    let (s1, s2) = (-2.0 * (1.0 - x2) * c * c, 4.0 * x * c * c * c * (3.0 - x2));
+    let l = FRAC_1_PI * c / mean;
+    let t = s - l;
+    let t1 = s1 - l * t;
+    let t2 = s2 - l * (t * t + t1);
+    [ln(mean), l, l * t, l * (t * t + t1), l * (t * t * t + 3.0 * t * t1 + t2)]
+}
+
+/// With m = exp(eta): ln(1 - mean) = -m, and ln(mean) has first derivative b = m / (exp(m) - 1).
+#[inline(always)]
+fn cloglog_logs(eta: f64) -> [[f64; 5]; 2] {
+    let whole = exp(eta.min(CLOGLOG_LIMIT));
+    let m = exp(eta.min(CLOGLOG_TOP));
+    let survival = exp(-m);
+    let tail = if m < 0.5 { -expm1_near(-m) } else { 1.0 - survival };
+    let b = m * survival / tail;
+    // m / (1 - exp(-m)) - 1, the derivative of ln b with its sign changed
+    let c = if m < 0.5 { bernoulli_excess(m) } else { m / tail - 1.0 };
+    let c1 = m - b * c;
+    let d3 = b * (c * c - c1);
+    let d4 = b * (2.0 * c * c1 - m - d3) - c * d3;
+    let log_mean = if m < 0.5 { eta + ln(tail / m) } else { log1p(-survival) };
+    [[log_mean, b, -b * c, d3, d4], [-whole; 5]]
+}
+
+/// m / (1 - exp(-m)) - 1 for m < 1/2, by Bernoulli numbers.
+#[inline(always)]
+fn bernoulli_excess(m: f64) -> f64 {
+    let z = m * m;
+    let mut sum = 0.0f64;
+    for c in BERNOULLI.iter().rev() {
+        sum = sum.mul_add(z, *c);
+    }
+    z.mul_add(sum, 0.5 * m)
+}

@@ -1,0 +1,233 @@
+//! The geometry of consecutive independent groups: matrices are one q x q block per group.
+
+use crate::linalg::dense;
+use crate::objective::geometry::{Factors, Geometry};
+use crate::objective::sums::{dot, dot3};
+
+pub struct Groups<'a> {
+    /// Start of each group's rows and end of the last, counted from the first row of the patch.
+    pub starts: Vec<usize>,
+    /// Columns of Z over the rows of the patch, and the linear predictor of each.
+    pub z: Vec<&'a [f64]>,
+    pub predictor: &'a [usize],
+    /// Cholesky factors of H, one per group.
+    chol: Vec<f64>,
+}
+
+impl<'a> Groups<'a> {
+    pub fn new(starts: Vec<usize>, z: Vec<&'a [f64]>, predictor: &'a [usize]) -> Groups<'a> {
+        let chol = vec![0.0; (starts.len() - 1) * z.len() * z.len()];
+        Groups { starts, z, predictor, chol }
+    }
+
+    #[inline(always)]
+    pub fn q(&self) -> usize {
+        self.z.len()
+    }
+
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    #[inline(always)]
+    pub fn rows(&self, g: usize) -> std::ops::Range<usize> {
+        self.starts[g]..self.starts[g + 1]
+    }
+
+    /// Columns of Z that belong to predictor `k`.
+    #[inline(always)]
+    fn columns(&self, k: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.q()).filter(move |&c| self.predictor[c] == k)
+    }
+
+    /// Pairs of columns (c of predictor k, d of predictor l) that are stored: d <= c when k = l.
+    #[inline(always)]
+    fn pairs(&self, k: usize, l: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.columns(k).flat_map(move |c| self.columns(l).map(move |d| (c, d))).filter(move |(c, d)| k != l || d <= c)
+    }
+
+    /// max_i |z_i' b| over the rows of group g.
+    #[inline(always)]
+    pub fn reach(&self, g: usize, b: &[f64]) -> f64 {
+        let mut reach = 0.0_f64;
+        for i in self.rows(g) {
+            let mut moves = [0.0_f64; 4];
+            for ((z, &k), b) in self.z.iter().zip(self.predictor).zip(b) {
+                moves[k] += z[i] * b;
+            }
+            reach = moves.iter().fold(reach, |r, m| r.max(m.abs()));
+        }
+        reach
+    }
+
+    #[inline(always)]
+    fn each(&self, x: &[f64], out: &mut [f64], op: impl Fn(&[f64], &mut [f64])) {
+        let q = self.q().max(1);
+        x.chunks_exact(q).zip(out.chunks_exact_mut(q)).for_each(|(x, o)| op(x, o));
+    }
+}
+
+impl Geometry for Groups<'_> {
+    fn vector_len(&self) -> usize {
+        self.count() * self.q()
+    }
+
+    fn matrix_len(&self) -> usize {
+        self.count() * self.q() * self.q()
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        vec![self.q()]
+    }
+
+    #[inline(always)]
+    fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
+        let q = self.q();
+        for c in self.columns(k) {
+            for g in 0..self.count() {
+                let (rows, b) = (self.rows(g), x[g * q + c]);
+                for (o, z) in out[rows.clone()].iter_mut().zip(&self.z[c][rows]) {
+                    *o += z * b;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
+        let q = self.q();
+        for c in self.columns(k) {
+            for g in 0..self.count() {
+                let rows = self.rows(g);
+                out[g * q + c] += dot(&self.z[c][rows.clone()], &row[rows]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
+        let q = self.q();
+        for (c, d) in self.pairs(k, l) {
+            for g in 0..self.count() {
+                let rows = self.rows(g);
+                let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], &row[rows]);
+                out[(g * q + c) * q + d] += s;
+                if c != d {
+                    out[(g * q + d) * q + c] += s;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
+        let q = self.q();
+        out.fill(0.0);
+        for (c, d) in self.pairs(k, l) {
+            let times = if k == l && d < c { 2.0 } else { 1.0 };
+            for g in 0..self.count() {
+                let (rows, m) = (self.rows(g), times * m[(g * q + c) * q + d]);
+                let (zc, zd) = (&self.z[c][rows.clone()], &self.z[d][rows.clone()]);
+                for ((o, x), y) in out[rows].iter_mut().zip(zc).zip(zd) {
+                    *o += m * x * y;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
+        self.each(x, out, |x, o| dense::matvec(&f[0], x, self.q(), o));
+    }
+
+    #[inline(always)]
+    fn apply_transpose(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
+        self.each(x, out, |x, o| dense::matvec_t(&f[0], x, self.q(), o));
+    }
+
+    #[inline(always)]
+    fn add_inner(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
+        dense::each_sandwich::<true>(self.q(), &l[0], m, &r[0], out);
+    }
+
+    #[inline(always)]
+    fn add_outer(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
+        dense::each_sandwich::<false>(self.q(), &l[0], m, &r[0], out);
+    }
+
+    #[inline(always)]
+    fn add_identity(&self, out: &mut [f64]) {
+        let q = self.q();
+        for g in 0..self.count() {
+            for c in 0..q {
+                out[(g * q + c) * q + c] += 1.0;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors) {
+        let q = self.q();
+        for c in 0..q {
+            for d in 0..q {
+                out[0][c * q + d] += (0..self.count()).map(|g| x[g * q + c] * y[g * q + d]).sum::<f64>();
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
+        let q = self.q();
+        let mut lc = vec![0.0; q * q];
+        for (s, c) in s.chunks_exact((q * q).max(1)).zip(c.chunks_exact((q * q).max(1))) {
+            dense::matmul(&l[0], c, q, &mut lc);
+            for i in 0..q {
+                for j in 0..q {
+                    out[0][i * q + j] -= (0..q).map(|k| s[i * q + k] * lc[k * q + j]).sum::<f64>();
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn factorise(&mut self, h: &[f64]) -> Option<f64> {
+        let q = self.q();
+        self.chol.copy_from_slice(h);
+        let mut logdet = 0.0;
+        for l in self.chol.chunks_exact_mut((q * q).max(1)) {
+            if !dense::cholesky(l, q) {
+                return None;
+            }
+            logdet += dense::cholesky_logdet(l, q);
+        }
+        Some(logdet)
+    }
+
+    #[inline(always)]
+    fn solve(&mut self, x: &mut [f64]) {
+        let q = self.q();
+        for (l, x) in self.chol.chunks_exact((q * q).max(1)).zip(x.chunks_exact_mut(q.max(1))) {
+            dense::cholesky_solve(l, q, x);
+        }
+    }
+
+    #[inline(always)]
+    fn inverse(&mut self, out: &mut [f64]) {
+        let q = self.q();
+        for (l, c) in self.chol.chunks_exact((q * q).max(1)).zip(out.chunks_exact_mut((q * q).max(1))) {
+            dense::cholesky_inverse(l, q, c);
+        }
+    }
+
+    #[inline(always)]
+    fn inverse_tangent(&mut self, c: &[f64], dh: &[f64], out: &mut [f64]) {
+        let (q, n) = (self.q(), (self.q() * self.q()).max(1));
+        let mut cd = vec![0.0; q * q];
+        for ((c, dh), out) in c.chunks_exact(n).zip(dh.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
+            dense::matmul(c, dh, q, &mut cd);
+            dense::matmul(&cd, c, q, out);
+            out.iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The Laplace approximation of the marginal log-likelihood and its exact gradient.
+//!
+//! With r, W, T the row derivatives f', -f'', -f''' at the modes u of h(u) = -sum_i f_i + u'u / 2:
+//!
+//!     H   = I + Lambda'S Lambda, S = Z'WZ      C = H^-1
+//!     L   = -h(u) - log|H| / 2
+//!     v_i = z_i'Lambda C Lambda'z_i            s_i = T_i v_i / 2          a = C Lambda'Z's
+//!     q_i = r_i - s_i + W_i (Z Lambda a)_i
+//!     dL/dbeta   = X'q
+//!     dL/dLambda = (Z'q) u' - (Z'r) a' - S Lambda C
+//!
+//! Several predictors k, l, m: s^k = sum_lm T^klm v^lm / 2 and q^k = r^k - s^k + sum_l W^kl c^l, c = Z Lambda a.
+//! (Skaug and Fournier 2006, Comput. Stat. Data Anal. 51, 699-709, give the same gradient by automatic differentiation.)
+
+use super::Reject;
+use super::geometry::{Factors, Geometry};
+use super::sums::dot;
+use crate::design::{Data, Layout};
+use crate::family::{Derivs, Want};
+
+/// Sorted multi-index.
+pub fn sorted<const N: usize>(mut index: [usize; N]) -> [usize; N] {
+    index.sort_unstable();
+    index
+}
+
+/// Position of the pair k <= l among the pairs of `n`.
+pub fn pair(k: usize, l: usize, n: usize) -> usize {
+    k * n - k * (k + 1) / 2 + l
+}
+
+/// A run of rows with the random effects that enter them, at given parameters.
+pub struct Patch<'a, G> {
+    pub data: &'a Data,
+    pub layout: &'a Layout,
+    /// First row of the patch in `data`.
+    pub first: usize,
+    pub rows: usize,
+    pub geometry: G,
+    /// Number of leading predictors with random effects.
+    pub random: usize,
+    pub lambda: &'a Factors,
+    /// Spherical effects: start on entry, modes after the search.
+    pub u: &'a mut [f64],
+    pub ones: &'a [f64],
+    /// X beta + offset of each predictor.
+    pub fixed: Vec<Vec<f64>>,
+    pub eta: Vec<Vec<f64>>,
+    pub derivs: Derivs,
+    /// Rows whose derivatives were computed.
+    pub evaluated: usize,
+}
+
+/// What the gradient leaves behind for the Hessian.
+pub struct AtMode {
+    /// On the pattern: S = Z'WZ, C = H^-1.
+    pub s: Vec<f64>,
+    pub c: Vec<f64>,
+    /// Vectors: Z'r, Z's, Z'q, a.
+    pub zr: Vec<f64>,
+    pub zs: Vec<f64>,
+    pub zq: Vec<f64>,
+    pub a: Vec<f64>,
+    /// Rows: v^kl for k <= l among the random predictors, and c^k = Z^k Lambda a.
+    pub v: Vec<Vec<f64>>,
+    pub c_rows: Vec<Vec<f64>>,
+}
+
+/// A patch's share of the objective: value, derivatives in beta and in the factors.
+pub struct Share {
+    pub value: f64,
+    pub beta: Vec<f64>,
+    pub lambda: Factors,
+}
+
+impl Share {
+    pub fn new(beta: usize, sizes: &[usize]) -> Share {
+        Share { value: 0.0, beta: vec![0.0; beta], lambda: sizes.iter().map(|q| vec![0.0; q * q]).collect() }
+    }
+
+    pub fn add(&mut self, other: &Share) {
+        let plus = |a: &mut Vec<f64>, b: &Vec<f64>| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        self.value += other.value;
+        plus(&mut self.beta, &other.beta);
+        self.lambda.iter_mut().zip(&other.lambda).for_each(|(a, b)| plus(a, b));
+    }
+}
+
+impl<'a, G: Geometry> Patch<'a, G> {
+    /// Columns of the fixed effects of predictor `k` over the patch's rows.
+    #[inline(always)]
+    pub fn x(&self, k: usize, j: usize) -> &'a [f64] {
+        let data = self.data;
+        data.predictors[k].columns[j].rows(self.first..self.first + self.rows, self.ones)
+    }
+
+    /// X beta + offset.
+    #[inline(always)]
+    pub fn set_fixed(&mut self, psi: &[f64]) {
+        for k in 0..self.fixed.len() {
+            let mut fixed = std::mem::take(&mut self.fixed[k]);
+            match &self.data.predictors[k].offset {
+                Some(o) => fixed.copy_from_slice(&o[self.first..self.first + self.rows]),
+                None => fixed.fill(0.0),
+            }
+            for (j, &beta) in psi[self.layout.beta[k].clone()].iter().enumerate() {
+                for (e, x) in fixed.iter_mut().zip(self.x(k, j)) {
+                    *e += beta * x;
+                }
+            }
+            self.eta[k].copy_from_slice(&fixed);
+            self.fixed[k] = fixed;
+        }
+    }
+
+    /// eta = X beta + offset + Z Lambda u.
+    #[inline(always)]
+    pub fn linear_predictors(&mut self) {
+        let mut b = vec![0.0; self.u.len()];
+        self.geometry.apply(self.lambda, self.u, &mut b);
+        for k in 0..self.random {
+            self.eta[k].copy_from_slice(&self.fixed[k]);
+            self.geometry.expand(k, &b, &mut self.eta[k]);
+        }
+    }
+
+    /// Derivatives of the rows of the patch at `rows`, times their frequency weights.
+    #[inline(always)]
+    pub fn row_derivatives(&mut self, rows: std::ops::Range<usize>, want: Want) {
+        self.evaluated += rows.len();
+        let at = self.first + rows.start..self.first + rows.end;
+        let eta: Vec<&[f64]> = self.eta.iter().map(|e| &e[rows.clone()]).collect();
+        self.derivs.reshape(want.dims, want.order, rows.len());
+        self.data.family.derivs(self.data.rows(at.clone()), &eta, want, &mut self.derivs);
+        if let Some(freq) = &self.data.freq {
+            self.derivs.weigh(&freq[at], want);
+        }
+    }
+
+    /// Value and gradient at the modes, with row derivatives of `order` (3, or 4 when a Hessian follows).
+    #[inline(always)]
+    pub fn gradient(&mut self, order: usize) -> Result<(Share, AtMode), Reject> {
+        let k_all = self.eta.len();
+        self.linear_predictors();
+        self.row_derivatives(0..self.rows, Want { dims: k_all, order, value: true });
+        let mut at = AtMode::new(&self.geometry, self.random, self.rows);
+        let mut share = Share::new(self.layout.fixed(), &self.geometry.sizes());
+        share.value = self.at_modes(&mut at)?;
+
+        self.posterior_variances(&at.c, &mut at.v);
+        let s: Vec<Vec<f64>> = (0..k_all).map(|k| self.half_third(k, &at.v)).collect();
+        self.adjoint(&s, &mut at);
+        share.value += self.mode_correction(&at);
+
+        for (k, s) in s.iter().enumerate() {
+            let q = self.q_rows(k, s, &at.c_rows);
+            if k < self.random {
+                self.geometry.sum(k, &q, &mut at.zq);
+            }
+            for (j, p) in self.layout.beta[k].clone().enumerate() {
+                share.beta[p] = dot(self.x(k, j), &q);
+            }
+        }
+        let minus_a: Vec<f64> = at.a.iter().map(|a| -a).collect();
+        self.geometry.add_dyads(&at.zq, self.u, &mut share.lambda);
+        self.geometry.add_dyads(&at.zr, &minus_a, &mut share.lambda);
+        self.geometry.subtract_product(&at.s, self.lambda, &at.c, &mut share.lambda);
+        Ok((share, at))
+    }
+
+    /// Fills Z'r, S and C; returns sum_i f_i - u'u/2 - log|H|/2.
+    #[inline(always)]
+    fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
+        let mut value = super::sums::total(self.derivs.value()) - 0.5 * dot(self.u, self.u);
+        if !self.u.is_empty() {
+            self.score(&mut at.zr);
+            self.curvature(&mut at.s);
+            let h = self.penalised(&at.s);
+            value -= 0.5 * self.geometry.factorise(&h).ok_or(Reject::NotPositiveDefinite)?;
+            self.geometry.inverse(&mut at.c);
+        }
+        if value.is_finite() { Ok(value) } else { Err(Reject::NoMode) }
+    }
+
+    /// Z'r.
+    #[inline(always)]
+    pub fn score(&self, out: &mut [f64]) {
+        for k in 0..self.random {
+            self.geometry.sum(k, self.derivs.get(&[k]), out);
+        }
+    }
+
+    /// S = Z'WZ.
+    #[inline(always)]
+    pub fn curvature(&self, out: &mut [f64]) {
+        for k in 0..self.random {
+            for l in k..self.random {
+                self.geometry.sum_outer(k, l, self.derivs.get(&[k, l]), out);
+            }
+        }
+        out.iter_mut().for_each(|x| *x = -*x);
+    }
+
+    /// H = I + Lambda'S Lambda.
+    #[inline(always)]
+    pub fn penalised(&self, s: &[f64]) -> Vec<f64> {
+        let mut h = vec![0.0; s.len()];
+        self.geometry.add_inner(self.lambda, s, self.lambda, &mut h);
+        self.geometry.add_identity(&mut h);
+        h
+    }
+
+    /// v^kl = z^k' Lambda C Lambda' z^l.
+    #[inline(always)]
+    fn posterior_variances(&self, c: &[f64], v: &mut [Vec<f64>]) {
+        let mut b = vec![0.0; c.len()];
+        self.geometry.add_outer(self.lambda, c, self.lambda, &mut b);
+        for k in 0..self.random {
+            for l in k..self.random {
+                self.geometry.quadratic(k, l, &b, &mut v[pair(k, l, self.random)]);
+            }
+        }
+    }
+
+    /// s^k = sum_lm T^klm v^lm / 2.
+    #[inline(always)]
+    fn half_third(&self, k: usize, v: &[Vec<f64>]) -> Vec<f64> {
+        let mut s = vec![0.0; self.rows];
+        for l in 0..self.random {
+            for m in l..self.random {
+                let t = self.derivs.get(&sorted([k, l, m]));
+                let times = if l == m { -0.5 } else { -1.0 };
+                for ((s, t), v) in s.iter_mut().zip(t).zip(&v[pair(l, m, self.random)]) {
+                    *s += times * t * v;
+                }
+            }
+        }
+        s
+    }
+
+    /// a = C Lambda'Z's and its rows c = Z Lambda a.
+    #[inline(always)]
+    fn adjoint(&mut self, s: &[Vec<f64>], at: &mut AtMode) {
+        for (k, s) in s.iter().enumerate().take(self.random) {
+            self.geometry.sum(k, s, &mut at.zs);
+        }
+        self.geometry.apply_transpose(self.lambda, &at.zs, &mut at.a);
+        self.geometry.solve(&mut at.a);
+        let mut la = vec![0.0; at.a.len()];
+        self.geometry.apply(self.lambda, &at.a, &mut la);
+        for (k, c) in at.c_rows.iter_mut().enumerate() {
+            self.geometry.expand(k, &la, c);
+        }
+    }
+
+    /// What the value still lacks because u is not exactly the mode: with g = u - Lambda'Z'r,
+    /// g'Cg/2 for the integrand and a'g for log|H|; the error left is of second order.
+    #[inline(always)]
+    fn mode_correction(&mut self, at: &AtMode) -> f64 {
+        let mut g = vec![0.0; at.a.len()];
+        self.geometry.apply_transpose(self.lambda, &at.zr, &mut g);
+        for (g, u) in g.iter_mut().zip(self.u.iter()) {
+            *g = u - *g;
+        }
+        let mut cg = g.clone();
+        self.geometry.solve(&mut cg);
+        0.5 * dot(&g, &cg) + dot(&at.a, &g)
+    }
+
+    /// q^k = r^k - s^k + sum_l W^kl c^l.
+    #[inline(always)]
+    fn q_rows(&self, k: usize, s: &[f64], c_rows: &[Vec<f64>]) -> Vec<f64> {
+        let mut q: Vec<f64> = self.derivs.get(&[k]).iter().zip(s).map(|(r, s)| r - s).collect();
+        for (l, c) in c_rows.iter().enumerate() {
+            for ((q, w), c) in q.iter_mut().zip(self.derivs.get(&sorted([k, l]))).zip(c) {
+                *q -= w * c;
+            }
+        }
+        q
+    }
+}
+
+impl AtMode {
+    fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
+        let vector = || vec![0.0; geometry.vector_len()];
+        let matrix = || vec![0.0; geometry.matrix_len()];
+        AtMode {
+            s: matrix(),
+            c: matrix(),
+            zr: vector(),
+            zs: vector(),
+            zq: vector(),
+            a: vector(),
+            v: vec![vec![0.0; rows]; random * (random + 1) / 2],
+            c_rows: vec![vec![0.0; rows]; random],
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Marginal log-likelihoods: what an optimiser climbs.
+
+pub mod block;
+mod chain;
+mod geometry;
+mod laplace;
+pub mod sparse;
+mod sums;
+mod tangent;
+
+pub use sums::dot;
+
+/// How much of an objective is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    Gradient,
+    Hessian,
+}
+
+/// An objective at one point.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    pub value: f64,
+    pub gradient: Vec<f64>,
+    /// Second derivatives, row by row; present when asked for.
+    pub hessian: Option<Vec<f64>>,
+}
+
+impl Evaluation {
+    pub fn is_finite(&self) -> bool {
+        let rest = self.gradient.iter().chain(self.hessian.iter().flatten());
+        self.value.is_finite() && rest.into_iter().all(|x| x.is_finite())
+    }
+}
+
+/// Why a point has no value. The optimiser shortens its step; a fit never returns such a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// The integrand has no mode that Newton's method can reach, or it overflows.
+    NoMode,
+    /// The curvature at the mode is not positive definite.
+    NotPositiveDefinite,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+/// Modes of the random effects and their conditional covariance, by term.
+pub struct Posterior {
+    /// Modes b of one term: levels x effects, row by row.
+    pub modes: Vec<Vec<f64>>,
+    /// Conditional covariances of one term given the parameters: levels x effects x effects.
+    pub covariances: Vec<Vec<f64>>,
+}
+
+/// A log-likelihood with exact derivatives. It keeps the modes of the last accepted point as the
+/// start of the next search.
+pub trait Objective {
+    fn parameters(&self) -> usize;
+
+    /// The objective at `psi`. Modes are found to the square of their Newton decrement `tolerance`.
+    fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject>;
+
+    /// Makes the modes of the last successful evaluation the start of the next.
+    fn accept(&mut self);
+
+    /// A cheap positive definite stand-in for the negative Hessian at the last evaluated point.
+    fn information(&mut self) -> Option<Vec<f64>>;
+
+    /// Forgets the modes, as after a change of signs in the factors.
+    fn reset(&mut self);
+
+    /// Row evaluations so far, in passes over all rows.
+    fn passes(&self) -> f64;
+
+    /// Modes and conditional covariances at the last evaluated point.
+    fn posterior(&self) -> Posterior;
+}

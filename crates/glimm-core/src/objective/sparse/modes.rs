@@ -1,0 +1,100 @@
+//! The inner problem when random effects are crossed or nested: one Newton search for all of them.
+
+use super::cells::Cells;
+use crate::family::Want;
+use crate::objective::Reject;
+use crate::objective::geometry::Geometry;
+use crate::objective::laplace::Patch;
+use crate::objective::sums::{dot, total};
+
+const MAX_STEPS: usize = 200;
+/// A predicted mode this far from the offset (in eta) is worse than none.
+const WILD: f64 = 15.0;
+/// Relative rise of h that rounding explains.
+const ROUNDING: f64 = 1e-12;
+
+impl Patch<'_, Cells<'_>> {
+    /// Moves `self.u` to the mode of h(u) = -sum_i f_i + u'u / 2, stopping after the first step whose
+    /// squared Newton decrement is below `tolerance`. Steps are damped by log(1 + D) / D, D the
+    /// largest change of eta, and halved when they raise h.
+    pub fn find_modes(&mut self, tolerance: f64) -> Result<(), Reject> {
+        self.tame_start();
+        let concordance = self.data.family.concordance().unwrap_or(1.0);
+        let (mut best, mut step) = (f64::INFINITY, vec![0.0; self.u.len()]);
+        for _ in 0..MAX_STEPS {
+            self.linear_predictors();
+            self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: true });
+            let h = 0.5 * dot(self.u, self.u) - total(self.derivs.value());
+            if !(h <= best + ROUNDING * (1.0 + best.abs())) {
+                if best == f64::INFINITY {
+                    return Err(Reject::NoMode);
+                }
+                step.iter_mut().for_each(|s| *s *= 0.5);
+                self.u.iter_mut().zip(&step).for_each(|(u, s)| *u -= s);
+                continue;
+            }
+            best = h;
+            let (direction, decrement) = self.newton_direction()?;
+            let reach = concordance * self.reach(&direction);
+            let length = if reach > 1.0 { reach.ln_1p() / reach } else { 1.0 };
+            for ((u, s), d) in self.u.iter_mut().zip(&mut step).zip(&direction) {
+                *s = length * d;
+                *u += *s;
+            }
+            if decrement < tolerance {
+                return Ok(());
+            }
+        }
+        Err(Reject::NoMode)
+    }
+
+    fn tame_start(&mut self) {
+        // NaN compares false, so that it counts as wild.
+        if !(self.reach(&self.u.to_vec()) <= WILD) {
+            self.u.fill(0.0);
+        }
+    }
+
+    /// max_i |z_i'Lambda d|.
+    fn reach(&self, d: &[f64]) -> f64 {
+        let mut b = vec![0.0; d.len()];
+        self.geometry.apply(self.lambda, d, &mut b);
+        let mut reach = 0.0_f64;
+        for k in 0..self.random {
+            let mut rows = vec![0.0; self.rows];
+            self.geometry.expand(k, &b, &mut rows);
+            if rows.iter().any(|r| !r.is_finite()) {
+                return f64::NAN;
+            }
+            reach = rows.iter().fold(reach, |m, r| m.max(r.abs()));
+        }
+        reach
+    }
+
+    /// H^-1 (Lambda'Z'r - u) and its squared decrement. Where h is not convex, rows that bend the
+    /// wrong way are left out of H, which keeps the step uphill.
+    fn newton_direction(&mut self) -> Result<(Vec<f64>, f64), Reject> {
+        let mut zr = vec![0.0; self.u.len()];
+        self.score(&mut zr);
+        let mut gradient = vec![0.0; zr.len()];
+        self.geometry.apply_transpose(self.lambda, &zr, &mut gradient);
+        gradient.iter_mut().zip(self.u.iter()).for_each(|(g, u)| *g -= u);
+
+        let mut s = vec![0.0; self.geometry.matrix_len()];
+        self.curvature(&mut s);
+        let mut h = self.penalised(&s);
+        if self.geometry.factorise(&h).is_none() {
+            s.fill(0.0);
+            for k in 0..self.random {
+                let clipped: Vec<f64> = self.derivs.get(&[k, k]).iter().map(|f| -f.min(0.0)).collect();
+                self.geometry.sum_outer(k, k, &clipped, &mut s);
+            }
+            h = self.penalised(&s);
+            self.geometry.factorise(&h).ok_or(Reject::NoMode)?;
+        }
+        let mut direction = gradient.clone();
+        self.geometry.solve(&mut direction);
+        let decrement = dot(&gradient, &direction);
+        if decrement.is_finite() { Ok((direction, decrement)) } else { Err(Reject::NoMode) }
+    }
+}

@@ -1,0 +1,234 @@
+//! Damped Newton and quasi-Newton ascent.
+//!
+//! The step solves (|H| + mu D^2) d = g, where |H| has the absolute eigenvalues of the diagonally
+//! scaled negative Hessian (so that saddles repel) and mu is a Levenberg damping ruled by the ratio
+//! of actual to predicted gain. Convergence is judged by the decrement g'H^-1 g: the squared
+//! distance to the maximum in standard errors, twice the log-likelihood left. Unlike the gradient or
+//! the change of parameters it does not depend on units.
+
+use crate::linalg::dense;
+use crate::objective::{Evaluation, Objective, Order, Reject};
+
+/// Eigenvalues below this fraction of the largest are raised to it.
+const EIGENVALUE_FLOOR: f64 = 1e-9;
+/// Steps whose gain is this fraction of the prediction are taken.
+const ACCEPT: f64 = 1e-3;
+/// Differences of log-likelihoods below this fraction of their size are rounding.
+const ROUNDING: f64 = 1e-11;
+const MAX_DAMPING: f64 = 1e12;
+
+/// Where second derivatives come from.
+pub enum Curvature {
+    /// The exact Hessian at every point.
+    Exact,
+    /// A given negative Hessian, or else the objective's own information; corrected by BFGS updates.
+    Updated(Option<Vec<f64>>),
+}
+
+pub struct Settings {
+    pub curvature: Curvature,
+    /// Decrement at which to stop.
+    pub tolerance: f64,
+    /// Newton decrement to which the inner problems are solved.
+    pub inner_tolerance: f64,
+    pub max_iterations: usize,
+    /// Largest change of each parameter in one step (infinite where there is no limit).
+    pub reach: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Converged,
+    /// No step raises the objective further.
+    NoProgress,
+    IterationLimit,
+    /// The objective has no value at the start.
+    BadStart,
+    Interrupted,
+}
+
+pub struct Outcome {
+    /// The maximum; after convergence one last Newton step beyond the last evaluated point.
+    pub psi: Vec<f64>,
+    pub value: f64,
+    /// Negative Hessian last used.
+    pub curvature: Vec<f64>,
+    pub decrement: f64,
+    pub reason: Reason,
+    pub iterations: usize,
+    pub evaluations: usize,
+}
+
+/// The quadratic model at one point, in scaled eigen-coordinates.
+struct Model {
+    scale: Vec<f64>,
+    values: Vec<f64>,
+    vectors: Vec<f64>,
+    gradient: Vec<f64>,
+}
+
+impl Model {
+    fn new(h: &[f64], g: &[f64]) -> Option<Model> {
+        let p = g.len();
+        let largest = (0..p).map(|i| h[i * p + i].abs()).fold(0.0, f64::max);
+        let scale: Vec<f64> =
+            (0..p).map(|i| h[i * p + i].abs().max(1e-12 * largest).max(f64::MIN_POSITIVE).sqrt()).collect();
+        let scaled: Vec<f64> = (0..p * p).map(|i| h[i] / (scale[i / p] * scale[i % p])).collect();
+        let (mut values, vectors) = dense::eigen(&scaled, p)?;
+        let top = values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        values.iter_mut().for_each(|v| *v = v.abs().max(EIGENVALUE_FLOOR * top));
+        let gradient = (0..p).map(|j| (0..p).map(|i| vectors[i * p + j] * g[i] / scale[i]).sum()).collect();
+        Some(Model { scale, values, vectors, gradient })
+    }
+
+    fn decrement(&self) -> f64 {
+        self.gradient.iter().zip(&self.values).map(|(g, l)| g * g / l).sum()
+    }
+
+    fn step(&self, mu: f64) -> Vec<f64> {
+        let p = self.scale.len();
+        let along: Vec<f64> = self.gradient.iter().zip(&self.values).map(|(g, l)| g / (l + mu)).collect();
+        (0..p)
+            .map(|i| (0..p).map(|j| self.vectors[i * p + j] * along[j]).sum::<f64>() / self.scale[i])
+            .collect()
+    }
+
+    fn predicted_gain(&self, mu: f64) -> f64 {
+        let gain = |(g, l): (&f64, &f64)| g * g / (l + mu) * (1.0 - 0.5 * l / (l + mu));
+        self.gradient.iter().zip(&self.values).map(gain).sum()
+    }
+}
+
+/// Climbs from `start`. Every trial point is evaluated once, with all derivatives that will be needed.
+/// `observe` sees (iteration, value, decrement) and may end the climb by returning false.
+pub fn maximise(
+    objective: &mut dyn Objective,
+    start: &[f64],
+    settings: Settings,
+    observe: &mut dyn FnMut(usize, f64, f64) -> bool,
+) -> Outcome {
+    let exact = matches!(settings.curvature, Curvature::Exact);
+    let order = if exact { Order::Hessian } else { Order::Gradient };
+    let mut outcome = Outcome {
+        psi: start.to_vec(),
+        value: f64::NEG_INFINITY,
+        curvature: Vec::new(),
+        decrement: f64::INFINITY,
+        reason: Reason::BadStart,
+        iterations: 0,
+        evaluations: 1,
+    };
+    let mut here = match objective.evaluate(start, order, settings.inner_tolerance) {
+        Ok(e) => e,
+        Err(reject) => {
+            if reject == Reject::Interrupted {
+                outcome.reason = Reason::Interrupted;
+            }
+            return outcome;
+        }
+    };
+    objective.accept();
+    outcome.curvature = match settings.curvature {
+        Curvature::Exact => negative(&here),
+        Curvature::Updated(Some(h)) => h,
+        Curvature::Updated(None) => objective.information().unwrap_or_else(|| identity(start.len())),
+    };
+    let mut mu = 0.0;
+    loop {
+        outcome.value = here.value;
+        let Some(model) = Model::new(&outcome.curvature, &here.gradient) else {
+            outcome.reason = Reason::NoProgress;
+            return outcome;
+        };
+        outcome.decrement = model.decrement();
+        if !observe(outcome.iterations, here.value, outcome.decrement) {
+            outcome.reason = Reason::Interrupted;
+            return outcome;
+        }
+        if outcome.decrement < settings.tolerance {
+            if exact || outcome.iterations > 0 {
+                add(&mut outcome.psi, &model.step(0.0));
+            }
+            outcome.reason = Reason::Converged;
+            return outcome;
+        }
+        if outcome.iterations == settings.max_iterations {
+            outcome.reason = Reason::IterationLimit;
+            return outcome;
+        }
+        let (step, next) = loop {
+            let step = model.step(mu);
+            if step.iter().zip(&settings.reach).any(|(s, r)| s.abs() > *r) {
+                mu = (4.0 * mu).max(1e-2);
+                continue;
+            }
+            let mut psi = outcome.psi.clone();
+            add(&mut psi, &step);
+            outcome.evaluations += 1;
+            match objective.evaluate(&psi, order, settings.inner_tolerance) {
+                Err(Reject::Interrupted) => {
+                    outcome.reason = Reason::Interrupted;
+                    return outcome;
+                }
+                Err(_) => {}
+                Ok(next) => {
+                    let (gain, predicted) = (next.value - here.value, model.predicted_gain(mu));
+                    let noise = ROUNDING * here.value.abs();
+                    let negligible = gain.abs() < noise && predicted < 100.0 * noise;
+                    let ratio = gain / predicted;
+                    if ratio > ACCEPT || negligible {
+                        mu = match ratio {
+                            r if r > 0.5 => 0.0,
+                            r if r < 0.2 => mu.max(1e-3),
+                            _ => mu / 4.0,
+                        };
+                        break (step, next);
+                    }
+                }
+            }
+            mu = (6.0 * mu).max(3e-2);
+            if mu > MAX_DAMPING {
+                outcome.reason = Reason::NoProgress;
+                return outcome;
+            }
+        };
+        objective.accept();
+        add(&mut outcome.psi, &step);
+        match &next.hessian {
+            Some(_) => outcome.curvature = negative(&next),
+            None => bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient),
+        }
+        here = next;
+        outcome.iterations += 1;
+    }
+}
+
+fn add(x: &mut [f64], d: &[f64]) {
+    x.iter_mut().zip(d).for_each(|(x, d)| *x += d);
+}
+
+fn negative(e: &Evaluation) -> Vec<f64> {
+    e.hessian.iter().flatten().map(|h| -h).collect()
+}
+
+fn identity(p: usize) -> Vec<f64> {
+    (0..p * p).map(|i| f64::from(u8::from(i / p == i % p))).collect()
+}
+
+/// The BFGS update of a negative Hessian after the step `d` from gradient `g` to `g_next`.
+fn bfgs(h: &mut [f64], d: &[f64], g: &[f64], g_next: &[f64]) {
+    let p = d.len();
+    let y: Vec<f64> = g.iter().zip(g_next).map(|(a, b)| a - b).collect();
+    let hd: Vec<f64> = (0..p).map(|i| (0..p).map(|j| h[i * p + j] * d[j]).sum()).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let (dy, dhd) = (dot(d, &y), dot(d, &hd));
+    // A step that saw no positive curvature says nothing about it.
+    if dy <= 1e-8 * (dot(d, d) * dot(&y, &y)).sqrt() || dhd <= 0.0 {
+        return;
+    }
+    for i in 0..p {
+        for j in 0..p {
+            h[i * p + j] += y[i] * y[j] / dy - hd[i] * hd[j] / dhd;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Draws from a fitted model. Every block of rows has its own stream of the generator, so that draws
+//! depend on the seed and the row alone.
+
+use rand::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::family::{Family, Random};
+use crate::linalg::dense;
+
+/// Rows or levels that share a stream.
+const BLOCK: usize = 4096;
+
+fn stream(seed: u64, kind: u64, block: usize) -> Random {
+    let mut rng = Random::seed_from_u64(seed);
+    rng.set_stream((kind << 40) | block as u64);
+    rng
+}
+
+/// One response per row at the given linear predictors; `replicate` numbers independent repetitions.
+pub fn responses(family: &dyn Family, eta: &[&[f64]], size: Option<&[f64]>, seed: u64, replicate: u64) -> Vec<f64> {
+    let n = eta[0].len();
+    let mut y = Vec::with_capacity(n);
+    let mut at = vec![0.0; eta.len()];
+    for first in (0..n).step_by(BLOCK) {
+        let mut rng = stream(seed, 2 * replicate, first / BLOCK);
+        for i in first..n.min(first + BLOCK) {
+            at.iter_mut().zip(eta).for_each(|(a, e)| *a = e[i]);
+            y.push(family.draw(&mut rng, size.map_or(1.0, |s| s[i]), &at));
+        }
+    }
+    y
+}
+
+/// b = Lambda u for every level of term `term`, u ~ N(0, I): levels x q, row by row.
+pub fn effects(lambda: &[f64], q: usize, levels: usize, term: u64, seed: u64, replicate: u64) -> Vec<f64> {
+    let (mut b, mut u) = (vec![0.0; levels * q], vec![0.0; q]);
+    for first in (0..levels).step_by(BLOCK) {
+        let mut rng = stream(seed, 2 * replicate + 1, ((term as usize) << 24) + first / BLOCK);
+        for level in first..levels.min(first + BLOCK) {
+            u.iter_mut().for_each(|u| *u = StandardNormal.sample(&mut rng));
+            dense::matvec(lambda, &u, q, &mut b[level * q..(level + 1) * q]);
+        }
+    }
+    b
+}

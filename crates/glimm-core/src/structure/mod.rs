@@ -1,0 +1,54 @@
+//! Covariance structures of random effects: b = Lambda u with u ~ N(0, I).
+//!
+//! A structure is one file in this folder and one row in [`lookup`]. It writes the lower-triangular
+//! factor Lambda (q x q, row by row) of one level from its parameters. Parameters are raw, not logs,
+//! so that a variance of zero and a correlation of one are ordinary interior points.
+
+mod diag;
+mod us;
+
+pub use diag::Diag;
+pub use us::Us;
+
+use std::sync::Arc;
+
+pub trait Structure: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Effects per level, q.
+    fn effects(&self) -> usize;
+
+    /// Number of parameters.
+    fn parameters(&self) -> usize;
+
+    /// Parameters of independent effects with standard deviation `sd` each.
+    fn start(&self, sd: f64) -> Vec<f64>;
+
+    /// Writes Lambda, row by row.
+    fn factor(&self, theta: &[f64], lambda: &mut [f64]);
+
+    /// Writes the derivative of Lambda with respect to parameter `j`.
+    fn derivative(&self, theta: &[f64], j: usize, out: &mut [f64]);
+
+    /// Writes the second derivative with respect to parameters `i` and `j`; false when it is zero.
+    fn second_derivative(&self, _theta: &[f64], _i: usize, _j: usize, _out: &mut [f64]) -> bool {
+        false
+    }
+
+    /// Changes `theta` so that Lambda's rows are multiplied by `scale`: effects in other units.
+    fn rescale(&self, theta: &mut [f64], scale: &[f64]);
+
+    /// The same covariance with a non-negative diagonal of Lambda; true when signs changed.
+    fn orient(&self, theta: &mut [f64]) -> bool;
+}
+
+/// All structures by name; `lookup` and the documentation read this table.
+type Maker = fn(usize) -> Arc<dyn Structure>;
+pub const REGISTRY: &[(&str, Maker)] = &[
+    ("diag", |q| Arc::new(Diag::new(q))),
+    ("us", |q| Arc::new(Us::new(q))),
+];
+
+pub fn lookup(name: &str, effects: usize) -> Option<Arc<dyn Structure>> {
+    REGISTRY.iter().find(|(n, _)| *n == name).map(|(_, make)| make(effects))
+}

@@ -1,0 +1,161 @@
+//! Data and numerical derivatives for the tests.
+#![allow(dead_code)]
+
+use glimm_core::design::{Column, Data, Predictor, Term};
+use glimm_core::family::{self, Random};
+use glimm_core::objective::{Evaluation, Objective, Order};
+use glimm_core::structure;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Which random effects a test problem has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    None,
+    Intercept,
+    Slope,
+    Diagonal,
+    Three,
+    TwoTerms,
+    Nested,
+    Crossed,
+    CrossedSlopes,
+}
+
+pub const ONE_FACTOR: [Shape; 5] =
+    [Shape::Intercept, Shape::Slope, Shape::Diagonal, Shape::Three, Shape::TwoTerms];
+pub const SPARSE: [Shape; 3] = [Shape::Nested, Shape::Crossed, Shape::CrossedSlopes];
+
+pub fn normal(rng: &mut Random) -> f64 {
+    StandardNormal.sample(rng)
+}
+
+fn term(codes: &[u32], levels: usize, columns: Vec<Column>, name: &str) -> Term {
+    let structure = structure::lookup(name, columns.len()).unwrap();
+    Term { codes: codes.to_vec(), levels, columns, predictor: 0, structure }
+}
+
+fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {
+    let n = x.len();
+    let g: Vec<u32> = (0..n).map(|_| rng.random_range(0..9)).collect();
+    let h: Vec<u32> = (0..n).map(|_| rng.random_range(0..6)).collect();
+    let within: Vec<u32> = g.iter().map(|g| g * 3 + rng.random_range(0..3)).collect();
+    let (one, slope) = (|| vec![Column::One], || vec![Column::One, Column::Values(x.to_vec())]);
+    match shape {
+        Shape::None => vec![],
+        Shape::Intercept => vec![term(&g, 9, one(), "us")],
+        Shape::Slope => vec![term(&g, 9, slope(), "us")],
+        Shape::Diagonal => vec![term(&g, 9, slope(), "diag")],
+        Shape::Three => {
+            let mut columns = slope();
+            columns.push(Column::Values(w.to_vec()));
+            vec![term(&g, 9, columns, "us")]
+        }
+        Shape::TwoTerms => {
+            vec![term(&g, 9, one(), "us"), term(&g, 9, vec![Column::Values(x.to_vec())], "us")]
+        }
+        Shape::Nested => vec![term(&g, 9, one(), "us"), term(&within, 27, one(), "us")],
+        Shape::Crossed => vec![term(&g, 9, one(), "us"), term(&h, 6, one(), "us")],
+        Shape::CrossedSlopes => {
+            let third: Vec<u32> = (0..n).map(|_| rng.random_range(0..4)).collect();
+            vec![
+                term(&g, 9, slope(), "us"),
+                term(&h, 6, slope(), "diag"),
+                term(&third, 4, vec![Column::Values(w.to_vec())], "us"),
+            ]
+        }
+    }
+}
+
+/// A small problem with offsets, frequency weights and trials where the family takes them.
+pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
+    let family = family::lookup(name, Some(link)).unwrap();
+    let mut rng = Random::seed_from_u64(seed);
+    let n = 70;
+    let x: Vec<f64> = (0..n).map(|_| normal(&mut rng)).collect();
+    let w: Vec<f64> = (0..n).map(|_| rng.random_range(0.0..1.0)).collect();
+    let trials = family::families().iter().any(|f| f.name == name && f.trials);
+    let size: Option<Vec<f64>> = trials.then(|| (0..n).map(|_| f64::from(rng.random_range(1..6))).collect());
+    let base = if link == "inverse" { 2.0 } else { 0.2 };
+    let y = (0..n)
+        .map(|i| {
+            let eta = [base + 0.1 * x[i], -0.3];
+            let s = size.as_ref().map_or(1.0, |s| s[i]);
+            family.draw(&mut rng, s, &eta[..family.predictors()])
+        })
+        .collect();
+    let mut predictors = vec![Predictor {
+        columns: vec![Column::One, Column::Values(x.clone())],
+        offset: Some((0..n).map(|_| 0.1 * normal(&mut rng)).collect()),
+    }];
+    if family.dispersion().is_some() {
+        predictors.push(Predictor { columns: vec![Column::One], offset: None });
+    }
+    let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..4))).collect());
+    let terms = terms(shape, &x, &w, &mut rng);
+    Data { family, y, size, freq, predictors, terms }
+}
+
+/// A point near which the problem is well behaved.
+pub fn point(data: &Data, seed: u64) -> Vec<f64> {
+    let mut rng = Random::seed_from_u64(seed);
+    let layout = data.layout();
+    let base = if data.family.link().name() == "inverse" { 2.0 } else { 0.2 };
+    let scale = if base > 1.0 { 0.05 } else { 0.3 };
+    let mut psi: Vec<f64> = (0..layout.total).map(|_| scale * normal(&mut rng)).collect();
+    psi[0] += base;
+    for (t, range) in data.terms.iter().zip(&layout.theta) {
+        let start = t.structure.start(scale);
+        range.clone().zip(start).for_each(|(j, s)| psi[j] = 0.5 * psi[j] + s);
+    }
+    psi
+}
+
+/// The fourth-order Richardson extrapolation of central differences of a vector function.
+pub fn richardson(f: &mut dyn FnMut(f64) -> Vec<f64>, h: f64) -> Vec<f64> {
+    let mut central = |h: f64| -> Vec<f64> {
+        let (up, down) = (f(h), f(-h));
+        up.iter().zip(&down).map(|(a, b)| (a - b) / (2.0 * h)).collect()
+    };
+    let (a, b, c) = (central(h), central(h / 2.0), central(h / 4.0));
+    (0..a.len())
+        .map(|i| {
+            let (ab, bc) = ((4.0 * b[i] - a[i]) / 3.0, (4.0 * c[i] - b[i]) / 3.0);
+            (16.0 * bc - ab) / 15.0
+        })
+        .collect()
+}
+
+/// Largest difference relative to the largest size.
+pub fn relative(a: &[f64], b: &[f64]) -> f64 {
+    let size = a.iter().chain(b).fold(1.0_f64, |m, x| m.max(x.abs()));
+    a.iter().zip(b).fold(0.0_f64, |m, (x, y)| m.max((x - y).abs())) / size
+}
+
+pub fn evaluate(objective: &mut dyn Objective, psi: &[f64], order: Order) -> Evaluation {
+    objective.reset();
+    objective.evaluate(psi, order, 1e-22).expect("a value at a harmless point")
+}
+
+/// Gradient against differences of the value, Hessian against differences of the gradient.
+pub fn check_derivatives(objective: &mut dyn Objective, psi: &[f64], label: &str) {
+    let at = evaluate(objective, psi, Order::Hessian);
+    let p = psi.len();
+    let (mut gradient, mut hessian) = (Vec::new(), Vec::new());
+    for j in 0..p {
+        let mut both = |h: f64| {
+            let mut moved = psi.to_vec();
+            moved[j] += h;
+            let e = evaluate(objective, &moved, Order::Gradient);
+            [vec![e.value], e.gradient].concat()
+        };
+        let d = richardson(&mut both, 0.005);
+        gradient.push(d[0]);
+        hessian.extend_from_slice(&d[1..]);
+    }
+    let error = relative(&at.gradient, &gradient);
+    assert!(error < 1e-8, "{label}: gradient off by {error:e}\n{:?}\n{gradient:?}", at.gradient);
+    let exact = at.hessian.expect("asked for");
+    let error = relative(&exact, &hessian);
+    assert!(error < 1e-8, "{label}: Hessian off by {error:e}\n{exact:?}\n{hessian:?}");
+}

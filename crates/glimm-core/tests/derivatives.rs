@@ -1,0 +1,80 @@
+//! Exact derivatives against differences, and one path against the other.
+
+mod common;
+
+use common::*;
+use glimm_core::family;
+use glimm_core::objective::block::Block;
+use glimm_core::objective::sparse::Sparse;
+use glimm_core::objective::{Objective, Order};
+
+fn each_family(mut test: impl FnMut(&'static str, &'static str)) {
+    for entry in family::families() {
+        for link in entry.links {
+            test(entry.name, link.name());
+        }
+    }
+}
+
+#[test]
+fn block_derivatives_match_differences_for_every_family_and_structure() {
+    each_family(|name, link| {
+        for shape in ONE_FACTOR.into_iter().chain([Shape::None]) {
+            let data = problem(name, link, shape, 11);
+            let psi = point(&data, 5);
+            check_derivatives(&mut Block::new(&data), &psi, &format!("{name} {link} {shape:?}"));
+        }
+    });
+}
+
+#[test]
+fn sparse_derivatives_match_differences_for_every_family_and_structure() {
+    each_family(|name, link| {
+        for shape in SPARSE {
+            let data = problem(name, link, shape, 12);
+            let psi = point(&data, 6);
+            let mut sparse = Sparse::new(&data).unwrap();
+            check_derivatives(&mut sparse, &psi, &format!("{name} {link} {shape:?}"));
+        }
+    });
+}
+
+#[test]
+fn block_and_sparse_paths_agree() {
+    each_family(|name, link| {
+        for shape in ONE_FACTOR {
+            let data = problem(name, link, shape, 13);
+            let psi = point(&data, 7);
+            let a = evaluate(&mut Block::new(&data), &psi, Order::Hessian);
+            let b = evaluate(&mut Sparse::new(&data).unwrap(), &psi, Order::Hessian);
+            assert!(relative(&[a.value], &[b.value]) < 1e-12, "{name} {link} {shape:?}");
+            assert!(relative(&a.gradient, &b.gradient) < 1e-10, "{name} {link} {shape:?}");
+            assert!(relative(&a.hessian.unwrap(), &b.hessian.unwrap()) < 1e-10, "{name} {link} {shape:?}");
+        }
+    });
+}
+
+#[test]
+fn both_paths_give_the_same_modes() {
+    let data = problem("binomial", "logit", Shape::Slope, 14);
+    let psi = point(&data, 8);
+    let (mut block, mut sparse) = (Block::new(&data), Sparse::new(&data).unwrap());
+    evaluate(&mut block, &psi, Order::Gradient);
+    evaluate(&mut sparse, &psi, Order::Gradient);
+    block.accept();
+    sparse.accept();
+    let (a, b) = (block.posterior(), sparse.posterior());
+    assert!(relative(&a.modes[0], &b.modes[0]) < 1e-10);
+    assert!(relative(&a.covariances[0], &b.covariances[0]) < 1e-10);
+}
+
+#[test]
+fn value_at_loose_modes_is_corrected_to_second_order() {
+    let data = problem("poisson", "log", Shape::Slope, 15);
+    let psi = point(&data, 9);
+    let mut block = Block::new(&data);
+    let exact = evaluate(&mut block, &psi, Order::Gradient).value;
+    block.reset();
+    let loose = block.evaluate(&psi, Order::Gradient, 1e-2).unwrap().value;
+    assert!((loose - exact).abs() < 1e-7, "{loose} {exact}");
+}

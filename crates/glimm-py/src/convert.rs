@@ -1,0 +1,66 @@
+//! NumPy arrays to columns and back.
+
+use glimm_core::design::{Column, Data, Predictor, Term};
+use glimm_core::error::Error;
+use glimm_core::{family, structure};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+use crate::seam::raise;
+
+pub type Vector<'py> = PyReadonlyArray1<'py, f64>;
+pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
+/// (structure, codes, number of levels, columns of Z).
+pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>);
+
+pub fn vector(v: &Vector<'_>) -> Vec<f64> {
+    v.as_array().iter().copied().collect()
+}
+
+pub fn columns(m: &Matrix<'_>) -> Vec<Column> {
+    let m = m.as_array();
+    (0..m.ncols()).map(|j| Column::new(m.column(j).iter().copied().collect())).collect()
+}
+
+fn term((name, codes, levels, z): &TermArrays<'_>) -> Result<Term, Error> {
+    let columns = columns(z);
+    let structure = structure::lookup(name, columns.len()).ok_or_else(|| Error::Unknown {
+        what: "covariance structure",
+        name: name.clone(),
+        allowed: structure::REGISTRY.iter().map(|(n, _)| (*n).to_string()).collect(),
+    })?;
+    let code = |&c: &i64| u32::try_from(c).unwrap_or(u32::MAX);
+    Ok(Term { codes: codes.as_array().iter().map(code).collect(), levels: *levels, columns, predictor: 0, structure })
+}
+
+/// The arrays of a problem, in the order of `Problem.__init__`.
+pub struct Arrays<'py> {
+    pub family: String,
+    pub link: String,
+    pub y: Vector<'py>,
+    pub trials: Option<Vector<'py>>,
+    pub freq: Option<Vector<'py>>,
+    pub x: Matrix<'py>,
+    pub offset: Option<Vector<'py>>,
+    pub terms: Vec<TermArrays<'py>>,
+}
+
+impl Arrays<'_> {
+    pub fn data(&self) -> PyResult<Data> {
+        let family = family::lookup(&self.family, Some(&self.link)).map_err(raise)?;
+        let mut predictors =
+            vec![Predictor { columns: columns(&self.x), offset: self.offset.as_ref().map(vector) }];
+        // A dispersion that is the same in every row is a predictor with an intercept alone.
+        if family.dispersion().is_some() {
+            predictors.push(Predictor { columns: vec![Column::One], offset: None });
+        }
+        Ok(Data {
+            family,
+            y: vector(&self.y),
+            size: self.trials.as_ref().map(vector),
+            freq: self.freq.as_ref().map(vector),
+            predictors,
+            terms: self.terms.iter().map(term).collect::<Result<_, _>>().map_err(raise)?,
+        })
+    }
+}

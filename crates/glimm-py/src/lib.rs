@@ -1,0 +1,23 @@
+//! Glue between Python and `glimm-core`: conversion and one seam, no arithmetic.
+
+mod convert;
+mod problem;
+mod registry;
+mod seam;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("CoreError", m.py().get_type::<seam::CoreError>())?;
+    m.add_class::<problem::Problem>()?;
+    m.add_function(wrap_pyfunction!(registry::families, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::structures, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::error_codes, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::factor, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::draw_responses, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::draw_effects, m)?)?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Data met by a model, held in Rust; only parameters and results cross afterwards.
+
+use glimm_core::objective::block::PARALLEL_ROWS;
+use glimm_core::fit::{Aliased, Fitted, Identified, Path, Problem as Core};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Mutex;
+
+use crate::convert::{Arrays, Matrix, TermArrays, Vector, vector};
+use crate::seam::{Watch, enter};
+
+#[pyclass(module = "glimm._core", frozen)]
+pub struct Problem {
+    core: Mutex<Core>,
+    /// None: the calling thread alone.
+    pool: Option<rayon::ThreadPool>,
+}
+
+#[pymethods]
+impl Problem {
+    #[new]
+    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, path=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        family: String,
+        link: String,
+        y: Vector<'_>,
+        trials: Option<Vector<'_>>,
+        freq: Option<Vector<'_>>,
+        x: Matrix<'_>,
+        offset: Option<Vector<'_>>,
+        terms: Vec<TermArrays<'_>>,
+        threads: Option<usize>,
+        path: Option<&str>,
+    ) -> PyResult<Problem> {
+        let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
+        let path = path.and_then(|p| [Path::Sparse].into_iter().find(|q| q.name() == p));
+        let pool = (data.n() >= PARALLEL_ROWS)
+            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
+            .transpose()
+            .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
+        let core = enter(py, |_| Core::new(data, path))?;
+        Ok(Problem { core: Mutex::new(core), pool })
+    }
+
+    /// Maximises the likelihood; `start` are parameters of an earlier fit of the same problem.
+    #[pyo3(signature = (start=None))]
+    fn fit<'py>(&self, py: Python<'py>, start: Option<Vector<'py>>) -> PyResult<Bound<'py, PyDict>> {
+        let start = start.as_ref().map(vector);
+        let fitted = enter(py, |watch| self.run(start.as_deref(), watch))?;
+        self.report(py, fitted)
+    }
+
+    /// The same with new responses for the same rows.
+    #[pyo3(signature = (y, start=None))]
+    fn refit<'py>(
+        &self,
+        py: Python<'py>,
+        y: Vector<'py>,
+        start: Option<Vector<'py>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (y, start) = (vector(&y), start.as_ref().map(vector));
+        let fitted = enter(py, |watch| {
+            self.lock().set_response(&y)?;
+            self.run(start.as_deref(), watch)
+        })?;
+        self.report(py, fitted)
+    }
+
+    /// Log-likelihood and gradient at the user's parameters; None where there is no value.
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: Vector<'py>,
+    ) -> PyResult<Option<(f64, Bound<'py, PyArray1<f64>>)>> {
+        let psi = vector(&parameters);
+        let found = enter(py, |_| Ok(self.inside(|| self.lock().evaluate(&psi))))?;
+        Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
+    }
+
+    #[getter]
+    fn path(&self) -> &'static str {
+        self.lock().path().name()
+    }
+
+    #[getter]
+    fn threads(&self) -> usize {
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// Columns of x that are estimated.
+    #[getter]
+    fn kept(&self) -> Vec<usize> {
+        self.lock().kept().to_vec()
+    }
+
+    /// (column of x, "constant" or "collinear") for those that are not.
+    #[getter]
+    fn aliased(&self) -> Vec<(usize, &'static str)> {
+        let name = |a: Aliased| match a {
+            Aliased::Constant => "constant",
+            Aliased::Collinear => "collinear",
+        };
+        self.lock().dropped().iter().map(|&(j, a)| (j, name(a))).collect()
+    }
+}
+
+impl Problem {
+    /// A panic elsewhere leaves the numbers as they were: the next call starts from its own.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    fn run(&self, start: Option<&[f64]>, watch: &mut Watch) -> Result<Fitted, glimm_core::error::Error> {
+        self.inside(|| self.lock().fit(start, &mut |_, _, _, _| watch.go_on()))
+    }
+
+    fn report<'py>(&self, py: Python<'py>, f: Fitted) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        let layout = self.lock().layout().clone();
+        let state = |s: &Identified| match s {
+            Identified::Yes => "yes",
+            Identified::No => "no",
+            Identified::Runaway => "runaway",
+        };
+        out.set_item("parameters", f.psi.into_pyarray(py))?;
+        out.set_item("fixed", layout.beta.iter().map(|r| (r.start, r.end)).collect::<Vec<_>>())?;
+        out.set_item("theta", layout.theta.iter().map(|r| (r.start, r.end)).collect::<Vec<_>>())?;
+        out.set_item("loglik", f.loglik)?;
+        out.set_item("covariance", f.verdict.covariance.into_pyarray(py))?;
+        out.set_item("identified", f.verdict.identified.iter().map(state).collect::<Vec<_>>())?;
+        out.set_item("converged", f.verdict.converged)?;
+        out.set_item("loglik_left", f.verdict.loglik_left)?;
+        out.set_item("se_moved", f.verdict.se_moved)?;
+        out.set_item("reason", format!("{:?}", f.reason))?;
+        out.set_item("iterations", f.iterations)?;
+        out.set_item("evaluations", f.evaluations)?;
+        out.set_item("passes", f.passes)?;
+        let arrays = |v: Vec<Vec<f64>>| v.into_iter().map(|m| m.into_pyarray(py)).collect::<Vec<_>>();
+        out.set_item("modes", arrays(f.posterior.modes))?;
+        out.set_item("covariances", arrays(f.posterior.covariances))?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,36 @@
+"""Generalized linear mixed models: maximum likelihood that is fast, exact and explained.
+
+Start with `fit`; print what it returns.
+"""
+
+from __future__ import annotations
+
+from . import datasets
+from ._core import __version__
+from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
+from .families import Family, families
+from .files import load
+from .fit import Diagnostics, Finding, Fit
+from .model import Model, fit
+from .summary import Summary, summary
+
+__all__ = [
+    "DataError",
+    "Diagnostics",
+    "Family",
+    "FamilyError",
+    "Finding",
+    "Fit",
+    "FitError",
+    "FitWarning",
+    "FormulaError",
+    "GlimmError",
+    "Model",
+    "Summary",
+    "__version__",
+    "datasets",
+    "families",
+    "fit",
+    "load",
+    "summary",
+]

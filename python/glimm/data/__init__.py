@@ -1,0 +1,8 @@
+"""The user's frames: read as NumPy columns, and results given back as the same kind of frame."""
+
+from __future__ import annotations
+
+from .column import Column, Level
+from .frame import Frame, Kind, frame_like, read_values
+
+__all__ = ["Column", "Frame", "Kind", "Level", "frame_like", "read_values"]

@@ -1,0 +1,337 @@
+"""Formula + frame -> Design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..data import Column, Frame, Kind, read_values
+from ..errors import DataError, FormulaError, listed, nearest_first, rows_text
+from ..formula import Formula, parse
+from ..formula.expressions import single_column
+from .design import Design, DesignTerm, Request
+from .levels import Codes, Grouping, learn_groups
+from .response import FamilyLike, alone, columns_of, read_response
+from .rows import Drop, Rows, keep_rows
+
+if TYPE_CHECKING:
+    from .matrices import Learned, Matrix
+
+_MISSING = ("drop", "error")
+_TEXT_LEVELS = 10
+"""Text with more levels than this, all of them numbers, is taken for a mistake."""
+
+
+def build(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: FamilyLike,
+    trials: str | ArrayLike | None = None,
+    freq: str | ArrayLike | None = None,
+    offset: str | ArrayLike | None = None,
+    missing: str = "drop",
+) -> Design:
+    """Make the arrays of a model from a formula and data.
+
+    Parameters
+    ----------
+    formula : str or Formula
+    data : frame
+        A pandas or polars frame (also lazy), a pyarrow Table, or a dict of columns.
+    family : FamilyLike
+        Its name, and whether its response counts successes among trials.
+    trials, freq, offset : str or array_like, (n_input,), optional
+        A column of the data, or one value for each row: number of trials; how often a row occurs
+        (0 or more, not necessarily whole; rows with 0 are dropped); known part of the linear
+        predictor.
+    missing : str
+        ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError
+        When the formula cannot be read, or does not suit the family.
+    DataError
+        When a column is not there, of a type that cannot be used, infinite, or has one level only;
+        when an array has another length than the data; when no row is left.
+    """
+    if missing not in _MISSING:
+        allowed = listed(nearest_first(str(missing), _MISSING))
+        raise DataError(f"missing={missing!r}; use {allowed}", code="unknown_option")
+    frame = Frame(data)
+    given = {"trials": trials, "freq": freq, "offset": offset}
+    formula = parse(formula) if isinstance(formula, str) else formula
+    request = _request(formula, family, frame, given)
+    columns, n = frame.read(_wanted(request))
+    for name, values in given.items():
+        if values is not None and not isinstance(values, str):
+            columns[f"{name}="] = read_values(name, values, n)
+    kept, rows, dropped = keep_rows(columns, n, request.freq, missing)
+    return assemble(request, kept, rows, n, dropped, frame.kind)
+
+
+def assemble(
+    request: Request,
+    columns: Mapping[str, Column],
+    rows: Rows,
+    n_input: int,
+    dropped: tuple[Drop, ...],
+    kind: Kind,
+) -> Design:
+    """Make a design from columns at the rows kept; raises as `build` does."""
+    formula = request.formula
+    answers = {single_column(expression) for expression in formula.response.expressions}
+    columns = {
+        name: column if name in answers else column.without_unused_levels()
+        for name, column in columns.items()
+    }
+    answer = read_response(formula, request.family, columns, request.trials, rows)
+    groups = [learn_groups(term.group, columns, rows) for term in formula.random]
+    made, learned = _matrices(request, columns, rows)
+    x, z, offsets = split_parts(formula, made, rows)
+    _check_columns(formula, z)
+    freq = None if request.freq is None else columns[request.freq].values.astype(np.float64)
+    design = Design(
+        formula=formula, y=np.array(answer.y), trials=answer.trials, freq=freq,
+        offset=offset_of(request, columns, offsets), x=x.values, x_names=x.names,
+        terms=_terms(formula, groups, z), rows=rows, n_input=n_input, dropped=dropped,
+        response_name=formula.response.text, response_levels=answer.levels, frame_kind=kind,
+        used_columns=_owned(columns, request, x), request=request, learned=learned,
+        groupings=tuple(grouping for grouping, _ in groups),
+    )  # fmt: skip
+    _freeze(design)
+    return design
+
+
+def _matrices(
+    request: Request, columns: Mapping[str, Column], rows: Rows
+) -> tuple[list[Matrix], Learned]:
+    from . import matrices
+
+    covariates = {name: columns[name] for name in part_columns(request)}
+    _check_covariates(request, covariates)
+    parts = _parts(request.formula)
+    made, learned = matrices.learn(parts, covariates, rows.size, request.available)
+    return made, learned
+
+
+def _terms(
+    formula: Formula, groups: Sequence[tuple[Grouping, Codes]], z: Sequence[Matrix]
+) -> tuple[DesignTerm, ...]:
+    return tuple(
+        DesignTerm(
+            label=grouping.label,
+            columns=matrix.names,
+            structure=term.structure,
+            levels=grouping.levels,
+            codes=codes,
+            z=matrix.values,
+            text=term.text,
+        )
+        for term, (grouping, codes), matrix in zip(formula.random, groups, z, strict=True)
+    )
+
+
+def split_parts(
+    formula: Formula, made: Sequence[Matrix], rows: Rows
+) -> tuple[Matrix, list[Matrix], list[Matrix]]:
+    """Return the matrices as fixed effects, random-effect columns and offsets, all finite.
+
+    Raises
+    ------
+    DataError
+        When an expression gave NaN or infinity, with the rows concerned.
+    """
+    x, *rest = made
+    z, offsets = rest[: len(formula.random)], rest[len(formula.random) :]
+    for matrix in (x, *z):
+        _check_finite(matrix, rows)
+    for text, matrix in zip(formula.offsets, offsets, strict=True):
+        _check_finite(matrix, rows, f"offset({text})")
+        if matrix.values.shape[1] != 1:
+            found = f"{matrix.values.shape[1]} columns"
+            raise DataError(f"offset({text}) makes {found}; it must be one column of numbers")
+    return x, z, offsets
+
+
+def part_columns(request: Request) -> tuple[str, ...]:
+    """Return the columns of the fixed part, the random-effect columns and the formula's offsets."""
+    from . import matrices
+
+    names: dict[str, None] = {}
+    for part in _parts(request.formula):
+        need = matrices.needs(part, request.formula.text, request.available)
+        names.update(dict.fromkeys(need.columns))
+    return tuple(names)
+
+
+def offset_of(
+    request: Request, columns: Mapping[str, Column], made: Sequence[Matrix]
+) -> NDArray[np.float64] | None:
+    """Return the sum of all offsets, (n,), or None when there is none.
+
+    Raises
+    ------
+    DataError
+        When the column given as ``offset=`` does not hold numbers.
+    """
+    parts = [matrix.values[:, 0] for matrix in made]
+    if request.offset is not None:
+        column = columns[request.offset]
+        if column.is_coded:
+            message = f"offset {column.name!r} holds {column.described()}; it must hold numbers"
+            raise DataError(message)
+        parts.append(column.values.astype(np.float64))
+    return np.sum(parts, axis=0) if parts else None
+
+
+def _check_finite(matrix: Matrix, rows: Rows, text: str | None = None) -> None:
+    finite = np.isfinite(matrix.values)
+    if finite.all():
+        return
+    column = int(np.flatnonzero(~finite.all(axis=0))[0])
+    at = np.flatnonzero(~finite[:, column])
+    name, value = text or matrix.names[column], matrix.values[at[0], column]
+    message = (
+        f"{name!r} is {value:g} in {rows_text(rows[at].tolist())}; it must be finite. Look at the "
+        "values there: a logarithm needs positive numbers"
+    )
+    raise DataError(message, code="infinite_values")
+
+
+def _request(
+    formula: Formula, family: FamilyLike, frame: Frame, given: Mapping[str, Any]
+) -> Request:
+    keys: dict[str, str | None] = {}
+    for name, values in given.items():
+        if isinstance(values, str):
+            frame.check(values)
+        keys[name] = values if isinstance(values, str) or values is None else f"{name}="
+    available: tuple[str, ...] = ()
+    if "." in formula.fixed.split():
+        used = {name for term in formula.random for name in term.group} | set(keys.values())
+        for expression in (*formula.response.expressions, *formula.offsets):
+            used |= set(columns_of(expression))
+        available = tuple(name for name in frame.names if name not in used)
+    return Request(formula, family, keys["trials"], keys["freq"], keys["offset"], available)
+
+
+def _wanted(request: Request) -> list[str]:
+    formula = request.formula
+    wanted: dict[str, None] = {}
+    for expression in formula.response.expressions:
+        wanted.update(dict.fromkeys(columns_of(expression)))
+    wanted.update(dict.fromkeys(part_columns(request)))
+    for term in formula.random:
+        wanted.update(dict.fromkeys(term.group))
+    for key in (request.trials, request.freq, request.offset):
+        if key is not None and not key.endswith("="):
+            wanted[key] = None
+    return list(wanted)
+
+
+def _parts(formula: Formula) -> list[str]:
+    """Right-hand sides for formulaic: fixed effects, each term's columns, each offset."""
+    offsets = [alone(offset) for offset in formula.offsets]
+    return [formula.fixed, *(term.columns for term in formula.random), *offsets]
+
+
+def _check_covariates(request: Request, columns: Mapping[str, Column]) -> None:
+    from . import matrices
+
+    formula = request.formula
+    for part in _parts(formula):
+        need = matrices.needs(part, formula.text, request.available)
+        for name in need.bare | need.categories:
+            _check_covariate(columns[name], name in need.categories)
+
+
+def _check_covariate(column: Column, as_categories: bool) -> None:
+    if column.levels is None:
+        if as_categories and (column.values == column.values[0]).all():
+            raise _one_level(column)
+        return
+    if len(column.levels) == 1:
+        raise _one_level(column)
+    many = len(column.levels) > _TEXT_LEVELS
+    if column.kind == "text" and many and not as_categories and all(map(_is_number, column.levels)):
+        first = listed([str(level) for level in column.levels], 3)
+        message = (
+            f"column {column.name!r} holds numbers stored as text ({first}); convert it to numbers,"
+            f" or write C({column.name}) to take them as categories"
+        )
+        raise DataError(message, code="numbers_as_text")
+
+
+def _one_level(column: Column) -> DataError:
+    message = (
+        f"column {column.name!r} has one level only ({column.level_at(0)!r}) in the rows used, so "
+        "it has no effect to estimate; leave it out of the formula"
+    )
+    return DataError(message, code="one_level_factor")
+
+
+def _is_number(level: object) -> bool:
+    try:
+        float(str(level))
+    except ValueError:
+        return False
+    return True
+
+
+def _check_columns(formula: Formula, z: Sequence[Matrix]) -> None:
+    """A term needs columns, and two terms of a group must not share one."""
+    for term, matrix in zip(formula.random, z, strict=True):
+        if not matrix.names:
+            raise _term_error(formula, term.text, "the term has no columns", "1, or columns")
+    for (a, za), (b, zb) in combinations(zip(formula.random, z, strict=True), 2):
+        shared = [name for name in za.names if name in zb.names]
+        if shared and set(a.group) == set(b.group):
+            label = ":".join(b.group)
+            message = f"group {label!r} gets the column {shared[0]!r} twice, here and in {a.text}"
+            allowed = "each column once for a group: 0 + leaves the intercept out of a term"
+            raise _term_error(formula, b.text, message, allowed, "formula_duplicate_term")
+
+
+def _term_error(
+    formula: Formula, term: str, message: str, allowed: str, code: str = "formula_random_term"
+) -> FormulaError:
+    start = formula.text.rfind(term)
+    return FormulaError(message, formula.text, start, start + len(term), allowed, code=code)
+
+
+def _owned(columns: Mapping[str, Column], request: Request, x: Matrix) -> dict[str, Column]:
+    """Columns in memory of our own, as the user may change the frame; shared with x if there."""
+    from . import matrices
+
+    formula = request.formula
+    bare = matrices.needs(formula.fixed, formula.text, request.available).bare
+    owned = {}
+    for name, column in columns.items():
+        if column.kind == "number" and name in bare and name in x.names:
+            values = x.values[:, x.names.index(name)]
+        else:
+            values = column.values if column.is_coded else np.array(column.values)
+        owned[name] = replace(column, values=values)
+    return owned
+
+
+def _freeze(design: Design) -> None:
+    arrays: list[NDArray[Any] | None] = [design.y, design.trials, design.freq, design.offset]
+    arrays += [design.x, design.rows]
+    for term in design.terms:
+        arrays += [term.codes, term.z]
+    arrays += [column.values for column in design.used_columns.values()]
+    for array in arrays:
+        if array is not None:
+            array.flags.writeable = False

@@ -1,0 +1,201 @@
+"""What a formula makes of data: arrays, names, and all that is needed to make the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..data import Column, Kind, Level
+from ..errors import DataError, rows_text
+from ..formula import Formula
+from .levels import Grouping
+from .response import FamilyLike
+from .rows import Drop
+
+Values = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DesignTerm:
+    """A random-effect term met data.
+
+    Parameters
+    ----------
+    label : str
+        Name of the group: ``"person"``, ``"school:class"``.
+    columns : tuple of str, (q,)
+        Names of the columns: ``("(Intercept)", "x")``.
+    structure : str
+        ``"us"`` or ``"diag"``.
+    levels : tuple
+        The groups, as the user's values; combinations as text joined by ``:``.
+    codes : ndarray of int, (n,)
+        The group of each row, a position in `levels`.
+    z : ndarray, (n, q)
+        Values of the columns, in Fortran order.
+    text : str
+        The term as the user wrote it.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    structure: str
+    levels: tuple[Level, ...]
+    codes: Codes
+    z: Values
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """A design applied to new data of n rows.
+
+    Parameters
+    ----------
+    x : ndarray, (n, p)
+        Fixed effects, in Fortran order.
+    offset : ndarray, (n,), or None
+        Known part of the linear predictor.
+    trials : ndarray, (n,), or None
+        Number of trials, when the new data have it.
+    terms : tuple of (codes, z)
+        For each term of the design its groups, -1 for new ones, (n,), and its columns (n, q).
+    n : int
+    """
+
+    x: Values
+    offset: Values | None
+    trials: Values | None
+    terms: tuple[tuple[Codes, Values], ...]
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for: the formula, the family, and where trials, weights and offset are.
+
+    `trials`, `freq` and `offset` are keys of the design's columns; ``"offset="`` and the like mean
+    that an array was given. `available` are the columns that ``.`` stands for.
+    """
+
+    formula: Formula
+    family: FamilyLike
+    trials: str | None
+    freq: str | None
+    offset: str | None
+    available: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A formula met data. Made by `build`; arrays are read-only.
+
+    Parameters
+    ----------
+    formula : Formula
+    y : ndarray, (n,)
+        The response; for two levels 0 (failure) and 1 (success).
+    trials, freq, offset : ndarray, (n,), or None
+        Number of trials, frequency weights, known part of the linear predictor.
+    x : ndarray, (n, p)
+        Fixed effects, in Fortran order.
+    x_names : tuple of str, (p,)
+    terms : tuple of DesignTerm
+    rows : ndarray of int, (n,)
+        Positions of the rows used in the user's frame.
+    n_input : int
+        Rows of the user's frame.
+    dropped : tuple of Drop
+    response_name : str
+    response_levels : (failure, success), optional
+    frame_kind : str
+        ``"pandas"``, ``"polars"``, ``"pyarrow"`` or ``"dict"``.
+    used_columns : mapping of str to Column
+        The columns used, at the rows used.
+    request, learned, groupings
+        What was asked, and what re-applying to new data needs.
+    """
+
+    formula: Formula
+    y: Values
+    trials: Values | None
+    freq: Values | None
+    offset: Values | None
+    x: Values
+    x_names: tuple[str, ...]
+    terms: tuple[DesignTerm, ...]
+    rows: NDArray[np.int64]
+    n_input: int
+    dropped: tuple[Drop, ...]
+    response_name: str
+    response_levels: tuple[Level, Level] | None
+    frame_kind: Kind
+    used_columns: Mapping[str, Column]
+    request: Request
+    learned: Any
+    groupings: tuple[Grouping, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of rows used."""
+        return len(self.y)
+
+    def apply(
+        self, new: Any, *, new_levels: str = "error", offset: str | ArrayLike | None = None
+    ) -> NewRows:
+        """Make the same matrices from new data, with what was learned: levels, means, knots.
+
+        Parameters
+        ----------
+        new : frame
+            Of any kind that `build` reads. The response need not be there.
+        new_levels : str
+            What to do with groups that were not seen: ``"error"``, or ``"zero"`` for code -1.
+        offset : str or array_like, (n,), optional
+            Replaces what was given as ``offset=`` to `build`.
+
+        Returns
+        -------
+        NewRows
+
+        Raises
+        ------
+        DataError
+            For a missing column, missing or infinite values, a covariate's level that was not
+            seen, or such a group under ``"error"``; the message names column, level and rows.
+        """
+        from .apply import apply_design
+
+        return apply_design(self, new, new_levels=new_levels, offset=offset)
+
+    def with_response(self, y: ArrayLike) -> Design:
+        """Return the design with another response, all else equal.
+
+        Parameters
+        ----------
+        y : array_like, (n,)
+            One number for each row used, on the scale of `y`.
+
+        Raises
+        ------
+        DataError
+            When the length differs, or a value is not finite.
+        """
+        values = np.array(y, dtype=np.float64)
+        if values.shape != self.y.shape:
+            message = (
+                f"the new response has shape {values.shape}; the design has {self.n} rows"
+                f" ({self.n_input} in the data, before rows were dropped)"
+            )
+            raise DataError(message, code="array_shape")
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if wrong.size:
+            message = f"the new response is not finite in {rows_text(wrong.tolist())}"
+            raise DataError(message, code="infinite_values")
+        values.flags.writeable = False
+        return replace(self, y=values)

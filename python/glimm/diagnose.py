@@ -1,0 +1,218 @@
+"""What a fit should tell its reader besides its estimates: typed findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CODES, listed
+
+if TYPE_CHECKING:
+    from .design import DesignTerm
+    from .fit import Fit
+
+Array = NDArray[np.float64]
+
+_ZERO_SD = 1e-4
+"""A random effect moves no row by more than this part of one unit of the linear predictor."""
+_ONE_CORR = 1e-6
+"""Smallest eigenvalue of a correlation matrix that counts as zero."""
+_FEW = 5
+_LARGE_THETA, _TINY_CV = 1e6, 1e-6
+_SERIOUS = frozenset({"not_converged", "separation", "unidentified"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something the reader of a fit should know.
+
+    Parameters
+    ----------
+    code : str
+        A row of `glimm.errors.CODES`.
+    message : str
+        What was found and where.
+    remedy : str
+        The smallest change that helps.
+    """
+
+    code: str
+    message: str
+    remedy: str
+
+    @property
+    def anchor(self) -> str:
+        """Address of the explanation, relative to the root of the docs."""
+        return CODES[self.code].anchor
+
+    @property
+    def serious(self) -> bool:
+        """Whether some estimates cannot be taken at face value."""
+        return self.code in _SERIOUS
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """How a fit went.
+
+    Parameters
+    ----------
+    converged : bool
+    reason : str
+        Why the climb ended.
+    loglik_left : float
+        Log-likelihood still to gain by the quadratic model at the end, in nats.
+    se_moved : float
+        Distance to the maximum in standard errors.
+    singular : tuple of str
+        Terms whose covariance is on the boundary.
+    aliased : tuple of str
+        Fixed effects left out because others, or the intercept, already say the same.
+    findings : tuple of Finding
+    iterations, evaluations : int
+        Steps taken; evaluations of the log-likelihood with its derivatives.
+    passes : float
+        Evaluations of all rows, the unit of cost.
+    path : str
+        ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or ``"sparse"``.
+    threads : int
+    """
+
+    converged: bool
+    reason: str
+    loglik_left: float
+    se_moved: float
+    singular: tuple[str, ...]
+    aliased: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    iterations: int
+    evaluations: int
+    passes: float
+    path: str
+    threads: int
+
+
+def diagnose(fit: Fit) -> Diagnostics:
+    """Collect what is known of how a fit went."""
+    e = fit.estimates
+    singular = tuple(
+        term.label
+        for term, covariance in zip(fit.design.terms, fit.covariances, strict=True)
+        if _is_singular(fit, term, covariance)
+    )
+    aliased = tuple(fit.design.x_names[j] for j, _ in e.aliased)
+    return Diagnostics(
+        converged=e.converged,
+        reason=e.reason,
+        loglik_left=e.loglik_left,
+        se_moved=e.se_moved,
+        singular=singular,
+        aliased=aliased,
+        findings=tuple(_findings(fit, singular)),
+        iterations=e.iterations,
+        evaluations=e.evaluations,
+        passes=e.passes,
+        path=e.path,
+        threads=e.threads,
+    )
+
+
+def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
+    if not fit.estimates.converged:
+        yield Finding(
+            "not_converged",
+            f"The maximum was not reached: {fit.estimates.reason}; an estimated "
+            f"{fit.estimates.loglik_left:.2g} nats are left.",
+            "Simplify the random effects, or look for columns on very different scales.",
+        )
+    yield from _separation(fit)
+    yield from _unidentified(fit)
+    for name, reason in ((fit.design.x_names[j], why) for j, why in fit.estimates.aliased):
+        said = "is constant" if reason == "constant" else "is a combination of other columns"
+        yield Finding("aliased", f"Column {name!r} {said} and was left out.", "Drop it, or the others.")
+    for label in singular:
+        yield Finding(
+            "singular",
+            f"The covariance of the effects of {label!r} is on the boundary: a variance is 0 or a "
+            "correlation is -1 or 1.",
+            "The other estimates and their errors hold; a simpler term fits as well.",
+        )
+    yield from _dispersion(fit)
+    for term in fit.design.terms:
+        yield from _levels(fit, term)
+    for drop in fit.design.dropped:
+        yield Finding("rows_dropped", f"{drop}.", "missing='error' refuses such data.")
+
+
+def _separation(fit: Fit) -> Iterator[Finding]:
+    states = fit.estimates.identified[: len(fit.names)]
+    names = [name for name, state in zip(fit.names, states, strict=True) if state == "runaway"]
+    if names:
+        yield Finding(
+            "separation",
+            f"Separation: the data predict the response perfectly along {listed(names)}; the "
+            "likelihood rises for ever there, so estimate and standard error have no meaning.",
+            "Merge the levels concerned, or leave the column out.",
+        )
+
+
+def _unidentified(fit: Fit) -> Iterator[Finding]:
+    states = zip(fit.parameter_names, fit.estimates.identified, strict=True)
+    names = [name for name, state in states if state == "no"]
+    if names:
+        yield Finding(
+            "unidentified",
+            f"The likelihood is flat in {listed(names)}: the data do not tell these parameters.",
+            "Their standard errors are NaN; simplify the model.",
+        )
+
+
+def _dispersion(fit: Fit) -> Iterator[Finding]:
+    for name, value in (fit.dispersion or {}).items():
+        if (name == "theta" and value > _LARGE_THETA) or (name == "cv" and value < _TINY_CV):
+            yield Finding(
+                "boundary_dispersion",
+                f"{name} is {value:.3g}, the end of its range.",
+                "Family 'poisson' says the same with one parameter less."
+                if name == "theta"
+                else "The response hardly varies around its mean; look at the data.",
+            )
+
+
+def _levels(fit: Fit, term: DesignTerm) -> Iterator[Finding]:
+    levels = len(term.levels)
+    if levels < _FEW:
+        yield Finding(
+            "few_levels",
+            f"{term.label!r} has {levels} levels: their variance is hardly known.",
+            "Consider the levels as a fixed effect.",
+        )
+    alone = levels == fit.design.n and "(Intercept)" in term.columns
+    if alone and not _rows_carry_variance(fit):
+        yield Finding(
+            "one_row_per_level",
+            f"Every level of {term.label!r} has one row: its variance cannot be told from the "
+            "variation of single observations.",
+            "Leave the term out, or use a grouping with repeated rows.",
+        )
+
+
+def _rows_carry_variance(fit: Fit) -> bool:
+    """Whether the family fixes the variance of single rows, so that extra variance can be seen."""
+    name = fit.model.family.name
+    many_trials = fit.design.trials is not None and bool((fit.design.trials > 1).any())
+    return name == "poisson" or (name == "binomial" and many_trials)
+
+
+def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
+    sd = np.sqrt(np.diag(covariance))
+    size = np.sqrt((term.z**2).mean(axis=0))
+    unit = (fit.dispersion or {}).get("sigma", 1.0) if fit.model.link == "identity" else 1.0
+    if bool((sd * size < _ZERO_SD * unit).any()):
+        return True
+    correlation = covariance / np.outer(sd, sd)
+    return bool(np.linalg.eigvalsh(correlation)[0] < _ONE_CORR)

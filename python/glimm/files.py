@@ -1,0 +1,128 @@
+"""Saved fits: one file with a JSON header and plain arrays, versioned; no pickled code."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .design import record, restore
+from .errors import GlimmError
+from .families import choose
+from .fit import Fit
+from .formula import parse
+from .model import Model
+from .problem import Estimates
+
+FORMAT = 1
+"""Version of the file format; raised when files of the old kind can no longer be read."""
+
+_LISTS = ("modes", "covariances")
+
+
+class FileError(GlimmError, ValueError):
+    """A file that is not a saved fit, or one of another version."""
+
+    default_code = "file_format"
+
+
+def save(fit: Fit, path: Path) -> None:
+    """Write a fit to a file; see `Fit.save`."""
+    path.write_bytes(to_bytes(fit))
+
+
+def load(path: str | Path) -> Fit:
+    """Read a fit written by `Fit.save`.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Fit
+        Equal in every number to the one saved.
+
+    Raises
+    ------
+    FileError
+        When the file is not a saved fit, or was written in a newer format.
+
+    Examples
+    --------
+    >>> import glimm, pathlib, tempfile
+    >>> data = glimm.datasets.load("sleepstudy")
+    >>> fit = glimm.fit("reaction ~ days + (1 | subject)", data)
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "sleep.glimm"
+    >>> fit.save(file)
+    >>> glimm.load(file).coef == fit.coef
+    True
+    """
+    return from_bytes(Path(path).read_bytes(), str(path))
+
+
+def to_bytes(fit: Fit) -> bytes:
+    """Return the content of a fit's file."""
+    design, arrays = record(fit.design)
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "family": fit.model.family.name,
+        "link": fit.model.link,
+        "missing": fit.model.missing,
+        "design": design,
+        "estimates": {},
+    }
+    for item in fields(Estimates):
+        value = getattr(fit.estimates, item.name)
+        if item.name in _LISTS:
+            arrays |= {f"{item.name}{i}": array for i, array in enumerate(value)}
+        elif isinstance(value, np.ndarray):
+            arrays[item.name] = value
+        else:
+            header["estimates"][item.name] = value
+    content, numbers = io.BytesIO(), io.BytesIO()
+    np.savez_compressed(numbers, allow_pickle=False, **{f"a_{k}": v for k, v in arrays.items()})
+    with zipfile.ZipFile(content, "w") as file:
+        # A fixed date: equal fits give equal files.
+        file.writestr(zipfile.ZipInfo("fit.json"), json.dumps(header))
+        file.writestr(zipfile.ZipInfo("arrays.npz"), numbers.getvalue())
+    return content.getvalue()
+
+
+def from_bytes(content: bytes, name: str = "the bytes") -> Fit:
+    """Return the fit of a file's content."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            header = json.loads(file.read("fit.json"))
+            with np.load(io.BytesIO(file.read("arrays.npz")), allow_pickle=False) as stored:
+                arrays = {key.removeprefix("a_"): stored[key] for key in stored.files}
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise FileError(f"{name} is not a saved fit: {error}") from None
+    if header.get("format", 0) > FORMAT:
+        message = f"{name} has format {header['format']}; this version reads up to {FORMAT}"
+        raise FileError(f"{message}. Update glimm to read it")
+    family, link = choose(header["family"], header["link"])
+    model = Model(parse(header["design"]["formula"]), family, link, header["missing"])
+    design = restore(header["design"], arrays, family=family)
+    return Fit(model, design, _estimates(header["estimates"], arrays, len(design.terms)))
+
+
+def _estimates(header: dict[str, Any], arrays: dict[str, Any], terms: int) -> Estimates:
+    values: dict[str, Any] = {}
+    for item in fields(Estimates):
+        if item.name in _LISTS:
+            values[item.name] = tuple(arrays[f"{item.name}{i}"] for i in range(terms))
+        elif item.name in header:
+            values[item.name] = _tuples(header[item.name])
+        else:
+            values[item.name] = arrays[item.name]
+    return Estimates(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

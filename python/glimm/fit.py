@@ -1,0 +1,355 @@
+"""A Fit: estimates with their uncertainty, and what can be asked of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .diagnose import Diagnostics, Finding, diagnose
+from .errors import DataError, listed, nearest_first
+
+if TYPE_CHECKING:
+    from .design import Design
+    from .model import Model
+    from .problem import Estimates
+    from .summary import Summary
+
+Array = NDArray[np.float64]
+
+__all__ = ["Diagnostics", "Finding", "Fit"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """A fitted model. Made by `glimm.fit`; nothing changes it.
+
+    Parameters
+    ----------
+    model : Model
+        What was asked.
+    design : Design
+        The arrays and names, n rows.
+    estimates : Estimates
+        What was found, as plain arrays.
+
+    Examples
+    --------
+    >>> import glimm
+    >>> data = glimm.datasets.load("sleepstudy")
+    >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
+    >>> round(fit.coef["days"], 3), round(fit.loglik, 3)
+    (10.467, -875.97)
+    """
+
+    model: Model
+    design: Design
+    estimates: Estimates
+    _problem: _core.Problem | None = field(default=None)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the estimated fixed effects, (p,)."""
+        return tuple(self.design.x_names[j] for j in self.estimates.kept)
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of all parameters, (P,): fixed effects, log dispersion, factors of covariances."""
+        names = list(self.names)
+        if self.model.family.dispersion is not None:
+            names.append(f"log({self.model.family.dispersion.name})")
+        for term in self.design.terms:
+            q = len(term.columns)
+            if term.structure == "diag":
+                names += [f"{term.label}: sd[{c}]" for c in term.columns]
+            else:
+                names += [f"{term.label}: chol[{r + 1},{c + 1}]" for r in range(q) for c in range(r + 1)]
+        return tuple(names)
+
+    @property
+    def coef(self) -> dict[str, float]:
+        """Fixed effects on the link scale, by name."""
+        return dict(zip(self.names, self.estimates.parameters.tolist(), strict=False))
+
+    @property
+    def se(self) -> dict[str, float]:
+        """Standard errors of `coef`, from the joint covariance of all parameters."""
+        return dict(zip(self.names, np.sqrt(np.diag(self.vcov())).tolist(), strict=True))
+
+    def vcov(self, which: str = "fixed") -> Array:
+        """Return the covariance of the estimates.
+
+        Parameters
+        ----------
+        which : str
+            ``"fixed"``: the fixed effects, (p, p), in the order of `names`. ``"all"``: all
+            parameters, (P, P), in the order of `parameter_names`.
+        """
+        if which not in ("fixed", "all"):
+            raise DataError(f"which={which!r}; use 'fixed' or 'all'", code="unknown_option")
+        p = len(self.names) if which == "fixed" else self.estimates.parameters.size
+        return self.estimates.covariance[:p, :p].copy()
+
+    @property
+    def dispersion(self) -> dict[str, float] | None:
+        """The dispersion parameter by name, or None for families without one."""
+        if self.model.family.dispersion is None:
+            return None
+        log_value = float(self.estimates.parameters[len(self.names)])
+        return {self.model.family.dispersion.name: math.exp(log_value)}
+
+    @cached_property
+    def factors(self) -> tuple[Array, ...]:
+        """Lower-triangular factor (q, q) of each term's covariance, in units of the link scale."""
+        found = []
+        for term, (start, end) in zip(self.design.terms, self.estimates.thetas, strict=True):
+            q = len(term.columns)
+            theta = self.estimates.parameters[start:end].tolist()
+            found.append(np.array(_core.factor(term.structure, q, theta)).reshape(q, q))
+        return tuple(found)
+
+    @cached_property
+    def covariances(self) -> tuple[Array, ...]:
+        """Covariance (q, q) of each term's random effects."""
+        return tuple(factor @ factor.T for factor in self.factors)
+
+    def varcorr(self) -> Any:
+        """Return variances, standard deviations and correlations of the random effects.
+
+        Returns
+        -------
+        frame
+            Of the user's kind: `group`, `name`, `variance`, `sd` (link scale), and `corr`, the
+            correlation with the group's first effect; `corr_2` with its second, and so on. NaN
+            where there is none.
+        """
+        rows: list[dict[str, Any]] = []
+        widest = max((len(term.columns) for term in self.design.terms), default=0)
+        for term, covariance in zip(self.design.terms, self.covariances, strict=True):
+            sd = np.sqrt(np.diag(covariance))
+            for j, name in enumerate(term.columns):
+                row = {"group": term.label, "name": name, "variance": sd[j] ** 2, "sd": sd[j]}
+                for k in range(max(1, widest - 1)):
+                    known = k < j and term.structure != "diag" and sd[j] > 0 and sd[k] > 0
+                    value = covariance[j, k] / (sd[j] * sd[k]) if known else math.nan
+                    row["corr" if k == 0 else f"corr_{k + 1}"] = float(value)
+                rows.append(row)
+        keys = list(rows[0]) if rows else ["group", "name", "variance", "sd", "corr"]
+        return self._frame({key: [row[key] for row in rows] for key in keys})
+
+    def ranef(self) -> Any:
+        """Return the modes of the random effects given the data and the estimates.
+
+        Returns
+        -------
+        frame
+            Of the user's kind: `group`, `level`, `name`, `mode` (link scale) and `cond_sd`, its
+            conditional standard deviation with the parameters held at their estimates.
+        """
+        columns: dict[str, list[Any]] = {k: [] for k in ("group", "level", "name", "mode", "cond_sd")}
+        parts = zip(self.design.terms, self.estimates.modes, self.estimates.covariances, strict=True)
+        for term, modes, covariances in parts:
+            sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+            for j, name in enumerate(term.columns):
+                columns["group"] += [term.label] * len(term.levels)
+                columns["level"] += list(term.levels)
+                columns["name"] += [name] * len(term.levels)
+                columns["mode"] += modes[:, j].tolist()
+                columns["cond_sd"] += sds[:, j].tolist()
+        if len({type(level) for level in columns["level"]}) > 1:
+            columns["level"] = [str(level) for level in columns["level"]]
+        return self._frame(columns)
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood with all constants, so that it compares across programs."""
+        return self.estimates.loglik
+
+    @property
+    def nobs(self) -> int:
+        """Observations used: rows, or the sum of frequency weights rounded."""
+        freq = self.design.freq
+        return self.design.n if freq is None else round(float(freq.sum()))
+
+    @property
+    def df_model(self) -> int:
+        """Number of parameters estimated."""
+        return int(self.estimates.parameters.size)
+
+    @property
+    def df_resid(self) -> int:
+        """Observations less parameters."""
+        return self.nobs - self.df_model
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, -2 logLik + 2 df_model."""
+        return -2 * self.loglik + 2 * self.df_model
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 logLik + log(nobs) df_model."""
+        return -2 * self.loglik + math.log(self.nobs) * self.df_model
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Number of levels of each grouping factor."""
+        return {term.label: len(term.levels) for term in self.design.terms}
+
+    @cached_property
+    def fitted(self) -> Array:
+        """Expected response of the rows used given the random-effect modes, (n,).
+
+        For a binomial the probability, not the count.
+        """
+        from .predict import fitted
+
+        return fitted(self)
+
+    def predict(
+        self,
+        new: Any = None,
+        *,
+        kind: str = "subject",
+        scale: str = "response",
+        new_levels: str = "error",
+        offset: str | ArrayLike | None = None,
+    ) -> Array:
+        """Predict the expected response.
+
+        Parameters
+        ----------
+        new : frame, optional
+            New rows (m of them); the rows used in the fit when not given.
+        kind : str
+            ``"subject"``: for the given levels of the groups, at the modes of their effects.
+        scale : str
+            ``"response"`` (for a binomial the probability) or ``"link"``.
+        new_levels : str
+            What a level not seen in the fit gets: ``"error"``, or ``"zero"``, the effects of a
+            typical level.
+        offset : str or array_like, (m,), optional
+            Replaces what was given to `fit` as ``offset=``.
+
+        Returns
+        -------
+        ndarray, (m,)
+
+        Raises
+        ------
+        DataError
+            For missing columns or values and for levels not seen, with rows.
+        """
+        from .predict import predict
+
+        return predict(self, new, kind=kind, scale=scale, new_levels=new_levels, offset=offset)
+
+    def simulate(self, n: int = 1, *, seed: int) -> Array:
+        """Draw responses from the fitted model, with new random effects each time.
+
+        Parameters
+        ----------
+        n : int
+            Number of data sets.
+        seed : int
+            Equal seeds give equal draws, whatever the number of threads.
+
+        Returns
+        -------
+        ndarray, (n, nrows)
+            One row per data set, in the order of the rows used; for a binomial the successes.
+        """
+        from .simulate import simulate
+
+        return simulate(self, n, seed=seed)
+
+    def refit(self, y: ArrayLike) -> Fit:
+        """Fit the same model to another response of the same rows.
+
+        Parameters
+        ----------
+        y : array_like, (n,)
+            As in `design.y`: for a binomial the successes.
+
+        Returns
+        -------
+        Fit
+            A new one, started from these estimates.
+        """
+        from .problem import make_problem, solve
+
+        design = self.design.with_response(y)
+        problem = self._problem or make_problem(self.model, self.design)
+        object.__setattr__(self, "_problem", problem)
+        found = solve(problem, self.model, design, design.y, self.estimates.parameters)
+        return Fit(self.model, design, found, problem)
+
+    def confint(self, level: float = 0.95, *, method: str = "wald") -> Any:
+        """Return confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+        method : str
+            ``"wald"``: estimate -+ normal quantile times standard error.
+
+        Returns
+        -------
+        frame
+            Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the link scale.
+        """
+        from .inference import intervals
+
+        return self._frame(intervals(self, level, method))
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """Whether to trust the fit, and what was found on the way."""
+        return diagnose(self)
+
+    def summary(self) -> Summary:
+        """Return the fit in words and tables; `print` shows it."""
+        from .summary import summary
+
+        return summary(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a file that `glimm.load` reads: JSON and arrays, with the data used."""
+        from .files import save
+
+        save(self, Path(path))
+
+    def _frame(self, columns: Mapping[str, Any]) -> Any:
+        from .data import frame_like
+
+        return frame_like(self.design.frame_kind, columns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .files import from_bytes, to_bytes
+
+        return from_bytes, (to_bytes(self),)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        family = self.model.family.name
+        return f"<Fit {self.model.formula.text!r}, {family}, logLik {self.loglik:.4f}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().to_html()
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise a DataError unless `value` is allowed."""
+    if value not in allowed:
+        names = listed(nearest_first(str(value), allowed))
+        raise DataError(f"{name}={value!r}; use {names}", code="unknown_option")

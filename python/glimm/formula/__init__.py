@@ -1,0 +1,7 @@
+"""Formulas: text -> tokens -> tree -> terms. Each stage can be printed by its `show`."""
+
+from __future__ import annotations
+
+from .terms import Formula, RandomTerm, Response, parse
+
+__all__ = ["Formula", "RandomTerm", "Response", "parse"]

@@ -1,0 +1,396 @@
+"""Tree -> terms: the response, the fixed part for formulaic, offsets and random-effect terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from ..errors import FormulaError
+from .expressions import FUNCTIONS, ExpressionError, check_function, quoted, uses
+from .tokens import Token, tokenize
+from .tree import Node, build_tree
+
+_EXAMPLE = "a term such as (1 + x | group)"
+_STRUCTURES = "(columns | group) for any covariance, (columns || group) for independent columns"
+_GROUPS = "column names joined by : (interaction) or / (nesting), as in (1 | school/class)"
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTerm:
+    """A random-effect term ``(columns | group)``.
+
+    Parameters
+    ----------
+    columns : str
+        Right-hand side for formulaic, such as ``"1 + x"`` or ``"0 + f"``.
+    group : tuple of str
+        Columns whose observed combinations are the groups.
+    structure : str
+        ``"us"`` (any covariance, from ``|``) or ``"diag"`` (independent columns, from ``||``).
+    text : str
+        The term as the user wrote it.
+    """
+
+    columns: str
+    group: tuple[str, ...]
+    structure: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The left-hand side.
+
+    Parameters
+    ----------
+    kind : str
+        ``"plain"``; ``"cbind"`` (successes, failures); ``"ratio"`` (successes, trials).
+    expressions : tuple of str
+        One expression, or two in the order above; a name that Python cannot read is in backticks.
+    text : str
+        The left-hand side as the user wrote it.
+    """
+
+    kind: Literal["plain", "cbind", "ratio"]
+    expressions: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula taken apart.
+
+    Parameters
+    ----------
+    text : str
+        The formula as the user wrote it.
+    response : Response
+    fixed : str
+        Right-hand side for formulaic, without the random-effect terms and offsets.
+    offsets : tuple of str
+        What stands inside each ``offset(...)``.
+    random : tuple of RandomTerm
+    """
+
+    text: str
+    response: Response
+    fixed: str
+    offsets: tuple[str, ...]
+    random: tuple[RandomTerm, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def show(formula: Formula) -> str:
+    """Return the parts of a formula, one per line."""
+    response = formula.response
+    lines = [f"response  {response.kind}: {', '.join(response.expressions)}"]
+    lines.append(f"fixed     {formula.fixed}")
+    lines += [f"offset    {offset}" for offset in formula.offsets]
+    for term in formula.random:
+        lines.append(f"random    {term.structure}: {term.columns} by {':'.join(term.group)}")
+    return "\n".join(lines)
+
+
+@lru_cache(maxsize=512)
+def parse(text: str) -> Formula:
+    """Take a formula apart.
+
+    Parameters
+    ----------
+    text : str
+        A formula in the notation of lme4: ``"y ~ x + (1 + x | group)"``. The response is a column,
+        an expression, ``cbind(successes, failures)`` or ``successes / trials``. Fixed effects are
+        those of formulaic; ``offset(...)`` adds a known part to the linear predictor.
+
+    Returns
+    -------
+    Formula
+
+    Raises
+    ------
+    FormulaError
+        When the text cannot be read; the message marks the piece.
+
+    Examples
+    --------
+    >>> print(show(parse("y ~ log(x) + offset(t) + (1 + x | school/class)")))
+    response  plain: y
+    fixed     log(x)
+    offset    t
+    random    us: 1 + x by school
+    random    us: 1 + x by school:class
+    """
+    return _Terms(text).formula()
+
+
+class _Terms:
+    """One walk over the tree of a formula."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = tokenize(text)
+        self.offsets: list[str] = []
+        self.random: list[RandomTerm] = []
+
+    def formula(self) -> Formula:
+        left, right = self.sides(build_tree(self.text, self.tokens))
+        response = self.response(left)
+        if right.is_operator("|", "||"):
+            allowed = f"({self.raw(right)})"
+            raise self.term_error("a random-effect term stands in brackets", right, allowed)
+        pieces = list(self.summands(right))
+        fixed = " ".join(pieces).removeprefix("+ ") or "1"
+        return Formula(self.text, response, fixed, tuple(self.offsets), tuple(self.random))
+
+    def sides(self, tree: Node) -> tuple[Node, Node]:
+        if not tree.is_operator("~"):
+            allowed = "response ~ terms, as in y ~ x + (1 | group)"
+            raise self.error("the formula has no ~", tree, allowed)
+        left, right = tree.parts
+        for side in tree.parts:
+            for node in walk(side):
+                if node.is_operator("~"):
+                    raise self.error("a formula has one ~ only", node, "response ~ terms")
+        return left, right
+
+    # The left-hand side
+
+    def response(self, node: Node) -> Response:
+        raw = self.raw(node)
+        if node.kind == "call" and node.text == "cbind":
+            if len(node.parts) != 2:
+                message = f"cbind() has {len(node.parts)} parts"
+                raise self.error(message, node, "cbind(successes, failures)", "formula_response")
+            return Response("cbind", tuple(map(self.expression, node.parts)), raw)
+        if node.is_operator("/"):
+            return Response("ratio", tuple(map(self.expression, node.parts)), raw)
+        return Response("plain", (self.expression(node),), raw)
+
+    def expression(self, node: Node) -> str:
+        """A column's name, in backticks if need be, or a Python expression."""
+        if node.kind == "name":
+            if node.text == ".":
+                raise self.error("'.' as the response", node, "a column name", "formula_response")
+            return quoted(node.text)
+        if node.kind == "paren":
+            return self.expression(node.parts[0])
+        if node.kind == "call" and node.text == "cbind":
+            message = "cbind() is the whole response or none of it"
+            raise self.error(message, node, "cbind(a, b) ~ ...", "formula_response")
+        if node.kind in ("call", "python"):
+            if node.kind == "python" and (name := self.single_name(node)):
+                return quoted(name)
+            self.check(node)
+            return self.code(node)
+        raise self.error(
+            "the response is one column or one expression",
+            node,
+            f"y, log(y), I({self.raw(node)}), cbind(successes, failures) or successes / trials",
+            "formula_response",
+        )
+
+    # The right-hand side
+
+    def summands(self, node: Node, sign: str = "+") -> Iterator[str]:
+        """Give the fixed pieces, each after its sign; keep offsets and random terms aside."""
+        if node.is_operator("+", "-"):
+            *first, last = node.parts
+            for part in first:
+                yield from self.summands(part, sign)
+            flips = node.text == "-"
+            yield from self.summands(last, {"+": "-", "-": "+"}[sign] if flips else sign)
+        elif bar := self.bar(node):
+            self.refuse_minus(node, sign)
+            self.random_terms(node, bar)
+        elif node.kind == "paren" and any(map(self.special, walk(node))):
+            yield from self.summands(node.parts[0], sign)
+        elif node.kind == "call" and node.text == "offset":
+            self.refuse_minus(node, sign)
+            self.offset(node)
+        else:
+            self.fixed(node)
+            yield f"{sign} {self.code(node)}"
+
+    def special(self, node: Node) -> bool:
+        return node.is_operator("|", "||") or (node.kind == "call" and node.text == "offset")
+
+    def refuse_minus(self, node: Node, sign: str) -> None:
+        if sign == "-":
+            raise self.error("this cannot be subtracted", node, "+ before it, or leave it out")
+
+    def fixed(self, node: Node) -> None:
+        for inner in walk(node):
+            if inner.is_operator("|", "||"):
+                message = "a random-effect term within another term"
+                raise self.term_error(message, inner, f"{_EXAMPLE} added with +")
+            if inner.kind == "call" and inner.text == "offset":
+                raise self.error("offset() within another term", inner, "+ offset(...)")
+            if inner.kind in ("call", "python"):
+                self.check(inner)
+        if node.kind == "string" or (node.kind == "number" and node.text not in ("0", "1")):
+            allowed = "a column, 1 (intercept) or 0 (none)"
+            raise self.error(f"{node.text} is not a term", node, allowed)
+
+    def offset(self, node: Node) -> None:
+        if len(node.parts) != 1:
+            message = f"offset() has {len(node.parts)} parts"
+            raise self.error(message, node, "offset(one expression)")
+        argument = node.parts[0]
+        name = self.single_name(argument)
+        if name is None:
+            self.check(argument)
+        self.offsets.append(self.code(argument) if name is None else quoted(name))
+
+    # Random-effect terms
+
+    def bar(self, node: Node) -> Node | None:
+        """The ``|`` of a bracketed term, if this is one."""
+        if node.kind != "paren":
+            return None
+        inner = node.parts[0]
+        return inner if inner.is_operator("|", "||") else self.bar(inner)
+
+    def random_terms(self, node: Node, bar: Node) -> None:
+        columns, group = bar.parts
+        if columns.is_operator("|", "||"):
+            allowed = f"{_EXAMPLE}; named correlations are not available"
+            raise self.term_error("a term has one | only", bar, allowed)
+        self.fixed_columns(columns)
+        structure = "us" if bar.text == "|" else "diag"
+        for names in self.groups(group):
+            term = RandomTerm(self.code(columns), names, structure, self.raw(node))
+            for other in self.random:
+                if _same(term, other):
+                    message = f"the term for group {':'.join(names)!r} stands twice"
+                    raise self.error(message, node, "each term once", "formula_duplicate_term")
+            self.random.append(term)
+
+    def fixed_columns(self, columns: Node) -> None:
+        for inner in walk(columns):
+            if inner.kind == "name" and inner.text == ".":
+                raise self.error("'.' in a random-effect term", inner, "the columns by name")
+        if columns.kind == "number" and columns.text == "0":
+            allowed = f"1, or columns: {_EXAMPLE}"
+            raise self.term_error("the term has no columns", columns, allowed)
+        self.fixed(columns)
+
+    def groups(self, node: Node) -> list[tuple[str, ...]]:
+        """Expand nesting: ``a/b`` is ``a`` and ``a:b``."""
+        if node.kind == "paren":
+            return self.groups(node.parts[0])
+        if node.kind == "name" and node.text != ".":
+            return [(node.text,)]
+        if node.is_operator(":"):
+            left, right = map(self.groups, node.parts)
+            return [_union(a, b) for a in left for b in right]
+        if node.is_operator("/"):
+            left, right = map(self.groups, node.parts)
+            outer = _union(*left)
+            return left + [_union(outer, inner) for inner in right]
+        if node.is_operator("+", "*"):
+            allowed = f"a term for each group, or {_GROUPS}"
+            raise self.term_error("one term has one group", node, allowed)
+        what = "a number" if node.kind == "number" else "not a column name"
+        raise self.term_error(f"the group is {what}", node, _GROUPS)
+
+    # Python pieces
+
+    def check(self, node: Node) -> None:
+        """Check what a call or a Python piece calls, marking the piece within the formula."""
+        if node.kind == "call":
+            self.refuse_structure(node)
+        try:
+            if node.kind == "call":
+                check_function(node.text)
+            uses(self.code(node).strip("{}") if node.kind == "python" else self.code(node))
+        except ExpressionError as error:
+            start, end = self.find(error.piece, node)
+            piece = Node("python", error.piece, start, end)
+            raise self.error(str(error), piece, error.allowed, "formula_function") from None
+
+    def refuse_structure(self, node: Node) -> None:
+        if node.text in FUNCTIONS and node.text != "cs":
+            return
+        depth = 0
+        for token in self.within(node):
+            depth += (token.kind == "open") - (token.kind == "close")
+            if depth == 1 and token.text in ("|", "||"):
+                message = f"the covariance structure {node.text}() is not available"
+                raise self.error(message, node, _STRUCTURES, "unknown_structure")
+
+    def find(self, piece: str, node: Node) -> tuple[int, int]:
+        at = self.text.find(piece, node.start, node.end) if piece else -1
+        return (at, at + len(piece)) if at >= 0 else (node.start, node.end)
+
+    def single_name(self, node: Node) -> str | None:
+        tokens = [token for token in self.within(node) if token.text not in "{}"]
+        if len(tokens) == 1 and tokens[0].kind in ("name", "quoted"):
+            return tokens[0].text.strip("`")
+        return None
+
+    # Text
+
+    def within(self, node: Node) -> list[Token]:
+        return [token for token in self.tokens if node.start <= token.start < node.end]
+
+    def raw(self, node: Node) -> str:
+        return self.text[node.start : node.end]
+
+    def code(self, node: Node) -> str:
+        """The text for formulaic: as written, but for words of R within function calls."""
+        out: list[str] = []
+        at, inside = node.start, _python_spans(node)
+        tokens = self.within(node)
+        for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+            gap, word = self.text[at : token.start], token.text
+            if any(a <= token.start < b for a, b in inside):
+                called = following is not None and following.text == "("
+                gap = "" if word == "(" and out and out[-1].isidentifier() else gap
+                word = word if called else _word(token)
+            out += [gap, word] if gap else [word]
+            at = token.end
+        return "".join(out)
+
+    def term_error(self, message: str, node: Node, allowed: str) -> FormulaError:
+        return self.error(message, node, allowed, "formula_random_term")
+
+    def error(
+        self, message: str, node: Node, allowed: str, code: str = "formula_syntax"
+    ) -> FormulaError:
+        return FormulaError(message, self.text, node.start, node.end, allowed, code=code)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Give a node and all below it; a function call counts as one."""
+    yield node
+    if node.kind != "call":
+        for part in node.parts:
+            yield from walk(part)
+
+
+def _word(token: Token) -> str:
+    """R's words in Python: x^2 is x**2, TRUE is True; a dotted name is a column."""
+    if token.text == "^":
+        return "**"
+    if token.kind == "name" and token.text in ("TRUE", "FALSE"):
+        return token.text.capitalize()
+    if token.kind == "name" and "." in token.text and not token.text.startswith(("np.", "contr.")):
+        return f"`{token.text}`"
+    return token.text
+
+
+def _python_spans(node: Node) -> list[tuple[int, int]]:
+    return [(n.start, n.end) for n in walk(node) if n.kind in ("call", "python")]
+
+
+def _union(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for group in groups for name in group))
+
+
+def _same(a: RandomTerm, b: RandomTerm) -> bool:
+    squeezed = "".join(a.columns.split()), "".join(b.columns.split())
+    return set(a.group) == set(b.group) and squeezed[0] == squeezed[1]

@@ -1,0 +1,159 @@
+"""The seam: a Design crosses into the core once, and estimates come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .errors import DataError, FamilyError, FitError, GlimmError
+
+if TYPE_CHECKING:
+    from .design import Design
+    from .model import Model
+
+Array = NDArray[np.float64]
+
+_REASONS = {
+    "Converged": "converged",
+    "NoProgress": "no step raises the log-likelihood any further",
+    "IterationLimit": "the limit of iterations was reached",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What the core found.
+
+    Parameters
+    ----------
+    parameters : ndarray, (P,)
+        Coefficients of the columns kept, log dispersion, then each term's parameters.
+    covariance : ndarray, (P, P)
+        Joint covariance; NaN for parameters the data do not tell.
+    identified : tuple of str, (P,)
+        ``"yes"``, ``"no"`` (the likelihood is flat) or ``"runaway"`` (it rises for ever).
+    kept : tuple of int
+        Columns of x that are estimated.
+    aliased : tuple of (int, str)
+        Columns of x that are not, and why.
+    thetas : tuple of (int, int)
+        First and last + 1 of each term's parameters.
+    modes, covariances : tuple of ndarray
+        Per term: modes (levels, q) and conditional covariances (levels, q, q) of the effects.
+    loglik : float
+        With all constants.
+    converged, reason, loglik_left, se_moved
+        How far from the maximum, in nats and in standard errors.
+    iterations, evaluations, passes, path, threads
+        What it took; a pass is one evaluation of all rows.
+    """
+
+    parameters: Array
+    covariance: Array
+    identified: tuple[str, ...]
+    kept: tuple[int, ...]
+    aliased: tuple[tuple[int, str], ...]
+    thetas: tuple[tuple[int, int], ...]
+    modes: tuple[Array, ...]
+    covariances: tuple[Array, ...]
+    loglik: float
+    converged: bool
+    reason: str
+    loglik_left: float
+    se_moved: float
+    iterations: int
+    evaluations: int
+    passes: float
+    path: str
+    threads: int
+
+
+def make_problem(model: Model, design: Design) -> _core.Problem:
+    """Hand the arrays of a design to the core.
+
+    Raises
+    ------
+    DataError, FamilyError, FitError
+    """
+    terms = [(t.structure, t.codes, len(t.levels), t.z) for t in design.terms]
+    try:
+        return _core.Problem(
+            model.family.name,
+            model.link,
+            design.y,
+            design.trials,
+            design.freq,
+            design.x,
+            design.offset,
+            terms,
+            threads=model.threads,
+        )
+    except _core.CoreError as error:
+        raise explain(error, design) from None
+
+
+def solve(
+    problem: _core.Problem,
+    model: Model,
+    design: Design,
+    y: Array | None = None,
+    start: Array | None = None,
+) -> Estimates:
+    """Maximise the likelihood, of new responses if given."""
+    try:
+        found = problem.fit(start) if y is None else problem.refit(y, start)
+    except _core.CoreError as error:
+        raise explain(error, design) from None
+    return _estimates(problem, design, found)
+
+
+def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) -> Estimates:
+    parameters = found["parameters"]
+    count = parameters.size
+    widths = [len(term.columns) for term in design.terms]
+    modes = [m.reshape(-1, q) for m, q in zip(found["modes"], widths, strict=True)]
+    blocks = [c.reshape(-1, q, q) for c, q in zip(found["covariances"], widths, strict=True)]
+    estimates = Estimates(
+        parameters=parameters,
+        covariance=found["covariance"].reshape(count, count),
+        identified=tuple(found["identified"]),
+        kept=tuple(problem.kept),
+        aliased=tuple(problem.aliased),
+        thetas=tuple(found["theta"]),
+        modes=tuple(modes),
+        covariances=tuple(blocks),
+        loglik=found["loglik"],
+        converged=found["converged"],
+        reason=_REASONS.get(found["reason"], found["reason"]),
+        loglik_left=found["loglik_left"],
+        se_moved=found["se_moved"],
+        iterations=found["iterations"],
+        evaluations=found["evaluations"],
+        passes=found["passes"],
+        path=problem.path,
+        threads=problem.threads,
+    )
+    for array in (estimates.parameters, estimates.covariance, *modes, *blocks):
+        array.flags.writeable = False
+    return estimates
+
+
+def explain(error: _core.CoreError, design: Design) -> GlimmError:
+    """Say an error of the core in terms of the user's data."""
+    code, message, row = error.args
+    name = repr(design.response_name)
+    if code == "response_domain":
+        where = f"row {int(design.rows[row])} (counted from 0)"
+        text = message.replace(f"in row {row}", f"in {where}").replace("response", f"response {name}:", 1)
+        return DataError(text, code="outside_domain")
+    if code == "not_finite":
+        return DataError(message, code="infinite_values")
+    if code == "degenerate":
+        return DataError(message.replace("the response", f"the response {name}", 1), code="degenerate")
+    if code == "unknown_name":
+        return FamilyError(message)
+    return FitError(message)

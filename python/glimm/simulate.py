@@ -1,0 +1,39 @@
+"""Draws of the response from a fitted model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .predict import training_predictor
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+Array = NDArray[np.float64]
+
+
+def simulate(fit: Fit, n: int, *, seed: int) -> Array:
+    """See `Fit.simulate`."""
+    draws = np.empty((n, fit.design.n))
+    for replicate in range(n):
+        draws[replicate] = _one(fit, seed, replicate)
+    return draws
+
+
+def _one(fit: Fit, seed: int, replicate: int) -> Array:
+    effects = []
+    for t, (term, factor) in enumerate(zip(fit.design.terms, fit.factors, strict=True)):
+        q, levels = len(term.columns), len(term.levels)
+        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate)
+        effects.append(b.reshape(levels, q))
+    eta = training_predictor(fit, tuple(effects))
+    has_dispersion = fit.model.family.dispersion is not None
+    log_dispersion = float(fit.estimates.parameters[len(fit.names)]) if has_dispersion else None
+    family, link = fit.model.family.name, fit.model.link
+    return _core.draw_responses(
+        family, link, eta, log_dispersion, fit.design.trials, seed, replicate
+    )

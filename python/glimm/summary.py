@@ -1,0 +1,319 @@
+"""The printed Fit: what was fitted and how, to which rows, whether to trust it, the estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .data import Frame
+from .errors import CODES
+from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+_LEVEL = 0.95
+_SAID_ABOVE = {"rows_dropped"}
+_NATS, _MOVE = 1e-8, 1e-4  # nobody needs to know how far below these a fit stopped
+
+# What one unit of the linear predictor is, and what exp() of an estimate is.
+_SCALES: Mapping[str, tuple[str, str]] = {
+    "identity": ("units of {response}", ""),
+    "log": ("log of the expected {response}", "a ratio of expected values"),
+    "logit": ("log odds", "an odds ratio"),
+    "probit": ("probit, a standard normal quantile", ""),
+    "cloglog": ("log of the cumulative hazard", "a ratio of cumulative hazards"),
+    "cauchit": ("cauchit, a standard Cauchy quantile", ""),
+    "inverse": ("1 / expected {response}", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A fit in words and tables.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        Facts, tables and sentences in their order on the page.
+    """
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables, in their order on the page."""
+        return tuple(block for block in self.blocks if isinstance(block, Table))
+
+    def to_text(self, width: int = WIDTH, *, colour: bool = False) -> str:
+        """Text of at most `width` characters a line, with codes for bold and dim on request."""
+        return draw(self.blocks, width=width, colour=colour)
+
+    def to_markdown(self) -> str:
+        """Markdown with pipe tables."""
+        return "\n\n".join(block.to_markdown() for block in self.blocks)
+
+    def to_html(self) -> str:
+        """An HTML fragment, as notebooks show it."""
+        inner = "\n".join(block.to_html() for block in self.blocks)
+        return f'<div class="glimm">\n{inner}\n</div>'
+
+    def to_latex(self) -> str:
+        """LaTeX for the booktabs package."""
+        return "\n\n".join(block.to_latex() for block in self.blocks)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def summary(fit: Fit) -> Summary:
+    """A fit in words and tables, in the order a careful reader asks.
+
+    What was fitted and how; rows, groups and what was dropped; whether it converged; the
+    log-likelihood; random effects; dispersion; fixed effects; what was found; what to ask next.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Summary
+        With `to_text`, `to_markdown`, `to_html`, `to_latex`, and its `tables` as values.
+
+    Examples
+    --------
+    >>> import glimm
+    >>> data = glimm.datasets.load("sleepstudy")
+    >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
+    >>> print(glimm.summary(fit).tables[0].to_text())
+    Random effects (units of reaction)
+    group    name            sd  corr
+    ─────────────────────────────────
+    subject  (Intercept)  23.78
+    subject  days          5.72  0.08
+    """
+    blocks: list[Block] = [Facts(_title(fit), tuple(_facts(fit)))]
+    if fit.design.terms:
+        blocks.append(_random_effects(fit))
+    if fit.dispersion:
+        blocks.append(_dispersion(fit))
+    blocks.append(_fixed_effects(fit))
+    findings = tuple(
+        _finding(finding) for finding in fit.diagnostics.findings if finding.code not in _SAID_ABOVE
+    )
+    if findings:
+        blocks.append(Bullets("Findings", findings))
+    blocks.append(Bullets("Next", tuple(_next(fit))))
+    return Summary(tuple(blocks))
+
+
+def record(fit: Fit) -> dict[str, Any]:
+    """The numbers of a fit as plain values, ready for JSON.
+
+    Returns
+    -------
+    dict
+        Not-a-number and infinite values are None, as JSON has no word for them.
+    """
+    diagnostics = fit.diagnostics
+    tables = {"fixed_effects": _fixed_effects(fit)}
+    if fit.design.terms:
+        tables["random_effects"] = _random_effects(fit)
+    return {
+        "formula": fit.model.formula.text,
+        "family": fit.model.family.name,
+        "link": fit.model.link,
+        "rows": fit.nobs,
+        "rows_given": fit.design.n_input,
+        "groups": dict(fit.groups),
+        "converged": diagnostics.converged,
+        "reason": diagnostics.reason,
+        "loglik_left": _plain(diagnostics.loglik_left),
+        "loglik": _plain(fit.loglik),
+        "aic": _plain(fit.aic),
+        "bic": _plain(fit.bic),
+        "df_model": fit.df_model,
+        "df_resid": _plain(fit.df_resid),
+        "dispersion": {name: _plain(value) for name, value in (fit.dispersion or {}).items()},
+        **{name: _records(table) for name, table in tables.items()},
+        "findings": [
+            {"code": f.code, "message": f.message, "remedy": f.remedy} for f in diagnostics.findings
+        ],
+    }
+
+
+def _title(fit: Fit) -> str:
+    if not fit.design.terms:
+        return "Generalized linear model (no random effects)"
+    return "Linear mixed model" if _is_exact(fit) else "Generalized linear mixed model"
+
+
+def _is_exact(fit: Fit) -> bool:
+    """Whether the integral over the random effects has a closed form."""
+    return fit.model.family.name == "gaussian" and fit.model.link == "identity"
+
+
+def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
+    yield "Formula", fit.model.formula.text
+    yield "Family", f"{fit.model.family.name}, {fit.model.link} link"
+    yield "Estimator", _estimator(fit)
+    yield "Rows", _rows(fit)
+    for drop in fit.design.dropped:
+        yield "Dropped", str(drop)
+    if fit.groups:
+        levels = (f"{name} ({count:,} levels)" for name, count in fit.groups.items())
+        yield "Groups", ", ".join(levels)
+    if fit.design.response_levels is not None:
+        failure, success = fit.design.response_levels
+        yield "Response", f"{fit.design.response_name}: {success!r} is success, {failure!r} failure"
+    yield "Converged", _converged(fit)
+    yield "Fit", _quality(fit)
+
+
+def _estimator(fit: Fit) -> str:
+    if not fit.design.terms:
+        return "maximum likelihood (exact)"
+    if _is_exact(fit):
+        return "maximum likelihood; random effects integrated exactly"
+    return "maximum likelihood; Laplace approximation, whose error is not estimated"
+
+
+def _rows(fit: Fit) -> str:
+    design = fit.design
+    of = f"of {design.n_input:,}" if design.dropped else "(none dropped)"
+    rows = f"{design.n:,} {of}"
+    if design.freq is None:
+        return rows
+    return f"{rows}; {fit.nobs:,} observations by frequency weights"
+
+
+def _converged(fit: Fit) -> str:
+    left = f"log-likelihood left {_below(fit.diagnostics.loglik_left, _NATS)} nats"
+    where = f"{left}, {_below(fit.diagnostics.se_moved, _MOVE)} SE from the maximum"
+    if fit.diagnostics.converged:
+        return f"yes; {where}"
+    return f"NO: {fit.diagnostics.reason}; {where}"
+
+
+def _below(value: float, floor: float) -> str:
+    """A size in one digit; below the floor only that, as smaller ones are rounding noise."""
+    small = value < floor
+    digit = f"{floor if small else value:.1g}".replace("e-0", "e-")
+    return f"< {digit}" if small else digit
+
+
+def _quality(fit: Fit) -> str:
+    return (
+        f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}; "
+        f"{fit.df_model} parameters, {fit.df_resid:,} residual df"
+    )
+
+
+def _random_effects(fit: Fit) -> Table:
+    """One row per random effect: group, name, standard deviation, correlations with earlier."""
+    frame = fit.varcorr()
+    values = {name: np.asarray(frame[name]).tolist() for name in Frame(frame).names}
+    corr = [name for name in values if name.startswith("corr") and not _all_nan(values[name])]
+    heads = ["corr"] if len(corr) == 1 else [f"corr {k + 1}" for k in range(len(corr))]
+    columns = (
+        Column("group"),
+        Column("name"),
+        Column("sd", "number"),
+        *(Column(head, "ratio", name) for head, name in zip(heads, corr, strict=True)),
+    )
+    rows = zip(*(values[name] for name in ("group", "name", "sd", *corr)), strict=True)
+    cells = tuple(tuple(None if _is_nan(cell) else cell for cell in row) for row in rows)
+    notes = ("corr k: correlation with the k-th effect of the group.",) if len(corr) > 1 else ()
+    return Table(f"Random effects ({_scale(fit)[0]})", columns, cells, notes)
+
+
+def _is_nan(cell: Cell) -> bool:
+    return isinstance(cell, float) and math.isnan(cell)
+
+
+def _all_nan(cells: Sequence[Cell]) -> bool:
+    return all(map(_is_nan, cells))
+
+
+def _dispersion(fit: Fit) -> Table:
+    meaning = fit.model.family.dispersion.meaning
+    rows = tuple((name, value, meaning) for name, value in fit.dispersion.items())
+    columns = (Column("name"), Column("estimate", "number"), Column("meaning"))
+    return Table("Dispersion", columns, rows)
+
+
+def _fixed_effects(fit: Fit) -> Table:
+    reach = NormalDist().inv_cdf((1 + _LEVEL) / 2)
+    rows: list[tuple[Cell, ...]] = []
+    for name, estimate in fit.coef.items():
+        se = fit.se[name]
+        z = estimate / se if se > 0 else math.nan
+        p = math.erfc(abs(z) / math.sqrt(2))  # the upper tail itself: no 1 - cdf, which is 0 at 9
+        rows.append((name, estimate, se, estimate - reach * se, estimate + reach * se, z, p))
+    columns = (
+        Column("name"),
+        Column("estimate", "number"),
+        Column("SE", "number", "se"),
+        Column("lower", "number"),
+        Column("upper", "number"),
+        Column("z", "ratio"),
+        Column("p", "p"),
+    )
+    title = f"Fixed effects ({_scale(fit)[0]}), 95 % Wald intervals"
+    decimals = even_decimals(list(fit.se.values()))
+    return Table(title, columns, tuple(rows), tuple(_readings(fit)), decimals)
+
+
+def _scale(fit: Fit) -> tuple[str, str]:
+    """What the linear predictor is measured in, and what exp() of an estimate is."""
+    unit, ratio = _SCALES.get(fit.model.link, (f"{fit.model.link} scale", ""))
+    return unit.format(response=fit.design.response_name), ratio
+
+
+def _readings(fit: Fit) -> Iterator[str]:
+    """How to read the fixed effects, in sentences."""
+    if fit.design.terms and not _is_exact(fit):
+        groups = " and ".join(dict.fromkeys(term.label for term in fit.design.terms))
+        yield f"Subject-specific: effects for a given {groups}, not averaged over all."
+    _, ratio = _scale(fit)
+    if ratio:
+        yield f"exp(estimate) is {ratio}."
+    yield "z = estimate / SE; p is two-sided, from the normal distribution (no small-sample df)."
+
+
+def _finding(finding: Any) -> str:
+    return f"{finding.message} {finding.remedy} (docs/{CODES[finding.code].anchor})"
+
+
+def _next(fit: Fit) -> Iterator[str]:
+    """One or two questions worth asking, of those that a Fit can answer."""
+    if fit.design.terms:
+        yield f"fit.ranef(): how each {fit.design.terms[0].label} differs, with its uncertainty"
+    expected = f"expected {fit.design.response_name}"
+    if fit.model.family.trials:
+        expected = "probabilities"
+    yield (
+        f"fit.predict(new): {expected} of new rows; "
+        "fit.simulate(100, seed=1): data as this fit would make them"
+    )
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    keys = [column.key or column.head for column in table.columns]
+    return [dict(zip(keys, map(_plain, row), strict=True)) for row in table.rows]
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold."""
+    if isinstance(value, str) or value is None:
+        return value
+    return float(value) if math.isfinite(value) else None
