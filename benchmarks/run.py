@@ -272,6 +272,8 @@ def options_from(found: argparse.Namespace) -> Options:
 
 
 def main() -> int:
+    # A plain `kill` then also ends the engine that is running, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found = arguments().parse_args()
     options = options_from(found)
     if found.list:

@@ -15,12 +15,13 @@ CORE = ROOT / "crates" / "glimm-core" / "src"
 
 LAYERS = [
     ["errors"],
-    ["_core", "data", "datasets"],
-    ["formula"],
+    ["_core", "data"],
+    ["datasets", "formula"],
     ["design", "families"],
     ["problem", "diagnose"],
     ["fit"],
-    ["predict", "simulate", "inference"],
+    ["inference", "predict"],
+    ["simulate"],
     ["model"],
     ["files", "tables"],
     ["summary"],

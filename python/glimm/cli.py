@@ -169,9 +169,10 @@ def _run_fit(options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", glimm.FitWarning)  # the printed findings say the same
         result = glimm.fit(options.formula, data, **settings)
+    code = _print_fit(result, options.format)
     if options.save is not None:
         result.save(options.save)
-    return _print_fit(result, options.format)
+    return code
 
 
 def _run_show(options: argparse.Namespace) -> int:
@@ -265,6 +266,8 @@ def _read(source: str) -> Any:
     if source == "-":
         return _read_csv(sys.stdin, "standard input", ",")
     path = Path(source)
+    if path.is_fifo():
+        return _read_csv(path, source, ",")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {source!r}; dataset:NAME is a shipped study")
     name = path.name.lower().removesuffix(".gz")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .errors import CODES, listed
 
 if TYPE_CHECKING:
-    from .design import DesignTerm
+    from .design import DesignTerm, Drop
     from .fit import Fit
 
 Array = NDArray[np.float64]
@@ -72,6 +72,8 @@ class Diagnostics:
         Terms whose covariance is on the boundary.
     aliased : tuple of str
         Fixed effects left out because others, or the intercept, already say the same.
+    dropped : tuple of Drop
+        Rows left out, with the reason, their number and the first of them.
     findings : tuple of Finding
     iterations, evaluations : int
         Steps taken; evaluations of the log-likelihood with its derivatives.
@@ -88,6 +90,7 @@ class Diagnostics:
     se_moved: float
     singular: tuple[str, ...]
     aliased: tuple[str, ...]
+    dropped: tuple[Drop, ...]
     findings: tuple[Finding, ...]
     iterations: int
     evaluations: int
@@ -112,6 +115,7 @@ def diagnose(fit: Fit) -> Diagnostics:
         se_moved=e.se_moved,
         singular=singular,
         aliased=aliased,
+        dropped=fit.design.dropped,
         findings=tuple(_findings(fit, singular)),
         iterations=e.iterations,
         evaluations=e.evaluations,
@@ -133,7 +137,8 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
     yield from _unidentified(fit)
     for name, reason in ((fit.design.x_names[j], why) for j, why in fit.estimates.aliased):
         said = "is constant" if reason == "constant" else "is a combination of other columns"
-        yield Finding("aliased", f"Column {name!r} {said} and was left out.", "Drop it, or the others.")
+        message = f"Column {name!r} {said} and was left out."
+        yield Finding("aliased", message, "Its effect is part of theirs; leave it out.")
     for label in singular:
         yield Finding(
             "singular",
@@ -154,7 +159,7 @@ def _separation(fit: Fit) -> Iterator[Finding]:
     if names:
         yield Finding(
             "separation",
-            f"Separation: the data predict the response perfectly along {listed(names)}; the "
+            f"The data predict the response perfectly (separation) along {listed(names)}; the "
             "likelihood rises for ever there, so estimate and standard error have no meaning.",
             "Merge the levels concerned, or leave the column out.",
         )

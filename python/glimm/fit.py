@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .diagnose import Diagnostics, Finding, diagnose
 from .errors import DataError, listed, nearest_first
+from .problem import factor_of, make_problem, order, solve
 
 if TYPE_CHECKING:
     from .design import Design
@@ -66,11 +67,12 @@ class Fit:
         if self.model.family.dispersion is not None:
             names.append(f"log({self.model.family.dispersion.name})")
         for term in self.design.terms:
-            q = len(term.columns)
+            words = [term.columns[j] for j in order(term)]
             if term.structure == "diag":
-                names += [f"{term.label}: sd[{c}]" for c in term.columns]
+                names += [f"{term.label}: sd[{a}]" for a in words]
             else:
-                names += [f"{term.label}: chol[{r + 1},{c + 1}]" for r in range(q) for c in range(r + 1)]
+                pairs = ((a, b) for r, a in enumerate(words) for b in words[: r + 1])
+                names += [f"{term.label}: chol[{a}, {b}]" for a, b in pairs]
         return tuple(names)
 
     @property
@@ -107,13 +109,11 @@ class Fit:
 
     @cached_property
     def factors(self) -> tuple[Array, ...]:
-        """Lower-triangular factor (q, q) of each term's covariance, in units of the link scale."""
-        found = []
-        for term, (start, end) in zip(self.design.terms, self.estimates.thetas, strict=True):
-            q = len(term.columns)
-            theta = self.estimates.parameters[start:end].tolist()
-            found.append(np.array(_core.factor(term.structure, q, theta)).reshape(q, q))
-        return tuple(found)
+        """A square root (q, q) of each term's covariance, in units of the link scale."""
+        parts = zip(self.design.terms, self.estimates.thetas, strict=True)
+        return tuple(
+            factor_of(term, self.estimates.parameters[start:end]) for term, (start, end) in parts
+        )
 
     @cached_property
     def covariances(self) -> tuple[Array, ...]:
@@ -153,7 +153,8 @@ class Fit:
             Of the user's kind: `group`, `level`, `name`, `mode` (link scale) and `cond_sd`, its
             conditional standard deviation with the parameters held at their estimates.
         """
-        columns: dict[str, list[Any]] = {k: [] for k in ("group", "level", "name", "mode", "cond_sd")}
+        keys = ("group", "level", "name", "mode", "cond_sd")
+        columns: dict[str, list[Any]] = {key: [] for key in keys}
         parts = zip(self.design.terms, self.estimates.modes, self.estimates.covariances, strict=True)
         for term, modes, covariances in parts:
             sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
@@ -283,8 +284,6 @@ class Fit:
         Fit
             A new one, started from these estimates.
         """
-        from .problem import make_problem, solve
-
         design = self.design.with_response(y)
         problem = self._problem or make_problem(self.model, self.design)
         object.__setattr__(self, "_problem", problem)

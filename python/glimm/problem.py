@@ -12,7 +12,7 @@ from . import _core
 from .errors import DataError, FamilyError, FitError, GlimmError
 
 if TYPE_CHECKING:
-    from .design import Design
+    from .design import Design, DesignTerm
     from .model import Model
 
 Array = NDArray[np.float64]
@@ -72,6 +72,25 @@ class Estimates:
     threads: int
 
 
+def order(term: DesignTerm) -> list[int]:
+    """Return the columns of a term in the order of the core: an intercept comes last.
+
+    The core centres the columns before it, which a factor with the intercept last takes up exactly.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> order(SimpleNamespace(columns=("(Intercept)", "x", "w")))
+    [1, 2, 0]
+    """
+    return sorted(range(len(term.columns)), key=lambda j: term.columns[j] == "(Intercept)")
+
+
+def _places(term: DesignTerm) -> list[int]:
+    """Where each column of a term stands in the order of the core."""
+    return [order(term).index(j) for j in range(len(term.columns))]
+
+
 def make_problem(model: Model, design: Design) -> _core.Problem:
     """Hand the arrays of a design to the core.
 
@@ -79,7 +98,13 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
     ------
     DataError, FamilyError, FitError
     """
-    terms = [(t.structure, t.codes, len(t.levels), t.z) for t in design.terms]
+    if model.threads is not None and model.threads < 1:
+        message = f"threads={model.threads}; at least 1, or None for all cores"
+        raise DataError(message, code="unknown_option")
+    terms = [
+        (t.structure, t.codes, len(t.levels), np.asfortranarray(t.z[:, order(t)]))
+        for t in design.terms
+    ]
     try:
         return _core.Problem(
             model.family.name,
@@ -94,6 +119,13 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
         )
     except _core.CoreError as error:
         raise explain(error, design) from None
+
+
+def factor_of(term: DesignTerm, theta: Array) -> Array:
+    """Return a square root (q, q) of a term's covariance, rows in the order of its columns."""
+    q = len(term.columns)
+    rows = np.array(_core.factor(term.structure, q, theta.tolist())).reshape(q, q)
+    return np.ascontiguousarray(rows[_places(term)])
 
 
 def solve(
@@ -115,8 +147,15 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
     parameters = found["parameters"]
     count = parameters.size
     widths = [len(term.columns) for term in design.terms]
-    modes = [m.reshape(-1, q) for m, q in zip(found["modes"], widths, strict=True)]
-    blocks = [c.reshape(-1, q, q) for c, q in zip(found["covariances"], widths, strict=True)]
+    places = [_places(term) for term in design.terms]
+    modes = [
+        np.ascontiguousarray(m.reshape(-1, q)[:, p])
+        for m, q, p in zip(found["modes"], widths, places, strict=True)
+    ]
+    blocks = [
+        np.ascontiguousarray(c.reshape(-1, q, q)[:, p][:, :, p])
+        for c, q, p in zip(found["covariances"], widths, places, strict=True)
+    ]
     estimates = Estimates(
         parameters=parameters,
         covariance=found["covariance"].reshape(count, count),
@@ -148,12 +187,14 @@ def explain(error: _core.CoreError, design: Design) -> GlimmError:
     name = repr(design.response_name)
     if code == "response_domain":
         where = f"row {int(design.rows[row])} (counted from 0)"
-        text = message.replace(f"in row {row}", f"in {where}").replace("response", f"response {name}:", 1)
+        text = message.replace(f"in row {row}", f"in {where}")
+        text = text.replace("response", f"response {name}:", 1)
         return DataError(text, code="outside_domain")
     if code == "not_finite":
         return DataError(message, code="infinite_values")
     if code == "degenerate":
-        return DataError(message.replace("the response", f"the response {name}", 1), code="degenerate")
+        text = message.replace("the response", f"the response {name}", 1)
+        return DataError(text, code="degenerate")
     if code == "unknown_name":
         return FamilyError(message)
     return FitError(message)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .data import Frame
 from .errors import CODES
+from .inference import intervals
 from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def summary(fit: Fit) -> Summary:
     blocks: list[Block] = [Facts(_title(fit), tuple(_facts(fit)))]
     if fit.design.terms:
         blocks.append(_random_effects(fit))
-    if fit.dispersion:
-        blocks.append(_dispersion(fit))
+    if fit.dispersion is not None:
+        blocks.append(_dispersion(fit, fit.dispersion))
     blocks.append(_fixed_effects(fit))
     findings = tuple(
         _finding(finding) for finding in fit.diagnostics.findings if finding.code not in _SAID_ABOVE
@@ -125,15 +125,16 @@ def record(fit: Fit) -> dict[str, Any]:
         Not-a-number and infinite values are None, as JSON has no word for them.
     """
     diagnostics = fit.diagnostics
-    tables = {"fixed_effects": _fixed_effects(fit)}
-    if fit.design.terms:
-        tables["random_effects"] = _random_effects(fit)
     return {
         "formula": fit.model.formula.text,
         "family": fit.model.family.name,
         "link": fit.model.link,
-        "rows": fit.nobs,
+        "rows": fit.design.n,
         "rows_given": fit.design.n_input,
+        "dropped": [
+            {"reason": drop.reason, "column": drop.column, "count": drop.count}
+            for drop in fit.design.dropped
+        ],
         "groups": dict(fit.groups),
         "converged": diagnostics.converged,
         "reason": diagnostics.reason,
@@ -142,9 +143,10 @@ def record(fit: Fit) -> dict[str, Any]:
         "aic": _plain(fit.aic),
         "bic": _plain(fit.bic),
         "df_model": fit.df_model,
-        "df_resid": _plain(fit.df_resid),
+        "df_resid": fit.df_resid,
         "dispersion": {name: _plain(value) for name, value in (fit.dispersion or {}).items()},
-        **{name: _records(table) for name, table in tables.items()},
+        "random_effects": _records(_random_effects(fit)) if fit.design.terms else [],
+        "fixed_effects": _records(_fixed_effects(fit)),
         "findings": [
             {"code": f.code, "message": f.message, "remedy": f.remedy} for f in diagnostics.findings
         ],
@@ -176,7 +178,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         failure, success = fit.design.response_levels
         yield "Response", f"{fit.design.response_name}: {success!r} is success, {failure!r} failure"
     yield "Converged", _converged(fit)
-    yield "Fit", _quality(fit)
+    yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
+    yield "Fit", f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
 
 
 def _estimator(fit: Fit) -> str:
@@ -211,13 +214,6 @@ def _below(value: float, floor: float) -> str:
     return f"< {digit}" if small else digit
 
 
-def _quality(fit: Fit) -> str:
-    return (
-        f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}; "
-        f"{fit.df_model} parameters, {fit.df_resid:,} residual df"
-    )
-
-
 def _random_effects(fit: Fit) -> Table:
     """One row per random effect: group, name, standard deviation, correlations with earlier."""
     frame = fit.varcorr()
@@ -244,21 +240,22 @@ def _all_nan(cells: Sequence[Cell]) -> bool:
     return all(map(_is_nan, cells))
 
 
-def _dispersion(fit: Fit) -> Table:
-    meaning = fit.model.family.dispersion.meaning
-    rows = tuple((name, value, meaning) for name, value in fit.dispersion.items())
+def _dispersion(fit: Fit, values: Mapping[str, float]) -> Table:
+    described = fit.model.family.dispersion
+    meaning = "" if described is None else described.meaning
+    rows = tuple((name, value, meaning) for name, value in values.items())
     columns = (Column("name"), Column("estimate", "number"), Column("meaning"))
     return Table("Dispersion", columns, rows)
 
 
 def _fixed_effects(fit: Fit) -> Table:
-    reach = NormalDist().inv_cdf((1 + _LEVEL) / 2)
+    known = intervals(fit, _LEVEL, "wald")
     rows: list[tuple[Cell, ...]] = []
-    for name, estimate in fit.coef.items():
+    for name, estimate, lower, upper in zip(*known.values(), strict=True):
         se = fit.se[name]
         z = estimate / se if se > 0 else math.nan
         p = math.erfc(abs(z) / math.sqrt(2))  # the upper tail itself: no 1 - cdf, which is 0 at 9
-        rows.append((name, estimate, se, estimate - reach * se, estimate + reach * se, z, p))
+        rows.append((name, estimate, se, lower, upper, z, p))
     columns = (
         Column("name"),
         Column("estimate", "number"),
@@ -312,8 +309,6 @@ def _records(table: Table) -> list[dict[str, Any]]:
     return [dict(zip(keys, map(_plain, row), strict=True)) for row in table.rows]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Cell) -> Cell:
     """A value that JSON can hold."""
-    if isinstance(value, str) or value is None:
-        return value
-    return float(value) if math.isfinite(value) else None
+    return None if isinstance(value, float) and not math.isfinite(value) else value

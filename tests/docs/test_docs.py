@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 from blocks import ROOT, pages, rewritten
 
+import glimm
 from glimm.errors import CODES
 
 ALL_PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = ["glimm", *(m.name for m in pkgutil.walk_packages(glimm.__path__, "glimm."))]
 
 
 def _name(page: Path) -> str:
@@ -57,3 +62,9 @@ def test_links_lead_somewhere(page: Path) -> None:
         goal = (page.parent / file) if file else page
         assert goal.exists(), target
         assert not anchor or anchor in _anchors(goal), target
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "glimm._core"])
+def test_examples_in_docstrings_run(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.failed == 0

@@ -17,8 +17,11 @@ from scipy import special
 
 import glimm
 
-# The mode is found to the last digits: steps of the Newton iteration until nothing moves.
 NEWTON_STEPS = 200
+# Twice the nats left at the mode; Newton squares the error, so the value is exact to rounding.
+MODE_DECREMENT = 1e-18
+# A shorter step than this no longer changes the value.
+SMALLEST_STEP = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +95,30 @@ def laplace(family: str, rows: Rows, beta: np.ndarray, factor: np.ndarray, extra
     zl = rows.z @ factor
     fixed = rows.x @ beta + rows.offset
 
-    def at(u: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        value, slope, bend = derivatives(rows, fixed + zl @ u, extra)
+    def value_at_effects(u: np.ndarray) -> float:
+        value = derivatives(rows, fixed + zl @ u, extra)[0]
+        return float(rows.freq @ value - 0.5 * u @ u)
+
+    def slopes(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _, slope, bend = derivatives(rows, fixed + zl @ u, extra)
         hessian = np.eye(len(u)) + zl.T @ (zl * (rows.freq * bend)[:, None])
-        return (
-            float(rows.freq @ value - 0.5 * u @ u),
-            zl.T @ (rows.freq * slope) - u,
-            hessian,
-        )
+        return zl.T @ (rows.freq * slope) - u, hessian
 
     u = np.zeros(zl.shape[1])
-    value, gradient, hessian = at(u)
+    best = value_at_effects(u)
     for _ in range(NEWTON_STEPS):
+        gradient, hessian = slopes(u)
         step = np.linalg.solve(hessian, gradient)
+        if gradient @ step < MODE_DECREMENT:
+            break
         shrink = 1.0
-        while shrink > 1e-9 and not at(u + shrink * step)[0] >= value:
+        while shrink > SMALLEST_STEP and not value_at_effects(u + shrink * step) >= best:
             shrink /= 2
-        if shrink <= 1e-9:
+        if shrink <= SMALLEST_STEP:
             break
         u = u + shrink * step
-        value, gradient, hessian = at(u)
-    return value - 0.5 * float(np.linalg.slogdet(hessian)[1])
+        best = value_at_effects(u)
+    return best - 0.5 * float(np.linalg.slogdet(slopes(u)[1])[1])
 
 
 def intercept_rows(frame: pd.DataFrame, group: str, fixed: tuple[str, ...]) -> Rows:

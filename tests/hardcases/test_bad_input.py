@@ -189,7 +189,7 @@ def outside_the_range() -> list[Mistake]:
         Mistake(
             f"binomial: {value}",
             put("binary", 3, value),
-            ("'binary'", "row 3", str(value)),
+            ("'binary'", "row 3", f"{value:g}"),
             formula="binary ~ x + (1 | g)",
             options={"family": "binomial"},
         )

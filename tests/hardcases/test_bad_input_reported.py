@@ -9,7 +9,7 @@ from hard_frames import GROUPS, good_frame
 from test_bad_input import FORMULA, put
 
 import glimm
-from glimm.errors import DataError, GlimmError
+from glimm.errors import DataError, FitWarning, GlimmError
 
 CONSTANT = [
     ("gaussian", 3.0),
@@ -27,18 +27,30 @@ def test_identical_responses_are_refused_by_name(family: str, value: float) -> N
         glimm.fit(FORMULA, good_frame().assign(y=value), family=family)
 
 
-@pytest.mark.parametrize("column", ["y", "x", "g"])
-def test_missing_rows_are_dropped_and_reported(column: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [
+        ("y", {}),
+        ("x", {}),
+        ("g", {}),
+        ("weight", {"freq": "weight"}),
+        ("exposure", {"offset": "exposure"}),
+        ("trials", {"trials": "trials", "family": "binomial"}),
+    ],
+)
+def test_missing_rows_are_dropped_and_reported(column: str, options: dict[str, str]) -> None:
+    options = {"family": "poisson"} | options
     frame = good_frame()
     rows = [4, 17]
-    kept = glimm.fit(FORMULA, frame.drop(index=rows), family="poisson")
+    kept = glimm.fit(FORMULA, frame.drop(index=rows), **options)
     for row in rows:
         frame = put(column, row, None)(frame)
-    fit = glimm.fit(FORMULA, frame, family="poisson")
+    fit = glimm.fit(FORMULA, frame, **options)
     assert fit.loglik == pytest.approx(kept.loglik, abs=1e-9)
     assert fit.nobs == len(frame) - 2
-    (drop,) = fit.diagnostics.dropped
-    assert (drop.column, drop.count, tuple(drop.rows)) == (column, 2, (4, 17))
+    (drop,) = fit.design.dropped
+    assert (drop.reason, drop.column, drop.count, drop.rows) == ("missing", column, 2, (4, 17))
+    assert column in str(fit)
 
 
 def test_constant_and_collinear_columns_are_dropped_and_named() -> None:
@@ -72,7 +84,8 @@ def separated_frame() -> pd.DataFrame:
 
 def test_complete_separation_is_said_by_column() -> None:
     frame = separated_frame()
-    fit = glimm.fit("binary ~ x + s + (1 | g)", frame, family="binomial")
+    with pytest.warns(FitWarning, match="'s'"):
+        fit = glimm.fit("binary ~ x + s + (1 | g)", frame, family="binomial")
     findings = [f for f in fit.diagnostics.findings if f.code == "separation"]
     assert len(findings) == 1
     assert "s" in findings[0].message.replace("'", " ").split()
@@ -84,16 +97,38 @@ def test_a_separated_count_is_said_by_column() -> None:
     frame = good_frame()
     frame["none"] = (frame.index % 12 == 0).astype(float)
     frame.loc[frame["none"] == 1.0, "y"] = 0.0
-    fit = glimm.fit("y ~ x + none + (1 | g)", frame, family="poisson")
+    with pytest.warns(FitWarning, match="'none'"):
+        fit = glimm.fit("y ~ x + none + (1 | g)", frame, family="poisson")
     (finding,) = [f for f in fit.diagnostics.findings if f.code == "separation"]
     assert "none" in finding.message
 
 
-def test_no_separation_is_claimed_of_ordinary_data() -> None:
-    fit = glimm.fit("binary ~ x + f + (1 | g)", good_frame(), family="binomial")
+@pytest.mark.filterwarnings("ignore::glimm.errors.FitWarning")
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
+def test_a_separated_level_is_said_for_every_link(link: str, value: float) -> None:
+    frame = good_frame()
+    frame["binary"] = np.where(frame["f"] == "c", value, frame["binary"])
+    fit = glimm.fit("binary ~ x + f + (1 | g)", frame, family="binomial", link=link)
+    (finding,) = [f for f in fit.diagnostics.findings if f.code == "separation"]
+    assert "'f[T.c]'" in finding.message
+    assert "'x'" not in finding.message
+
+
+@pytest.mark.parametrize("centre", [0.0, 2005.0, 1e6])
+@pytest.mark.parametrize(
+    ("response", "family"), [("binary", "binomial"), ("y", "poisson"), ("y", "gaussian")]
+)
+def test_no_separation_is_claimed_of_ordinary_data(
+    response: str, family: str, centre: float
+) -> None:
+    frame = good_frame()
+    frame["x"] += centre
+    fit = glimm.fit(f"{response} ~ x + f + (1 | g)", frame, family=family)
     assert "separation" not in {f.code for f in fit.diagnostics.findings}
 
 
+@pytest.mark.filterwarnings("ignore::glimm.errors.FitWarning")
 @pytest.mark.parametrize("family", ["gaussian", "binomial"])
 def test_one_row_per_group_is_said_by_group(family: str) -> None:
     frame = good_frame()

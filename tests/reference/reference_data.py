@@ -30,8 +30,10 @@ FOLDER = Path(__file__).parent
 CASES = sorted(path.parent.name for path in (FOLDER / "cases").glob("*/reference.json"))
 # A peer that states no standard error of a standard deviation: one tenth of the value is typical.
 TYPICAL_SD_ERROR = 0.1
-# At a variance of zero the error scale vanishes; this share of the largest sd replaces it.
+# At a variance of zero the error scale vanishes; this share of the model's scale replaces it.
 BOUNDARY_SHARE = 1e-2
+# The same for modes and conditional standard deviations.
+MODE_SHARE = 1e-6
 
 
 @functools.cache
@@ -74,11 +76,17 @@ def fitted(case: str, model_id: str) -> glimm.Fit:
 
 
 @functools.cache
-def register() -> dict[tuple[str, str, str, str], dict[str, Any]]:
-    """Return the register of explained differences by case, fit, peer and quantity."""
+def register() -> dict[tuple[str, str, str, str], tuple[float, str, str]]:
+    """Return size, reason and evidence of each explained difference.
+
+    The keys are case, model, peer and quantity.
+    """
     entries = tomllib.loads((FOLDER / "divergences.toml").read_text(encoding="utf-8"))
-    keys = ("case", "fit", "peer", "quantity")
-    return {tuple(e[key] for key in keys): e for e in entries.get("divergence", [])}
+    return {
+        (e["case"], e["fit"], e["peer"], quantity): (size, e["reason"], e["evidence"])
+        for e in entries["divergence"]
+        for quantity, size in e["sizes"].items()
+    }
 
 
 def differences(fit: glimm.Fit, model: dict[str, Any], peer: dict[str, Any]) -> dict[str, float]:
@@ -90,6 +98,7 @@ def differences(fit: glimm.Fit, model: dict[str, Any], peer: dict[str, Any]) -> 
         "sds": sd_difference(fit, model, peer),
         "correlations": correlation_difference(fit, model, peer),
         "dispersion": dispersion_difference(fit, model, peer),
+        "variance_errors": variance_error_difference(fit, peer),
         "modes": mode_difference(fit, peer, "mode"),
         "cond_sd": mode_difference(fit, peer, "cond_sd"),
     }
@@ -139,16 +148,20 @@ def sd_difference(fit: glimm.Fit, model: dict[str, Any], peer: dict[str, Any]) -
     """Return the difference of random-effect standard deviations, in their standard errors."""
     ours = random_terms(fit)
     errors = sd_errors(model)
-    floor = BOUNDARY_SHARE * max(ours.values(), default=0.0)
+    floor = BOUNDARY_SHARE * scale(fit)
     gaps, units = [], []
     for term in peer["random"]:
         for name, sd in zip(term["names"], term["sd"], strict=True):
             gaps.append(ours[term["group"], name] - sd)
             error = errors.get((term["group"], name), TYPICAL_SD_ERROR * sd)
             units.append(max(error, floor, BOUNDARY_SHARE * sd))
-    if not any(gaps):
-        return 0.0
     return largest(np.array(gaps), np.array(units))
+
+
+def scale(fit: glimm.Fit) -> float:
+    """Return the size of an effect that matters: the largest sd, or that of single rows."""
+    single = fit.dispersion["sigma"] if fit.dispersion and fit.model.link == "identity" else 1.0
+    return max(single, *random_terms(fit).values())
 
 
 def sd_errors(model: dict[str, Any]) -> dict[tuple[str, str], float]:
@@ -205,6 +218,42 @@ def dispersion_difference(
     return abs(fit.dispersion[name] - theirs) / unit
 
 
+def variance_error_difference(fit: glimm.Fit, peer: dict[str, Any]) -> float | None:
+    """Standard errors of standard deviations and of the dispersion, relative to the peer's."""
+    ours = sd_standard_errors(fit)
+    sizes = [
+        abs(ours[term["group"], name] / error - 1)
+        for term in peer["random"]
+        for name, sd, error in zip(term["names"], term["sd"], term["sd_se"], strict=True)
+        if error is not None and error < sd
+    ]
+    if peer.get("dispersion_se") is not None:
+        ((name, value),) = (fit.dispersion or {}).items()
+        at = fit.parameter_names.index(f"log({name})")
+        sizes.append(abs(value * math.sqrt(fit.vcov("all")[at, at]) / peer["dispersion_se"] - 1))
+    return max(sizes, default=None)
+
+
+def sd_standard_errors(fit: glimm.Fit) -> dict[tuple[str, str], float]:
+    """Return the standard error of each standard deviation, by the delta method."""
+    everything = fit.vcov("all")
+    at = {name: i for i, name in enumerate(fit.parameter_names)}
+    values = dict(zip(fit.parameter_names, fit.estimates.parameters, strict=True))
+    errors = {}
+    for term in fit.design.terms:
+        for column in term.columns:
+            start = f"{term.label}: " + ("sd" if term.structure == "diag" else "chol")
+            own = (f"{start}[{column}]", f"{start}[{column}, ")
+            names = [name for name in fit.parameter_names if name.startswith(own)]
+            row = np.array([values[name] for name in names])
+            rows = [at[name] for name in names]
+            # The sd is the length of its row of the factor; at 0 it has no derivative.
+            slope = row / max(float(np.linalg.norm(row)), 1e-300)
+            variance = float(slope @ everything[np.ix_(rows, rows)] @ slope)
+            errors[term.label, column] = math.sqrt(max(variance, 0.0))
+    return errors
+
+
 def mode_difference(fit: glimm.Fit, peer: dict[str, Any], quantity: str) -> float | None:
     """Modes in units of conditional sds, or conditional sds relative to the peer's."""
     frame = fit.ranef()
@@ -218,11 +267,7 @@ def mode_difference(fit: glimm.Fit, peer: dict[str, Any], quantity: str) -> floa
         rows = [ours[block["group"], level, block["name"]] for level in block["levels"]]
         theirs = np.array(block[quantity])
         units = np.array(block.get("cond_sd", np.abs(theirs)))
-        largest_unit = float(units.max())
-        if largest_unit == 0.0:
-            sizes.append(float(np.abs(values[rows] - theirs).max()))
-        else:
-            sizes.append(largest(values[rows] - theirs, np.maximum(units, 1e-6 * largest_unit)))
+        sizes.append(largest(values[rows] - theirs, np.maximum(units, MODE_SHARE * scale(fit))))
     return max(sizes, default=None)
 
 

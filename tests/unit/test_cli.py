@@ -55,6 +55,15 @@ def test_csv_from_standard_input(
     assert "-92.026" in capsys.readouterr().out
 
 
+def test_what_cannot_be_saved_is_printed_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*FIT, "--save", str(tmp_path / "nosuch" / "file")]) == 2
+    out, err = capsys.readouterr()
+    assert "logLik" in out
+    assert "nosuch" in err
+
+
 def test_json_is_the_fit_in_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*FIT, "--format", "json"]) == 0
     record = json.loads(capsys.readouterr().out)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import glimm
 from glimm import datasets
 from glimm.errors import DataError
 
@@ -141,3 +142,23 @@ def test_infections_show_their_truth() -> None:
         shares = data["infection"][rows] - chance
         groups = np.bincount(data["hospital"][rows], weights=shares)
         assert abs(groups.sum()) < 4 * np.sqrt(np.sum(groups**2))
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_the_suggested_model_of_every_study_converges(name: str) -> None:
+    described = datasets.describe(name)
+    fit = glimm.fit(described.formula, datasets.load(name), described.family)
+    assert fit.diagnostics.converged
+    assert fit.diagnostics.findings == ()
+
+
+@pytest.mark.parametrize("maker", [datasets.make_steps, datasets.make_infections])
+def test_a_fit_finds_the_truth_of_a_simulated_study(maker: Any) -> None:
+    """Fixed effects within four standard errors; standard deviations within a quarter."""
+    study = maker(seed=11)
+    fit = glimm.fit(study.formula, study.frame, study.family)
+    for name, true in study.truth.coef.items():
+        assert abs(fit.coef[name] - true) < 4 * fit.se[name], name
+    sds = dict(zip(fit.varcorr()["name"], fit.varcorr()["sd"], strict=True))
+    assert sds == pytest.approx(dict(study.truth.sd), rel=0.25)
+    assert (fit.dispersion or {}) == pytest.approx(dict(study.truth.dispersion), rel=0.05)

@@ -1,6 +1,8 @@
 //! The one way in and out: release the interpreter, look at signals, turn errors into exceptions.
 
 use glimm_core::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
@@ -46,11 +48,13 @@ impl Watch {
 pub fn enter<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&mut Watch) -> Result<T, Error>) -> PyResult<T> {
     let (result, signal) = py.detach(|| {
         let mut watch = Watch { last: Instant::now(), signal: None };
-        let result = work(&mut watch);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut watch)));
         (result, watch.signal)
     });
-    match signal {
-        Some(signal) => Err(signal),
-        None => result.map_err(raise),
+    match (signal, result) {
+        (Some(signal), _) => Err(signal),
+        (None, Ok(result)) => result.map_err(raise),
+        // A panic is a defect of ours; it must not pass `except Exception` by.
+        (None, Err(_)) => Err(CoreError::new_err(("internal", "an internal check failed; please report this", None::<usize>))),
     }
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def text(name: str) -> str:
     >>> print(glimm.datasets.text("cbpp").splitlines()[0])
     herd,period,incidence,size
     """
-    file = resources.files("glimm.datasets") / "data" / f"{describe(name).name}.csv"
+    file = Path(__file__).parent / "data" / f"{describe(name).name}.csv"
     return file.read_text(encoding="utf-8")
 
 

@@ -67,9 +67,9 @@ STEPS = Truth(
 )
 
 INFECTIONS = Truth(
-    coef={"(Intercept)": -3.0, "protocol": -0.4, "age": 0.25, "catheter": 0.8},
-    sd={"(Intercept)": 0.6, "protocol": 0.3},
-    corr=-0.4,
+    coef={"(Intercept)": -2.5, "protocol": -0.5, "age": 0.25, "catheter": 0.8},
+    sd={"(Intercept)": 0.6, "protocol": 0.5},
+    corr=-0.3,
     dispersion={},
 )
 
@@ -108,7 +108,7 @@ def make_steps(
     >>> import glimm
     >>> study = glimm.datasets.make_steps(people=3, days=2, seed=1, kind="dict")
     >>> study.frame["weekend"].tolist()
-    [0, 0, 1, 1, 0, 0]
+    [0, 1, 0, 1, 0, 0]
     >>> study.truth.sd["month"]
     0.1
     """
@@ -132,7 +132,7 @@ def make_steps(
 
 
 def make_infections(
-    hospitals: int = 200, patients: int = 80, *, seed: int = 0, kind: Kind = "pandas"
+    hospitals: int = 200, patients: int = 100, *, seed: int = 0, kind: Kind = "pandas"
 ) -> Simulated:
     """Simulated hospital infections before and under a cleaning protocol.
 

@@ -85,7 +85,7 @@ class Table:
     >>> print(Table("Spread", columns, (("a", 1.5), ("b", 0.25))).to_text())
     Spread
     name     sd
-    ──────────
+    ───────────
     a     1.500
     b     0.250
     """

@@ -58,27 +58,49 @@ fn fill<const IN: usize, const OUT: usize, const FIRST: usize, const LAST: usize
 ) where
     K: Kernel<IN, OUT>,
 {
-    let len = out.len();
     let columns = out.columns::<LAST>();
-    for start in (0..len).step_by(LANES) {
-        let count = LANES.min(len - start);
+    for start in (0..input[0].len()).step_by(LANES) {
+        // Plain loops: a library function that is not inlined would leave the vector code.
         let mut block = [[0.0; LANES]; IN];
-        for (lanes, column) in block.iter_mut().zip(input) {
-            let rows = &column[start..start + count];
-            lanes[..count].copy_from_slice(rows);
-            lanes[count..].fill(rows[count - 1]);
+        for k in 0..IN {
+            block[k] = load(&input[k][start..]);
         }
         kernel.prepare(&block);
         let mut results = [[0.0; LANES]; LAST];
         for lane in 0..LANES {
-            let row = kernel.row(lane, std::array::from_fn(|k| block[k][lane]));
+            let mut inputs = [0.0; IN];
+            for k in 0..IN {
+                inputs[k] = block[k][lane];
+            }
+            let row = kernel.row(lane, inputs);
             for c in FIRST..LAST {
                 results[c][lane] = row[c];
             }
         }
         for c in FIRST..LAST {
-            columns[c][start..start + count].copy_from_slice(&results[c][..count]);
+            store(&results[c], &mut columns[c][start..]);
         }
+    }
+}
+
+/// The first lanes of a column; a last, shorter block repeats its last row.
+#[inline(always)]
+fn load(column: &[f64]) -> [f64; LANES] {
+    match column.first_chunk() {
+        Some(full) => *full,
+        None => {
+            let mut lanes = [column[column.len() - 1]; LANES];
+            lanes[..column.len()].copy_from_slice(column);
+            lanes
+        }
+    }
+}
+
+#[inline(always)]
+fn store(lanes: &[f64; LANES], column: &mut [f64]) {
+    match column.first_chunk_mut() {
+        Some(full) => *full = *lanes,
+        None => column.copy_from_slice(&lanes[..column.len()]),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the derivatives at the top say: how far it is, which parameters the data tell, their covariance.
 
 use super::standard::Standard;
-use crate::design::Layout;
 use crate::linalg::dense;
 use crate::objective::Evaluation;
 
@@ -9,9 +8,11 @@ use crate::objective::Evaluation;
 const FLAT: f64 = 1e-10;
 /// A squared loading on a flat direction that makes a parameter unidentified.
 const LOADING: f64 = 1e-3;
-/// A coefficient that moves eta this far over its column's range, with a standard error this large,
-/// is on its way to infinity.
-const RUNAWAY: (f64, f64) = (8.0, 30.0);
+/// A coefficient that moves eta this far over its column's range is on its way to infinity when its
+/// standard error over the range is this large, and so much larger than itself.
+const RUNAWAY_MOVE: f64 = 8.0;
+const RUNAWAY_SE: f64 = 30.0;
+const RUNAWAY_Z: f64 = 0.5;
 
 /// Whether the data tell a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,24 +65,20 @@ pub fn decrement(e: &Evaluation) -> f64 {
         .sum()
 }
 
-pub fn verdict(standard: &Standard, e: &Evaluation, layout: &Layout, psi: &[f64], converged: bool) -> Verdict {
+/// `psi` are the parameters in standard units; `runs_away` tells whether the family's coefficients can.
+pub fn verdict(standard: &Standard, e: &Evaluation, psi: &[f64], runs_away: bool, converged: bool) -> Verdict {
     let p = e.gradient.len();
     let left = decrement(e);
     let (mut covariance, flat) = covariance(e);
-    covariance = standard.covariance_to_user(&covariance);
-    let mut identified = vec![Identified::Yes; p];
-    for (i, state) in identified.iter_mut().enumerate() {
-        if flat[i] {
-            *state = Identified::No;
-        }
-    }
-    let psi_free = layout.beta[0].clone();
-    for (j, range) in psi_free.zip(&standard.ranges) {
-        let (reach, se) = (psi[j].abs() * range, covariance[j * p + j].sqrt() * range);
-        if reach > RUNAWAY.0 && se > RUNAWAY.1 {
+    let mut identified: Vec<Identified> =
+        flat.iter().map(|&flat| if flat { Identified::No } else { Identified::Yes }).collect();
+    for (j, range) in standard.ranges.iter().enumerate().filter(|_| runs_away) {
+        let (moves, se) = (psi[j].abs() * range, covariance[j * p + j].sqrt() * range);
+        if moves > RUNAWAY_MOVE && se > RUNAWAY_SE && moves < RUNAWAY_Z * se {
             identified[j] = Identified::Runaway;
         }
     }
+    covariance = standard.covariance_to_user(&covariance);
     for i in (0..p).filter(|&i| flat[i]) {
         for j in 0..p {
             covariance[i * p + j] = f64::NAN;

@@ -11,6 +11,8 @@ pub use standard::Aliased;
 use self::standard::Standard;
 use crate::design::{Data, Layout};
 use crate::error::Error;
+use crate::linalg::dense;
+use crate::link::Link;
 use crate::objective::block::Block;
 use crate::objective::sparse::Sparse;
 use crate::objective::{Evaluation, Objective, Order, Posterior};
@@ -30,6 +32,14 @@ const DECREMENT: f64 = 1e-8;
 /// The distance at which a fit counts as converged all the same.
 const CONVERGED: f64 = 1e-5;
 const MAX_ITERATIONS: usize = 100;
+/// Standard deviation of an effect, in units of the linear predictor, that is tried as exactly zero.
+const ZERO_SD: f64 = 1e-4;
+/// Least standard deviation of an effect in a warm start.
+const WARM_SD: f64 = 0.1;
+/// Loss of log-likelihood by which a zero counts as no worse: rounding.
+const NO_WORSE: f64 = 1e-9;
+/// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
+const PERFECT: f64 = 1e-7;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
 
@@ -183,12 +193,29 @@ impl Problem {
         let before = self.engine.objective().passes();
         self.engine.objective().reset();
         let start = match warm {
-            Some(psi) => self.standard.from_user(psi),
+            Some(psi) => self.lift(self.standard.from_user(psi)),
             None => start::start(&self.data, &self.reach()),
         };
         let mut outcome = self.climb(start, warm.is_some(), observe)?;
+        if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
+            return Err(Error::Degenerate {
+                why: "the model reproduces the response exactly, so that there is no residual variation".into(),
+            });
+        }
         let last = self.settle(&mut outcome, observe)?;
         self.finish(outcome, last, before)
+    }
+
+    /// A warm start away from zero variances, where the likelihood is flat in theta by symmetry.
+    fn lift(&self, mut psi: Vec<f64>) -> Vec<f64> {
+        let unit = self.residual_sd(&psi).unwrap_or(1.0);
+        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
+            let mut tried = psi[range.clone()].to_vec();
+            if term.structure.drop_small(&mut tried, WARM_SD * unit) || tried.iter().all(|&t| t == 0.0) {
+                psi[range.clone()].copy_from_slice(&term.structure.start(WARM_SD * unit));
+            }
+        }
+        psi
     }
 
     fn reach(&self) -> Vec<f64> {
@@ -260,8 +287,8 @@ impl Problem {
                 self.engine.objective().accept();
                 outcome.decrement = inference::decrement(e);
                 if outcome.decrement < 100.0 * DECREMENT || attempt == 2 {
-                    outcome.value = e.value;
-                    return Ok(evaluated.expect("just seen"));
+                    let last = evaluated.expect("just seen");
+                    return Ok(self.prefer_zeros(&mut outcome.psi, last));
                 }
             } else if attempt == 2 {
                 break;
@@ -279,6 +306,42 @@ impl Problem {
             self.orient(&mut outcome.psi);
         }
         Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
+    }
+
+    /// Effects that hardly vary get a variance of exactly zero, when the likelihood is no worse.
+    fn prefer_zeros(&mut self, psi: &mut Vec<f64>, last: Evaluation) -> Evaluation {
+        let unit = self.residual_sd(psi).unwrap_or(1.0);
+        let mut simpler = psi.clone();
+        let mut any = false;
+        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
+            any |= term.structure.drop_small(&mut simpler[range.clone()], ZERO_SD * unit);
+        }
+        if !any {
+            return last;
+        }
+        match self.engine.objective().evaluate(&simpler, Order::Hessian, INNER_LAST) {
+            Ok(e) if e.value >= last.value - NO_WORSE * (1.0 + last.value.abs()) => {
+                self.engine.objective().accept();
+                *psi = simpler;
+                e
+            }
+            _ => {
+                // Leaves the objective at the point that is reported.
+                let back = self.engine.objective().evaluate(psi, Order::Hessian, INNER_LAST);
+                self.engine.objective().accept();
+                back.unwrap_or(last)
+            }
+        }
+    }
+
+    /// Whether coefficients of this family can rise for ever.
+    fn runs_away(&self) -> bool {
+        !matches!(self.data.family.link(), Link::Identity | Link::Inverse)
+    }
+
+    /// Residual standard deviation in standard units, for families fitted to a standardised response.
+    fn residual_sd(&self, psi: &[f64]) -> Option<f64> {
+        self.data.family.affine().then(|| psi[self.layout.beta[1].start].exp())
     }
 
     /// The same covariances with factors whose diagonal is not negative.
@@ -299,7 +362,7 @@ impl Problem {
         };
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);
-        let verdict = inference::verdict(&self.standard, &last, &self.layout, &psi, outcome.decrement < CONVERGED);
+        let verdict = inference::verdict(&self.standard, &last, &outcome.psi, self.runs_away(), outcome.decrement < CONVERGED);
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,
@@ -313,13 +376,20 @@ impl Problem {
         })
     }
 
-    /// Modes and covariances per unit of the user's columns.
+    /// Modes and covariances per unit of the user's columns: M b and M C M'.
     fn scale_posterior(&self, posterior: &mut Posterior) {
-        for (t, scales) in self.standard.effect_scales.iter().enumerate() {
-            let q = scales.len();
-            posterior.modes[t].iter_mut().enumerate().for_each(|(i, b)| *b *= scales[i % q]);
-            let scale = |i: usize| scales[i / q % q] * scales[i % q];
-            posterior.covariances[t].iter_mut().enumerate().for_each(|(i, c)| *c *= scale(i));
+        for (t, m) in self.standard.effect_maps.iter().enumerate() {
+            let q = self.data.terms[t].effects();
+            let (mut b, mut c) = (vec![0.0; q], vec![0.0; q * q]);
+            for mode in posterior.modes[t].chunks_exact_mut(q) {
+                dense::matvec(m, mode, q, &mut b);
+                mode.copy_from_slice(&b);
+            }
+            for covariance in posterior.covariances[t].chunks_exact_mut(q * q) {
+                c.fill(0.0);
+                dense::each_sandwich::<false>(q, m, covariance, m, &mut c);
+                covariance.copy_from_slice(&c);
+            }
         }
     }
 }

@@ -25,10 +25,10 @@ pub struct Standard {
     shift: Vec<f64>,
     y_center: f64,
     y_scale: f64,
-    /// Range of each kept column in the user's units.
+    /// Range of each kept column in standard units.
     pub ranges: Vec<f64>,
-    /// Per term, from standard effects to effects per unit of the user's columns.
-    pub effect_scales: Vec<Vec<f64>>,
+    /// Per term the lower-triangular M with b_user = M b_standard, row by row.
+    pub effect_maps: Vec<Vec<f64>>,
 }
 
 /// One column's place in the fit.
@@ -68,12 +68,11 @@ impl Standard {
         }
         let at_intercept = intercept.and_then(|j| kept.iter().position(|&k| k == j));
         let (y_center, y_scale) = standardise_response(data, at_intercept.is_some());
-        let z_scales = data.terms.iter_mut().map(scale_effects).collect::<Vec<_>>();
+        let effect_maps: Vec<Vec<f64>> = data.terms.iter_mut().map(|t| standardise_effects(t, y_scale)).collect();
         let layout = data.layout();
-        let (jacobian, shift) = linear_map(data, &layout, &scalings, at_intercept, (y_center, y_scale), &z_scales);
-        let ranges = scalings.iter().map(|s| s.range).collect();
-        let effect_scales = z_scales.iter().map(|z| z.iter().map(|s| y_scale / s).collect()).collect();
-        Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, effect_scales }
+        let (jacobian, shift) = linear_map(data, &layout, &scalings, at_intercept, (y_center, y_scale), &effect_maps);
+        let ranges = scalings.iter().map(|s| s.range / s.scale.abs()).collect();
+        Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, effect_maps }
     }
 
     pub fn response(&self, y: f64) -> f64 {
@@ -185,13 +184,23 @@ fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
     (center, scale)
 }
 
-/// Scales the columns of a term to unit mean square and returns the scales.
-fn scale_effects(term: &mut crate::design::Term) -> Vec<f64> {
-    let scale = |column: &mut Column| match column {
-        Column::One => 1.0,
-        Column::Values(_) => rescale(column, false).scale,
-    };
-    term.columns.iter_mut().map(scale).collect()
+/// Scales the columns of a term to unit mean square; centres them where the structure allows the last
+/// effect, an intercept, to take up the shift. Returns M with b_user = M b_standard.
+fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64> {
+    let q = term.effects();
+    let center = term.structure.mixes() && matches!(term.columns[q - 1], Column::One);
+    let mut m = vec![0.0; q * q];
+    for (j, column) in term.columns.iter_mut().enumerate() {
+        let scaling = match column {
+            Column::One => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
+            Column::Values(_) => rescale(column, center),
+        };
+        m[j * q + j] = y_scale / scaling.scale;
+        if j + 1 < q {
+            m[(q - 1) * q + j] = -y_scale * scaling.center / scaling.scale;
+        }
+    }
+    m
 }
 
 fn linear_map(
@@ -200,7 +209,7 @@ fn linear_map(
     scalings: &[Scaling],
     intercept: Option<usize>,
     (y_center, y_scale): (f64, f64),
-    z_scales: &[Vec<f64>],
+    effect_maps: &[Vec<f64>],
 ) -> (Vec<f64>, Vec<f64>) {
     let p = layout.total;
     let (mut jacobian, mut shift) = (vec![0.0; p * p], vec![0.0; p]);
@@ -219,11 +228,13 @@ fn linear_map(
             shift[range.start] = y_scale.ln();
         }
     }
-    for ((term, range), z) in data.terms.iter().zip(&layout.theta).zip(z_scales) {
-        let mut factors = vec![1.0; range.len()];
-        let scale: Vec<f64> = z.iter().map(|s| y_scale / s).collect();
-        term.structure.rescale(&mut factors, &scale);
-        range.clone().zip(factors).for_each(|(j, f)| jacobian[j * p + j] = f);
+    for ((term, range), m) in data.terms.iter().zip(&layout.theta).zip(effect_maps) {
+        for j in 0..range.len() {
+            let mut unit = vec![0.0; range.len()];
+            unit[j] = 1.0;
+            term.structure.transform(&mut unit, m);
+            range.clone().zip(unit).for_each(|(i, u)| jacobian[i * p + range.start + j] = u);
+        }
     }
     (jacobian, shift)
 }

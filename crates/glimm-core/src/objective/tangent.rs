@@ -80,11 +80,15 @@ impl<G: Geometry> Patch<'_, G> {
     /// sum_m f_{index, m} x^m: the directional derivative of one component.
     #[inline(always)]
     fn along<const N: usize, const M: usize>(&self, index: [usize; N], x: &[Vec<f64>]) -> Vec<f64> {
-        let mut out = vec![0.0; self.rows];
-        for (m, x) in x.iter().enumerate() {
+        let component = |m: usize| {
             let mut longer = [m; M];
             longer[..N].copy_from_slice(&index);
-            for ((o, f), x) in out.iter_mut().zip(self.derivs.get(&sorted(longer))).zip(x) {
+            self.derivs.get(&sorted(longer))
+        };
+        let Some(first) = x.first() else { return vec![0.0; self.rows] };
+        let mut out: Vec<f64> = component(0).iter().zip(first).map(|(f, x)| f * x).collect();
+        for (m, x) in x.iter().enumerate().skip(1) {
+            for ((o, f), x) in out.iter_mut().zip(component(m)).zip(x) {
                 *o += f * x;
             }
         }
@@ -98,7 +102,12 @@ impl<G: Geometry> Patch<'_, G> {
         let dl = if let Direction::Factor(dl) = direction { Some(dl) } else { None };
         let (du, deta) = self.mode_tangent(at, direction);
 
-        let ds_matrix = self.curvature_tangent(&deta);
+        // -dW^kl for k < l < number of predictors, as far as random effects enter one of them.
+        let dw: Rows = (0..self.random)
+            .flat_map(|k| (k..k_all).map(move |l| (k, l)))
+            .map(|(k, l)| self.along::<2, 3>([k, l], &deta))
+            .collect();
+        let ds_matrix = self.curvature_tangent(&dw);
         let mut dh = vec![0.0; ds_matrix.len()];
         self.geometry.add_inner(lambda, &ds_matrix, lambda, &mut dh);
         if let Some(dl) = dl {
@@ -111,12 +120,12 @@ impl<G: Geometry> Patch<'_, G> {
         let dv = self.variance_tangents(at, &dc, dl);
         let ds: Rows = (0..k_all).map(|k| self.half_third_tangent(k, at, &dv, &deta)).collect();
         let dr: Rows = (0..k_all).map(|k| self.second_times(k, &deta)).collect();
-        let (da, dc_rows) = self.adjoint_tangent(at, &ds, &deta, dl);
+        let (da, dc_rows) = self.adjoint_tangent(at, &ds, &dw, dl);
 
         let mut share = Share::new(self.layout.fixed(), &self.geometry.sizes());
         let (mut zdq, mut zdr) = (vec![0.0; n], vec![0.0; n]);
         for k in 0..k_all {
-            let dq = self.q_tangent(k, at, &dr[k], &ds[k], &dc_rows, &deta);
+            let dq = self.q_tangent(k, at, &dr[k], &ds[k], &dc_rows, &dw);
             if k < self.random {
                 self.geometry.sum(k, &dq, &mut zdq);
                 self.geometry.sum(k, &dr[k], &mut zdr);
@@ -141,15 +150,21 @@ impl<G: Geometry> Patch<'_, G> {
 
     /// dS = Z'dW Z.
     #[inline(always)]
-    fn curvature_tangent(&self, deta: &[Vec<f64>]) -> Vec<f64> {
+    fn curvature_tangent(&self, dw: &[Vec<f64>]) -> Vec<f64> {
         let mut ds = vec![0.0; self.geometry.matrix_len()];
         for k in 0..self.random {
             for l in k..self.random {
-                self.geometry.sum_outer(k, l, &self.along::<2, 3>([k, l], deta), &mut ds);
+                self.geometry.sum_outer(k, l, &dw[self.dw_at(k, l)], &mut ds);
             }
         }
         ds.iter_mut().for_each(|x| *x = -*x);
         ds
+    }
+
+    /// Where -dW^kl stands: rows k of the upper triangle, as many as there are random predictors.
+    #[inline(always)]
+    fn dw_at(&self, k: usize, l: usize) -> usize {
+        pair(k.min(l), k.max(l), self.eta.len())
     }
 
     /// dv^kl = z^k'dB z^l.
@@ -195,7 +210,7 @@ impl<G: Geometry> Patch<'_, G> {
         &mut self,
         at: &AtMode,
         ds: &[Vec<f64>],
-        deta: &[Vec<f64>],
+        dw: &[Vec<f64>],
         dl: Option<&Factors>,
     ) -> (Vec<f64>, Rows) {
         let n = self.geometry.vector_len();
@@ -211,10 +226,9 @@ impl<G: Geometry> Patch<'_, G> {
         for k in 0..self.random {
             let mut row = ds[k].clone();
             for l in 0..self.random {
-                let index = sorted([k, l]);
-                let (f2, f3) = (self.derivs.get(&index), self.along::<2, 3>(index, deta));
+                let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
                 for ((((row, f2), f3), c), d) in
-                    row.iter_mut().zip(f2).zip(&f3).zip(&at.c_rows[l]).zip(&direct[l])
+                    row.iter_mut().zip(f2).zip(f3).zip(&at.c_rows[l]).zip(&direct[l])
                 {
                     *row += f3 * c + f2 * d;
                 }
@@ -252,13 +266,12 @@ impl<G: Geometry> Patch<'_, G> {
         dr: &[f64],
         ds: &[f64],
         dc_rows: &[Vec<f64>],
-        deta: &[Vec<f64>],
+        dw: &[Vec<f64>],
     ) -> Vec<f64> {
         let mut dq: Vec<f64> = dr.iter().zip(ds).map(|(r, s)| r - s).collect();
         for l in 0..self.random {
-            let index = sorted([k, l]);
-            let (f2, f3) = (self.derivs.get(&index), self.along::<2, 3>(index, deta));
-            for ((((q, f2), f3), c), dc) in dq.iter_mut().zip(f2).zip(&f3).zip(&at.c_rows[l]).zip(&dc_rows[l]) {
+            let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
+            for ((((q, f2), f3), c), dc) in dq.iter_mut().zip(f2).zip(f3).zip(&at.c_rows[l]).zip(&dc_rows[l]) {
                 *q -= f3 * c + f2 * dc;
             }
         }

@@ -42,10 +42,23 @@ impl Structure for Diag {
         out[j * self.q + j] = 1.0;
     }
 
-    fn rescale(&self, theta: &mut [f64], scale: &[f64]) {
-        for (t, s) in theta.iter_mut().zip(scale) {
-            *t *= s;
+    fn mixes(&self) -> bool {
+        false
+    }
+
+    fn transform(&self, theta: &mut [f64], m: &[f64]) {
+        for (r, t) in theta.iter_mut().enumerate() {
+            *t *= m[r * self.q + r];
         }
+    }
+
+    fn drop_small(&self, theta: &mut [f64], least: f64) -> bool {
+        let mut any = false;
+        for t in theta.iter_mut().filter(|t| **t != 0.0 && t.abs() < least) {
+            *t = 0.0;
+            any = true;
+        }
+        any
     }
 
     fn orient(&self, theta: &mut [f64]) -> bool {

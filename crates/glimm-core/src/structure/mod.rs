@@ -35,8 +35,14 @@ pub trait Structure: Send + Sync {
         false
     }
 
-    /// Changes `theta` so that Lambda's rows are multiplied by `scale`: effects in other units.
-    fn rescale(&self, theta: &mut [f64], scale: &[f64]);
+    /// Whether M Lambda has this structure for every lower-triangular M, not only for diagonal ones.
+    fn mixes(&self) -> bool;
+
+    /// Changes `theta` so that Lambda becomes M Lambda: effects in other units.
+    fn transform(&self, theta: &mut [f64], m: &[f64]);
+
+    /// Sets effects with a standard deviation below `least` to exactly zero; true when there were any.
+    fn drop_small(&self, theta: &mut [f64], least: f64) -> bool;
 
     /// The same covariance with a non-negative diagonal of Lambda; true when signs changed.
     fn orient(&self, theta: &mut [f64]) -> bool;

@@ -49,10 +49,28 @@ impl Structure for Us {
         out[r * self.q + c] = 1.0;
     }
 
-    fn rescale(&self, theta: &mut [f64], scale: &[f64]) {
-        for ((r, _), t) in self.cells().zip(theta) {
-            *t *= scale[r];
+    fn mixes(&self) -> bool {
+        true
+    }
+
+    fn transform(&self, theta: &mut [f64], m: &[f64]) {
+        let (q, mut lambda) = (self.q, vec![0.0; self.q * self.q]);
+        self.factor(theta, &mut lambda);
+        for ((r, c), t) in self.cells().zip(theta) {
+            *t = (c..=r).map(|k| m[r * q + k] * lambda[k * q + c]).sum();
         }
+    }
+
+    fn drop_small(&self, theta: &mut [f64], least: f64) -> bool {
+        let mut variances = vec![0.0; self.q];
+        self.cells().zip(theta.iter()).for_each(|((r, _), t)| variances[r] += t * t);
+        let small = |r: usize| variances[r] > 0.0 && variances[r] < least * least;
+        for ((r, _), t) in self.cells().zip(theta) {
+            if small(r) {
+                *t = 0.0;
+            }
+        }
+        (0..self.q).any(small)
     }
 
     fn orient(&self, theta: &mut [f64]) -> bool {

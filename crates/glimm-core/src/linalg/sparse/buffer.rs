@@ -3,8 +3,8 @@
 /// Bytes; a cache line, and the widest vector register.
 const ALIGNMENT: usize = 64;
 
-/// Zeros that start on a cache line: vector kernels treat unaligned heads apart, which would let
-/// the allocator decide on rounding.
+/// Zeros that start on a cache line. Vector kernels are free to treat an unaligned head apart, and
+/// rounding must not be up to the allocator.
 #[derive(Default)]
 pub struct Buffer {
     data: Vec<f64>,

@@ -82,7 +82,9 @@ impl Factor {
         let node = &self.symbolic.nodes[s];
         let (mut top, mut bottom) = node.split_mut(self.l.get_mut());
         kernels::cholesky(top.reborrow(), &mut self.memory).map_err(|index| {
-            NotPositiveDefinite { column: self.symbolic.order[node.start + index] }
+            NotPositiveDefinite {
+                column: self.symbolic.order[node.start + index],
+            }
         })?;
         kernels::solve_transposed_right(top.as_block(), bottom.reborrow());
         let fronts = self.fronts.get_mut();
@@ -130,5 +132,8 @@ pub(super) fn collect(symbolic: &Symbolic, panels: &[f64], out: &mut [f64]) {
 
 fn check_length(name: &str, found: usize, symbolic: &Symbolic) {
     let expected = symbolic.position.len();
-    assert_eq!(found, expected, "length of `{name}`: one value per entry of the pattern");
+    assert_eq!(
+        found, expected,
+        "length of `{name}`: one value per entry of the pattern"
+    );
 }

@@ -44,7 +44,11 @@ impl<'a> Pattern<'a> {
         if let Some(at) = (0..n).find(|&j| col_ptr[j + 1] < col_ptr[j]) {
             return pointers(at + 1);
         }
-        let pattern = Self { n, col_ptr, row_idx };
+        let pattern = Self {
+            n,
+            col_ptr,
+            row_idx,
+        };
         (0..n).try_for_each(|column| pattern.check_column(column))?;
         Ok(pattern)
     }
@@ -52,18 +56,27 @@ impl<'a> Pattern<'a> {
     fn check_column(&self, column: usize) -> Result<(), SparseError> {
         let rows = self.rows(column);
         if rows.first() != Some(&column) {
-            return Err(SparseError::Diagonal { column, first_row: rows.first().copied() });
+            return Err(SparseError::Diagonal {
+                column,
+                first_row: rows.first().copied(),
+            });
         }
         for pair in rows.windows(2) {
             let (previous, row) = (pair[0], pair[1]);
             if row <= previous {
-                return Err(SparseError::RowOrder { column, previous, row });
+                return Err(SparseError::RowOrder {
+                    column,
+                    previous,
+                    row,
+                });
             }
         }
         match rows.last() {
-            Some(&row) if row >= self.n => {
-                Err(SparseError::RowRange { column, row, n: self.n })
-            }
+            Some(&row) if row >= self.n => Err(SparseError::RowRange {
+                column,
+                row,
+                n: self.n,
+            }),
             _ => Ok(()),
         }
     }
@@ -109,12 +122,18 @@ impl Upper {
 
     fn tree(&self) -> Tree {
         let n = self.col_ptr.len() - 1;
-        let mut tree = Tree { parent: vec![0; n], counts: vec![0; n] };
+        let mut tree = Tree {
+            parent: vec![0; n],
+            counts: vec![0; n],
+        };
         self.grow(&mut tree);
         tree
     }
 
-    fn grow<'a>(&self, tree: &'a mut Tree) -> (simplicial::EliminationTreeRef<'a, usize>, &'a [usize]) {
+    fn grow<'a>(
+        &self,
+        tree: &'a mut Tree,
+    ) -> (simplicial::EliminationTreeRef<'a, usize>, &'a [usize]) {
         let n = self.col_ptr.len() - 1;
         let need =
             simplicial::prefactorize_symbolic_cholesky_scratch::<usize>(n, self.row_idx.len());
@@ -131,14 +150,21 @@ impl Upper {
     /// Supernodes of the factor, or nothing if it is too large.
     pub fn supernodes(&self) -> Option<SymbolicSupernodalCholesky<usize>> {
         let n = self.col_ptr.len() - 1;
-        let mut tree = Tree { parent: vec![0; n], counts: vec![0; n] };
+        let mut tree = Tree {
+            parent: vec![0; n],
+            counts: vec![0; n],
+        };
         let (parents, counts) = self.grow(&mut tree);
         let need = supernodal::factorize_supernodal_symbolic_cholesky_scratch::<usize>(n);
         let mut memory = MemBuffer::try_new(need).ok()?;
         let stack = MemStack::new(&mut memory);
         let params = Default::default();
         supernodal::factorize_supernodal_symbolic_cholesky(
-            self.symbolic(), parents, counts, stack, params,
+            self.symbolic(),
+            parents,
+            counts,
+            stack,
+            params,
         )
         .ok()
     }
@@ -157,11 +183,16 @@ fn minimum_degree(pattern: &Pattern<'_>) -> Result<Vec<usize>, SparseError> {
     let mut memory = MemBuffer::try_new(amd::order_scratch::<usize>(n, nonzeros))
         .map_err(|_| too_large.clone())?;
     let (mut order, mut place) = (vec![0; n], vec![0; n]);
-    let lower =
-        SymbolicSparseColMatRef::new_checked(n, n, pattern.col_ptr, None, pattern.row_idx);
+    let lower = SymbolicSparseColMatRef::new_checked(n, n, pattern.col_ptr, None, pattern.row_idx);
     let control = amd::Control::default();
-    amd::order(&mut order, &mut place, lower, control, MemStack::new(&mut memory))
-        .map_err(|_| too_large)?;
+    amd::order(
+        &mut order,
+        &mut place,
+        lower,
+        control,
+        MemStack::new(&mut memory),
+    )
+    .map_err(|_| too_large)?;
     Ok(order)
 }
 

@@ -60,8 +60,18 @@ impl Factor {
         if n == 0 {
             return;
         }
-        assert_eq!(rhs.len() % n, 0, "the length of `rhs` must be a multiple of {n}");
-        let longest = self.symbolic.nodes.iter().map(|s| s.below).max().unwrap_or(0);
+        assert_eq!(
+            rhs.len() % n,
+            0,
+            "the length of `rhs` must be a multiple of {n}"
+        );
+        let longest = self
+            .symbolic
+            .nodes
+            .iter()
+            .map(|s| s.below)
+            .max()
+            .unwrap_or(0);
         let cols = GROUP.min(rhs.len() / n);
         self.scratch[0].reserve(n * cols);
         self.scratch[1].reserve(longest * cols);
@@ -106,8 +116,10 @@ impl Factor {
             kernels::product_transposed(part.reborrow(), own.as_block(), l_sj);
             let parts = part.data.chunks_exact(cols);
             for (&row, part) in self.symbolic.rows[node.row_range()].iter().zip(parts) {
-                let row = row as usize - node.start - node.cols;
-                kernels::axpy(-1.0, part, &mut below[row * cols..][..cols]);
+                let row = (row as usize - node.start - node.cols) * cols;
+                for (x, part) in below[row..][..cols].iter_mut().zip(part) {
+                    *x -= part;
+                }
             }
         }
     }

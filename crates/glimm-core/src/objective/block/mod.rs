@@ -21,8 +21,8 @@ use crate::family::Derivs;
 use crate::linalg::dense;
 use crate::special::vectorized;
 
-/// Rows of a chunk: its buffers then stay in the second-level cache.
-const CHUNK_ROWS: usize = 1024;
+/// Rows of a chunk: its buffers then stay in the first- and second-level caches.
+const CHUNK_ROWS: usize = 512;
 /// Rows below which threads cost more than they give.
 pub const PARALLEL_ROWS: usize = 10_000;
 /// Mode tangents are kept while they take less than this many numbers per row.
@@ -342,6 +342,9 @@ impl Objective for Block {
         let (q, n) = (self.q(), self.q() * self.q());
         let lambda = self.lambda(&self.last);
         let terms = &self.data.terms;
+        if terms.is_empty() {
+            return Posterior { modes: Vec::new(), covariances: Vec::new() };
+        }
         let mut posterior = Posterior {
             modes: terms.iter().map(|t| vec![0.0; self.levels * t.effects()]).collect(),
             covariances: terms.iter().map(|t| vec![0.0; self.levels * t.effects() * t.effects()]).collect(),
