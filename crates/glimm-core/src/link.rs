@@ -1,8 +1,8 @@
 //! Links between a mean and its linear predictor.
 
 use crate::special::{
-    cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, normal_pdf,
-    normal_quantile, softplus,
+    cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic,
+    normal_cdf, normal_pdf, normal_quantile, polynomial, select, softplus,
 };
 use std::f64::consts::{FRAC_1_PI, PI};
 
@@ -113,18 +113,17 @@ impl Link {
     }
 
     /// ln(mean) and ln(1 - mean) with their first four derivatives, for the links of proportions
-    /// (`None` for the others); finite and accurate in both tails.
+    /// (NaN for the others); finite and accurate in both tails.
     #[inline(always)]
-    pub fn log_tails(self, eta: f64) -> Option<[[f64; 5]; 2]> {
+    pub fn log_tails(self, eta: f64) -> [[f64; 5]; 2] {
         match self {
-            Link::Logit => Some([logit_log(eta), mirrored(logit_log(-eta))]),
-            Link::Probit => Some([
-                log_normal_cdf_derivatives(eta),
-                mirrored(log_normal_cdf_derivatives(-eta)),
-            ]),
-            Link::Cauchit => Some([cauchit_log(eta), mirrored(cauchit_log(-eta))]),
-            Link::Cloglog => Some(cloglog_logs(eta)),
-            Link::Identity | Link::Log | Link::Inverse => None,
+            Link::Logit => [logit_log(eta), mirrored(logit_log(-eta))],
+            Link::Probit => {
+                [log_normal_cdf_derivatives(eta), mirrored(log_normal_cdf_derivatives(-eta))]
+            }
+            Link::Cauchit => [cauchit_log(eta), mirrored(cauchit_log(-eta))],
+            Link::Cloglog => cloglog_logs(eta),
+            Link::Identity | Link::Log | Link::Inverse => [[f64::NAN; 5]; 2],
         }
     }
 }
@@ -206,14 +205,15 @@ fn cloglog_logs(eta: f64) -> [[f64; 5]; 2] {
     let whole = exp(eta.min(CLOGLOG_LIMIT));
     let m = exp(eta.min(CLOGLOG_TOP));
     let survival = exp(-m);
-    let tail = if m < 0.5 { -expm1_near(-m) } else { 1.0 - survival };
+    let small = m < 0.5;
+    let tail = select(small, -expm1_near(-m), 1.0 - survival);
     let b = m * survival / tail;
     // m / (1 - exp(-m)) - 1, the derivative of ln b with its sign changed
-    let c = if m < 0.5 { bernoulli_excess(m) } else { m / tail - 1.0 };
+    let c = select(small, bernoulli_excess(m), m / tail - 1.0);
     let c1 = m - b * c;
     let d3 = b * (c * c - c1);
     let d4 = b * (2.0 * c * c1 - m - d3) - c * d3;
-    let log_mean = if m < 0.5 { eta + ln(tail / m) } else { log1p(-survival) };
+    let log_mean = select(small, eta + ln(tail / m), log1p(-survival));
     [[log_mean, b, -b * c, d3, d4], [-whole; 5]]
 }
 
@@ -221,9 +221,5 @@ fn cloglog_logs(eta: f64) -> [[f64; 5]; 2] {
 #[inline(always)]
 fn bernoulli_excess(m: f64) -> f64 {
     let z = m * m;
-    let mut sum = 0.0f64;
-    for c in BERNOULLI.iter().rev() {
-        sum = sum.mul_add(z, *c);
-    }
-    z.mul_add(sum, 0.5 * m)
+    z.mul_add(polynomial(&BERNOULLI, z), 0.5 * m)
 }

@@ -1,9 +1,9 @@
 //! Binomial responses: successes out of `size` trials, or 0/1.
 
-use super::rows::{Kernel, run1};
+use super::rows::{Kernel, LANES, each, run1};
 use super::{Derivs, Family, Random, Rows, Want};
 use crate::link::Link;
-use crate::special::{beta_inc, exp, expm1_near, ln, log1p, saturated_poisson};
+use crate::special::{beta_inc, exp, expm1_near, ln, log1p, saturated_poisson, select};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Cauchit];
@@ -32,7 +32,13 @@ impl<F: Fn(f64) -> [[f64; 5]; 2]> Kernel<3, 5> for Tails<F> {
 
 #[inline(always)]
 fn blend(successes: f64, failures: f64, [p, q]: [[f64; 5]; 2]) -> [f64; 5] {
-    std::array::from_fn(|k| successes.mul_add(p[k], failures * q[k]))
+    [
+        successes.mul_add(p[0], failures * q[0]),
+        successes.mul_add(p[1], failures * q[1]),
+        successes.mul_add(p[2], failures * q[2]),
+        successes.mul_add(p[3], failures * q[3]),
+        successes.mul_add(p[4], failures * q[4]),
+    ]
 }
 
 /// y ln(y / n) + (n - y) ln(1 - y / n).
@@ -42,45 +48,68 @@ fn entropy(y: f64, n: f64) -> f64 {
 }
 
 /// The logit link, which needs one exponential and one division only.
-struct Logit;
+#[derive(Default)]
+struct Logit {
+    /// exp(-|eta|) and ln(1 + exp(-|eta|))
+    e: [f64; LANES],
+    tail: [f64; LANES],
+}
+
+impl Logit {
+    #[inline(always)]
+    fn exponentials(&mut self, eta: &[f64; LANES]) {
+        self.e = each(eta, #[inline(always)] |eta| exp(-eta.abs()));
+        self.tail = each(&self.e, #[inline(always)] |e| log1p(e));
+    }
+
+    #[inline(always)]
+    fn derivatives(&self, lane: usize, y: f64, n: f64, eta: f64) -> [f64; 5] {
+        let e = self.e[lane];
+        let large = 1.0 / (1.0 + e);
+        let small = e * large;
+        let positive = eta >= 0.0;
+        let (p, q) = (select(positive, large, small), select(positive, small, large));
+        let (up, down) = (select(positive, eta, 0.0), select(positive, 0.0, -eta));
+        let (w, failures) = (large * small, n - y);
+        let curvature = -n * w;
+        [
+            -n.mul_add(self.tail[lane], y.mul_add(down, failures * up)),
+            y.mul_add(q, -failures * p),
+            curvature,
+            curvature * (q - p),
+            curvature * (-6.0f64).mul_add(w, 1.0),
+        ]
+    }
+}
 
 impl Kernel<2, 5> for Logit {
     #[inline(always)]
-    fn row(&self, _lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
-        logit_row(y, 1.0, eta)
+    fn prepare(&mut self, block: &[[f64; LANES]; 2]) {
+        self.exponentials(&block[1]);
+    }
+
+    #[inline(always)]
+    fn row(&self, lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
+        self.derivatives(lane, y, 1.0, eta)
     }
 }
 
 impl Kernel<3, 5> for Logit {
     #[inline(always)]
-    fn row(&self, _lane: usize, [y, n, eta]: [f64; 3]) -> [f64; 5] {
-        let mut row = logit_row(y, n, eta);
+    fn prepare(&mut self, block: &[[f64; LANES]; 3]) {
+        self.exponentials(&block[2]);
+    }
+
+    #[inline(always)]
+    fn row(&self, lane: usize, [y, n, eta]: [f64; 3]) -> [f64; 5] {
+        let mut row = self.derivatives(lane, y, n, eta);
         // Near the observed log odds the deviance is small: for large n only this keeps its digits.
         let e = eta - (ln(y) - ln(n - y));
         let near = y.mul_add(e, -n * log1p(y / n * expm1_near(e)));
         let far = row[0] - entropy(y, n);
-        row[0] = if e.abs() <= 0.5 { near } else { far };
+        row[0] = select(e.abs() <= 0.5, near, far);
         row
     }
-}
-
-#[inline(always)]
-fn logit_row(y: f64, n: f64, eta: f64) -> [f64; 5] {
-    let e = exp(-eta.abs());
-    let large = 1.0 / (1.0 + e);
-    let small = e * large;
-    let positive = eta >= 0.0;
-    let (p, q) = if positive { (large, small) } else { (small, large) };
-    let (up, down) = if positive { (eta, 0.0) } else { (0.0, -eta) };
-    let (w, failures) = (large * small, n - y);
-    let curvature = -n * w;
-    [
-        -n.mul_add(log1p(e), y.mul_add(down, failures * up)),
-        y.mul_add(q, -failures * p),
-        curvature,
-        curvature * (q - p),
-        curvature * (-6.0f64).mul_add(w, 1.0),
-    ]
 }
 
 /// Responses with and without numbers of trials.
@@ -111,15 +140,22 @@ impl Family for Binomial {
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
-        let tails = |link: Link| {
-            Tails(#[inline(always)] move |eta| link.log_tails(eta).unwrap_or_default())
-        };
+        // One closure for each link: each loop is then compiled for its link alone.
         let eta = eta[0];
         match self.0 {
-            Link::Probit => run(tails(Link::Probit), rows, eta, want, out),
-            Link::Cloglog => run(tails(Link::Cloglog), rows, eta, want, out),
-            Link::Cauchit => run(tails(Link::Cauchit), rows, eta, want, out),
-            _ => run(Logit, rows, eta, want, out),
+            Link::Probit => {
+                let tails = Tails(#[inline(always)] |eta| Link::Probit.log_tails(eta));
+                run(tails, rows, eta, want, out)
+            }
+            Link::Cloglog => {
+                let tails = Tails(#[inline(always)] |eta| Link::Cloglog.log_tails(eta));
+                run(tails, rows, eta, want, out)
+            }
+            Link::Cauchit => {
+                let tails = Tails(#[inline(always)] |eta| Link::Cauchit.log_tails(eta));
+                run(tails, rows, eta, want, out)
+            }
+            _ => run(Logit::default(), rows, eta, want, out),
         }
     }
 

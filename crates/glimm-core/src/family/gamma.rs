@@ -3,7 +3,7 @@
 use super::scaled::{self, scale};
 use super::{Derivs, Dispersion, Family, Random, Rows, Want};
 use crate::link::Link;
-use crate::special::{exp, expm1_near, gamma_inc, ln, stirling};
+use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx, select, stirling};
 use rand_distr::Distribution;
 use std::f64::consts::PI;
 
@@ -18,6 +18,7 @@ const LOG_LIMIT: f64 = 360.0;
 /// Under the inverse link the log of the mean continues as a parabola beyond this multiple of 1 / y:
 /// impossible predictors (eta <= 0) get a finite, steep and still concave log density.
 const POLE: f64 = 1e-6;
+const LN_POLE: f64 = -13.815_510_557_964_274;
 
 pub(super) struct Gamma(pub(super) Link);
 
@@ -26,7 +27,7 @@ pub(super) struct Gamma(pub(super) Link);
 fn unit_log(y: f64, eta: f64) -> [f64; 5] {
     let x = y * exp((-eta).min(LOG_LIMIT));
     let e = ln(y) - eta;
-    let excess = if e.abs() <= 0.5 { expm1_near(e) } else { x - 1.0 };
+    let excess = select(e.abs() <= 0.5, expm1_near(e), x - 1.0);
     [e - excess, x - 1.0, -x, x, -x]
 }
 
@@ -34,15 +35,18 @@ fn unit_log(y: f64, eta: f64) -> [f64; 5] {
 #[inline(always)]
 fn unit_inverse(y: f64, eta: f64) -> [f64; 5] {
     let x = y * eta;
-    if x > POLE {
-        let i = 1.0 / eta;
-        let i2 = i * i;
-        // ln x - x + 1 without cancellation near its maximum at x = 1
-        let value = crate::special::log1pmx(x - 1.0);
-        return [value, i - y, -i2, 2.0 * i2 * i, -6.0 * i2 * i2];
-    }
-    let (d, i) = (x / POLE - 1.0, y / POLE);
-    [ln(POLE) + d - 0.5 * d * d - x + 1.0, i * (1.0 - d) - y, -i * i, 0.0, 0.0]
+    let inside = x > POLE;
+    let i = 1.0 / select(inside, eta, 1.0);
+    let i2 = i * i;
+    let value = log1pmx(select(inside, x, 1.0) - 1.0);
+    let (d, j) = (x / POLE - 1.0, y / POLE);
+    [
+        select(inside, value, LN_POLE + d - 0.5 * d * d - x + 1.0),
+        select(inside, i, j * (1.0 - d)) - y,
+        select(inside, -i2, -j * j),
+        select(inside, 2.0 * i2 * i, 0.0),
+        select(inside, -6.0 * i2 * i2, 0.0),
+    ]
 }
 
 /// a ln a - a - lgamma(a) with a = exp(-2 t), and its derivatives in t.

@@ -2,7 +2,7 @@
 
 use super::{Derivs, Dispersion, Family, Random, Rows, Want, scaled};
 use crate::link::Link;
-use crate::special::{exp, ln, normal_cdf};
+use crate::special::{exp, ln, normal_cdf, select};
 use rand_distr::{Distribution, StandardNormal};
 use std::f64::consts::PI;
 
@@ -47,7 +47,7 @@ fn unit_inverse(y: f64, eta: f64) -> [f64; 5] {
 /// A linear predictor of the inverse link, kept away from the pole.
 #[inline(always)]
 fn off_pole(eta: f64) -> f64 {
-    if eta.abs() < INVERSE_LIMIT { INVERSE_LIMIT.copysign(eta) } else { eta }
+    select(eta.abs() < INVERSE_LIMIT, INVERSE_LIMIT.copysign(eta), eta)
 }
 
 #[inline(always)]

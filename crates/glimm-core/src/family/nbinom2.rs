@@ -7,11 +7,12 @@
 //! and both vanish smoothly in the Poisson limit: nothing cancels for large theta.
 
 use super::poisson::{check_count, draw};
-use super::rows::{Cache, Kernel, LANES, run1, run2};
+use super::rows::{Cache, Kernel, LANES, each, run1, run2};
 use super::{Derivs, Dispersion, Family, Random, Rows, Want};
 use crate::link::Link;
 use crate::special::{
-    beta_inc, exp, expm1_near, ln, log1p, log1pmx_near, logistic, saturated_poisson, stirling,
+    beta_inc, exp, expm1_near, ln, log1p_or_ln, log1pmx_near, logistic, saturated_poisson, select,
+    stirling,
 };
 use rand_distr::Distribution;
 
@@ -20,6 +21,53 @@ pub(super) const DISPERSION: Dispersion =
     Dispersion { name: "theta", meaning: "size: the variance is mean + mean^2 / theta" };
 
 pub(super) struct Nbinom2(pub(super) Link);
+
+/// Functions of a block, taken before its rows.
+struct Stage {
+    want: Want,
+    /// exp(-|eta - t|)
+    e: [f64; LANES],
+    /// ln y and exp(eta), for the value only
+    log_y: [f64; LANES],
+    mean: [f64; LANES],
+    /// S(n) and its derivatives
+    s: [[f64; LANES]; 5],
+}
+
+impl Stage {
+    fn new(want: Want) -> Stage {
+        let none = [0.0; LANES];
+        Stage { want, e: none, log_y: none, mean: none, s: [none; 5] }
+    }
+
+    #[inline(always)]
+    fn update(&mut self, [y, eta, t]: &[[f64; LANES]; 3], theta: &[f64; LANES]) {
+        for lane in 0..LANES {
+            self.e[lane] = exp(-(eta[lane] - t[lane]).abs());
+        }
+        if self.want.value {
+            self.log_y = each(y, #[inline(always)] |y| ln(y));
+            self.mean = each(eta, #[inline(always)] |eta| exp(eta));
+        }
+        match self.want {
+            Want { dims: 1, value: false, .. } => {}
+            Want { dims: 1, .. } => self.remainders::<1>(y, theta),
+            Want { order: 4, .. } => self.remainders::<5>(y, theta),
+            _ => self.remainders::<4>(y, theta),
+        }
+    }
+
+    /// The first `N` of S(n) and its derivatives.
+    #[inline(always)]
+    fn remainders<const N: usize>(&mut self, y: &[f64; LANES], theta: &[f64; LANES]) {
+        for lane in 0..LANES {
+            let s = stirling(y[lane] + theta[lane]);
+            for k in 0..N {
+                self.s[k][lane] = s[k];
+            }
+        }
+    }
+}
 
 /// What both kernels need of one row.
 struct Parts {
@@ -34,64 +82,79 @@ struct Parts {
     one_plus: f64,
     /// derivative with respect to eta
     slope: f64,
+    log_y: f64,
+    mean: f64,
 }
 
 impl Parts {
     #[inline(always)]
-    fn new([y, eta, t]: [f64; 3], theta: f64) -> Parts {
-        let d = eta - t;
-        let e = exp(-d.abs());
+    fn new([y, eta, t]: [f64; 3], theta: f64, stage: &Stage, lane: usize) -> Parts {
+        let e = stage.e[lane];
         let large = 1.0 / (1.0 + e);
         let small = e * large;
-        let (q, r) = if d >= 0.0 { (large, small) } else { (small, large) };
+        let above = eta >= t;
+        let (q, r) = (select(above, large, small), select(above, small, large));
         let slope = y.mul_add(r, -theta * q);
-        Parts { y, eta, t, theta, n: y + theta, q, r, one_plus: 1.0 + e, slope }
+        let (log_y, mean) = (stage.log_y[lane], stage.mean[lane]);
+        Parts { y, eta, t, theta, n: y + theta, q, r, one_plus: 1.0 + e, slope, log_y, mean }
     }
 
-    /// L by logarithms, for use where it is not small.
+    /// ln of the larger of m and theta.
     #[inline(always)]
-    fn log_ratio_far(&self) -> f64 {
-        let top = if self.eta > self.t { self.eta } else { self.t };
-        top + ln(self.one_plus / self.n)
+    fn top(&self) -> f64 {
+        select(self.eta > self.t, self.eta, self.t)
     }
 
-    /// B, as the sum of the Poisson deviance part and the rest would cancel for neither limit.
+    /// B = y ln(m / y) - n L.
     #[inline(always)]
     fn deviance(&self) -> f64 {
-        let e = self.eta - ln(self.y);
+        let e = self.eta - self.log_y;
         let near = e.abs() <= 0.5;
-        let gap = if near { self.y * expm1_near(e) } else { exp(self.eta) - self.y };
+        let gap = select(near, self.y * expm1_near(e), self.mean - self.y);
         let x = gap / self.n;
-        let l = if x.abs() < 0.5 { log1p(x) } else { self.log_ratio_far() };
+        let close = x.abs() < 0.5;
+        let top = select(close, 0.0, self.top());
+        let l = top + log1p_or_ln(close, x, self.one_plus / self.n);
         self.y.mul_add(e, -self.n * l)
     }
 
     /// ln(1 + y / theta), sharp for large theta.
     #[inline(always)]
     fn log_excess(&self) -> f64 {
-        if self.y < self.theta { log1p(self.y / self.theta) } else { ln(self.n) - self.t }
+        let small = self.y < self.theta;
+        let ratio = self.y / self.theta;
+        log1p_or_ln(small, ratio, self.n) - select(small, 0.0, self.t)
+    }
+
+    /// The log density less its value for a Poisson count at its own mean.
+    #[inline(always)]
+    fn value(&self, s: f64, s_theta: f64) -> f64 {
+        self.deviance() - 0.5 * self.log_excess() + (s - s_theta)
     }
 }
 
 /// Derivatives in eta; caches theta and S(theta).
-struct Mean(Cache<2>);
+struct Mean {
+    cache: Cache<2>,
+    stage: Stage,
+}
 
 impl Kernel<3, 5> for Mean {
     #[inline(always)]
     fn prepare(&mut self, block: &[[f64; LANES]; 3]) {
-        self.0.update(&block[2], #[inline(always)] |t| {
+        self.cache.update(&block[2], #[inline(always)] |t| {
             let theta = exp(t);
             [theta, stirling(theta)[0]]
         });
+        self.stage.update(block, self.cache.term(0));
     }
 
     #[inline(always)]
     fn row(&self, lane: usize, input: [f64; 3]) -> [f64; 5] {
-        let parts = Parts::new(input, self.0.terms[0][lane]);
-        let remainder = stirling(parts.n)[0] - self.0.terms[1][lane];
-        let value = parts.deviance() - 0.5 * parts.log_excess() + remainder;
+        let [theta, s_theta] = self.cache.at(lane);
+        let parts = Parts::new(input, theta, &self.stage, lane);
         let [d2, d3, d4] = mean_derivatives(&parts);
-        [value, parts.slope, d2, d3, d4]
+        [parts.value(self.stage.s[0][lane], s_theta), parts.slope, d2, d3, d4]
     }
 }
 
@@ -105,45 +168,45 @@ fn mean_derivatives(parts: &Parts) -> [f64; 3] {
 }
 
 /// Derivatives in eta and t; caches theta and S(theta) with its derivatives.
-struct Both(Cache<6>);
+struct Both {
+    cache: Cache<6>,
+    stage: Stage,
+}
 
 impl Kernel<3, 15> for Both {
     #[inline(always)]
     fn prepare(&mut self, block: &[[f64; LANES]; 3]) {
-        self.0.update(&block[2], #[inline(always)] |t| {
+        self.cache.update(&block[2], #[inline(always)] |t| {
             let theta = exp(t);
             let [s0, s1, s2, s3, s4] = stirling(theta);
             [theta, s0, s1, s2, s3, s4]
         });
+        self.stage.update(block, self.cache.term(0));
     }
 
     #[inline(always)]
     fn row(&self, lane: usize, input: [f64; 3]) -> [f64; 15] {
-        let k: [f64; 6] = std::array::from_fn(|k| self.0.terms[k][lane]);
-        let parts = Parts::new(input, k[0]);
-        let s = stirling(parts.n);
-        let value = parts.deviance() - 0.5 * parts.log_excess() + (s[0] - k[1]);
-        let [d00, d000, d0000] = mean_derivatives(&parts);
-        let [d01, d001, d011, d0001, d0011, d0111] = mixed_derivatives(&parts);
-        let h = deviance_derivatives(&parts);
-        let g = remainder_derivatives(&parts, &s, &k);
-        [
+        let k = self.cache.at(lane);
+        let parts = Parts::new(input, k[0], &self.stage, lane);
+        let mut s = [0.0; 5];
+        for j in 0..5 {
+            s[j] = self.stage.s[j][lane];
+        }
+        let [f00, f000, f0000] = mean_derivatives(&parts);
+        let [f01, f001, f011, f0001, f0011, f0111] = mixed_derivatives(&parts);
+        let [b1, b2, b3, b4] = deviance_derivatives(&parts);
+        let [g1, g2, g3, g4] = remainder_derivatives(&parts, &s, &k);
+        let (f1, f11, f111, f1111) = (b1 + g1, b2 + g2, b3 + g3, b4 + g4);
+        let value = parts.value(s[0], k[1]);
+        #[rustfmt::skip]
+        let row = [
             value,
-            parts.slope,
-            h[0] + g[0],
-            d00,
-            d01,
-            h[1] + g[1],
-            d000,
-            d001,
-            d011,
-            h[2] + g[2],
-            d0000,
-            d0001,
-            d0011,
-            d0111,
-            h[3] + g[3],
-        ]
+            parts.slope, f1,
+            f00, f01, f11,
+            f000, f001, f011, f111,
+            f0000, f0001, f0011, f0111, f1111,
+        ];
+        row
     }
 }
 
@@ -172,8 +235,9 @@ fn deviance_derivatives(parts: &Parts) -> [f64; 4] {
     let Parts { y, theta, n, q, r, slope, .. } = *parts;
     let x = slope / theta;
     let near = theta * log1pmx_near(x);
-    let far = -theta * parts.log_ratio_far() - slope;
-    let h = if x.abs() <= 0.25 { near } else { far };
+    let log_ratio = parts.top() + ln(parts.one_plus / n);
+    let far = -theta * log_ratio - slope;
+    let h = select(x.abs() <= 0.25, near, far);
     let p = slope * (slope / n);
     let (w, v) = (y / n, theta / n);
     let c = (-2.0f64).mul_add(r, 1.0 + w);
@@ -216,9 +280,9 @@ impl Family for Nbinom2 {
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
         let input = [rows.y, eta[0], eta[1]];
         if want.dims == 1 {
-            run1(Mean(Cache::new()), input, want, out)
+            run1(Mean { cache: Cache::new(), stage: Stage::new(want) }, input, want, out)
         } else {
-            run2(Both(Cache::new()), input, want, out)
+            run2(Both { cache: Cache::new(), stage: Stage::new(want) }, input, want, out)
         }
     }
 

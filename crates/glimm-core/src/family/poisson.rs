@@ -1,24 +1,34 @@
 //! Poisson counts.
 
-use super::rows::{Kernel, run1};
+use super::rows::{Kernel, LANES, each, run1};
 use super::{Derivs, Family, Random, Rows, Want};
 use crate::link::Link;
-use crate::special::{exp, expm1_near, gamma_inc, ln, saturated_poisson};
+use crate::special::{exp, expm1_near, gamma_inc, ln, saturated_poisson, select};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Log];
 
 pub(super) struct Poisson(pub(super) Link);
 
-struct LogKernel;
+#[derive(Default)]
+struct LogKernel {
+    mean: [f64; LANES],
+    log_y: [f64; LANES],
+}
 
 impl Kernel<2, 5> for LogKernel {
     #[inline(always)]
-    fn row(&self, _lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
-        let mean = exp(eta);
+    fn prepare(&mut self, [y, eta]: &[[f64; LANES]; 2]) {
+        self.mean = each(eta, #[inline(always)] |eta| exp(eta));
+        self.log_y = each(y, #[inline(always)] |y| ln(y));
+    }
+
+    #[inline(always)]
+    fn row(&self, lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
+        let mean = self.mean[lane];
         // minus half the deviance, which for large counts keeps digits that y eta - mean would lose
-        let e = eta - ln(y);
-        let excess = if e.abs() <= 0.5 { y * expm1_near(e) } else { mean - y };
+        let e = eta - self.log_y[lane];
+        let excess = select(e.abs() <= 0.5, y * expm1_near(e), mean - y);
         [y.mul_add(e, -excess), y - mean, -mean, -mean, -mean]
     }
 }
@@ -46,7 +56,7 @@ impl Family for Poisson {
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
-        run1(LogKernel, [rows.y, eta[0]], want, out);
+        run1(LogKernel::default(), [rows.y, eta[0]], want, out);
     }
 
     fn log_constant(&self, y: f64, _size: f64) -> f64 {

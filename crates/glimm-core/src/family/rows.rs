@@ -11,21 +11,48 @@ pub(super) const LANES: usize = 16;
 /// What a family computes from one row of `IN` inputs: the log density and its derivatives, in the
 /// layout of [`Derivs`]. Components nobody asked for are removed by the compiler.
 pub(super) trait Kernel<const IN: usize, const OUT: usize> {
-    /// Called before the rows of each block.
+    /// Called before the rows of each block, for functions of one input.
     fn prepare(&mut self, _block: &[[f64; LANES]; IN]) {}
 
     fn row(&self, lane: usize, input: [f64; IN]) -> [f64; OUT];
 }
 
+/// `f` of all lanes. Taking the costly functions of a block one after the other lets their long chains
+/// of dependent operations overlap.
+#[inline(always)]
+pub(super) fn each(lanes: &[f64; LANES], f: impl Fn(f64) -> f64) -> [f64; LANES] {
+    let mut values = [0.0; LANES];
+    for lane in 0..LANES {
+        values[lane] = f(lanes[lane]);
+    }
+    values
+}
+
 /// Functions of one input that is usually the same in all rows, recomputed when it changes.
 pub(super) struct Cache<const N: usize> {
     key: [f64; LANES],
-    pub(super) terms: [[f64; LANES]; N],
+    terms: [[f64; LANES]; N],
 }
 
 impl<const N: usize> Cache<N> {
     pub(super) fn new() -> Self {
         Cache { key: [f64::NAN; LANES], terms: [[0.0; LANES]; N] }
+    }
+
+    /// Term `k` of all lanes.
+    #[inline(always)]
+    pub(super) fn term(&self, k: usize) -> &[f64; LANES] {
+        &self.terms[k]
+    }
+
+    /// All terms of one lane.
+    #[inline(always)]
+    pub(super) fn at(&self, lane: usize) -> [f64; N] {
+        let mut terms = [0.0; N];
+        for k in 0..N {
+            terms[k] = self.terms[k][lane];
+        }
+        terms
     }
 
     #[inline(always)]
@@ -35,8 +62,9 @@ impl<const N: usize> Cache<N> {
         }
         self.key = *key;
         if key.iter().all(|k| *k == key[0]) {
-            for (lanes, term) in self.terms.iter_mut().zip(terms(key[0])) {
-                *lanes = [term; LANES];
+            let row = terms(key[0]);
+            for k in 0..N {
+                self.terms[k] = [row[k]; LANES];
             }
             return;
         }
@@ -111,12 +139,10 @@ pub(super) fn run1<const IN: usize, K: Kernel<IN, 5>>(
     want: Want,
     out: &mut Derivs,
 ) {
-    out.reshape(1, want.order, input[0].len());
+    out.reshape(1, want.order.max(2), input[0].len());
     vectorized(#[inline(always)] || match (want.order, want.value) {
-        (1, false) => fill::<IN, 5, 1, 2, K>(kernel, input, out),
-        (1, true) => fill::<IN, 5, 0, 2, K>(kernel, input, out),
-        (2, false) => fill::<IN, 5, 1, 3, K>(kernel, input, out),
-        (2, true) => fill::<IN, 5, 0, 3, K>(kernel, input, out),
+        (..=2, false) => fill::<IN, 5, 1, 3, K>(kernel, input, out),
+        (..=2, true) => fill::<IN, 5, 0, 3, K>(kernel, input, out),
         (3, false) => fill::<IN, 5, 1, 4, K>(kernel, input, out),
         (3, true) => fill::<IN, 5, 0, 4, K>(kernel, input, out),
         (_, false) => fill::<IN, 5, 1, 5, K>(kernel, input, out),
@@ -131,12 +157,10 @@ pub(super) fn run2<const IN: usize, K: Kernel<IN, 15>>(
     want: Want,
     out: &mut Derivs,
 ) {
-    out.reshape(2, want.order, input[0].len());
+    out.reshape(2, want.order.max(2), input[0].len());
     vectorized(#[inline(always)] || match (want.order, want.value) {
-        (1, false) => fill::<IN, 15, 1, 3, K>(kernel, input, out),
-        (1, true) => fill::<IN, 15, 0, 3, K>(kernel, input, out),
-        (2, false) => fill::<IN, 15, 1, 6, K>(kernel, input, out),
-        (2, true) => fill::<IN, 15, 0, 6, K>(kernel, input, out),
+        (..=2, false) => fill::<IN, 15, 1, 6, K>(kernel, input, out),
+        (..=2, true) => fill::<IN, 15, 0, 6, K>(kernel, input, out),
         (3, false) => fill::<IN, 15, 1, 10, K>(kernel, input, out),
         (3, true) => fill::<IN, 15, 0, 10, K>(kernel, input, out),
         (_, false) => fill::<IN, 15, 1, 15, K>(kernel, input, out),

@@ -52,10 +52,10 @@ where
 
     #[inline(always)]
     fn row(&self, lane: usize, [y, eta, _]: [f64; 3]) -> [f64; 5] {
-        let terms = &self.cache.terms;
-        let a = terms[0][lane];
+        let k = self.cache.at(lane);
+        let a = k[0];
         let [u0, u1, u2, u3, u4] = (self.unit)(y, eta);
-        [a.mul_add(u0, terms[1][lane]), a * u1, a * u2, a * u3, a * u4]
+        [a.mul_add(u0, k[1]), a * u1, a * u2, a * u3, a * u4]
     }
 }
 
@@ -71,9 +71,11 @@ where
 
     #[inline(always)]
     fn row(&self, lane: usize, [y, eta, _]: [f64; 3]) -> [f64; 15] {
-        let k: [f64; 6] = std::array::from_fn(|k| self.cache.terms[k][lane]);
-        let a = k[0];
-        let u = (self.unit)(y, eta).map(|u| a * u);
+        let k = self.cache.at(lane);
+        let mut u = (self.unit)(y, eta);
+        for u in &mut u {
+            *u *= k[0];
+        }
         [
             u[0] + k[1],
             u[1],

@@ -8,11 +8,10 @@ use crate::objective::Evaluation;
 const FLAT: f64 = 1e-10;
 /// A squared loading on a flat direction that makes a parameter unidentified.
 const LOADING: f64 = 1e-3;
-/// A coefficient that moves eta this far over its column's range is on its way to infinity when its
-/// standard error over the range is this large, and so much larger than itself.
-const RUNAWAY_MOVE: f64 = 8.0;
+/// A coefficient is on its way to infinity when its standard error over its column's range is this
+/// large (in units of the linear predictor), and dwarfs the coefficient itself.
 const RUNAWAY_SE: f64 = 30.0;
-const RUNAWAY_Z: f64 = 0.5;
+const RUNAWAY_Z: f64 = 0.1;
 
 /// Whether the data tell a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +72,8 @@ pub fn verdict(standard: &Standard, e: &Evaluation, psi: &[f64], runs_away: bool
     let mut identified: Vec<Identified> =
         flat.iter().map(|&flat| if flat { Identified::No } else { Identified::Yes }).collect();
     for (j, range) in standard.ranges.iter().enumerate().filter(|_| runs_away) {
-        let (moves, se) = (psi[j].abs() * range, covariance[j * p + j].sqrt() * range);
-        if moves > RUNAWAY_MOVE && se > RUNAWAY_SE && moves < RUNAWAY_Z * se {
+        let se = covariance[j * p + j].sqrt();
+        if se * range > RUNAWAY_SE && psi[j].abs() < RUNAWAY_Z * se {
             identified[j] = Identified::Runaway;
         }
     }

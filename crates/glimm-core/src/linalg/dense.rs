@@ -66,35 +66,47 @@ pub fn cholesky_inverse(l: &[f64], q: usize, out: &mut [f64]) {
 /// log |L L'|.
 #[inline(always)]
 pub fn cholesky_logdet(l: &[f64], q: usize) -> f64 {
-    2.0 * (0..q).map(|i| l[i * q + i].ln()).sum::<f64>()
+    let mut product = 1.0;
+    let mut sum = 0.0;
+    for i in 0..q {
+        product *= l[i * q + i];
+        // One logarithm for several pivots, as long as their product is far from overflow.
+        if !(1e-100..1e100).contains(&product) || i + 1 == q {
+            sum += product.ln();
+            product = 1.0;
+        }
+    }
+    2.0 * sum
 }
 
 /// out = A B.
 #[inline(always)]
 pub fn matmul(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
-    for i in 0..q {
-        for j in 0..q {
-            out[i * q + j] = (0..q).map(|k| a[i * q + k] * b[k * q + j]).sum();
-        }
-    }
+    product(q, out, |i, k| a[i * q + k], |k, j| b[k * q + j]);
 }
 
 /// out = A' B.
 #[inline(always)]
 pub fn matmul_tn(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
-    for i in 0..q {
-        for j in 0..q {
-            out[i * q + j] = (0..q).map(|k| a[k * q + i] * b[k * q + j]).sum();
-        }
-    }
+    product(q, out, |i, k| a[k * q + i], |k, j| b[k * q + j]);
 }
 
 /// out = A B'.
 #[inline(always)]
 pub fn matmul_nt(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
+    product(q, out, |i, k| a[i * q + k], |k, j| b[j * q + k]);
+}
+
+/// out_ij = sum_k a(i, k) b(k, j). Plain loops: an iterator's sum is not always inlined.
+#[inline(always)]
+fn product(q: usize, out: &mut [f64], a: impl Fn(usize, usize) -> f64, b: impl Fn(usize, usize) -> f64) {
     for i in 0..q {
         for j in 0..q {
-            out[i * q + j] = (0..q).map(|k| a[i * q + k] * b[j * q + k]).sum();
+            let mut sum = 0.0;
+            for k in 0..q {
+                sum += a(i, k) * b(k, j);
+            }
+            out[i * q + j] = sum;
         }
     }
 }
@@ -103,7 +115,11 @@ pub fn matmul_nt(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
 #[inline(always)]
 pub fn matvec(a: &[f64], x: &[f64], q: usize, out: &mut [f64]) {
     for i in 0..q {
-        out[i] = (0..q).map(|k| a[i * q + k] * x[k]).sum();
+        let mut sum = 0.0;
+        for k in 0..q {
+            sum += a[i * q + k] * x[k];
+        }
+        out[i] = sum;
     }
 }
 
@@ -111,7 +127,11 @@ pub fn matvec(a: &[f64], x: &[f64], q: usize, out: &mut [f64]) {
 #[inline(always)]
 pub fn matvec_t(a: &[f64], x: &[f64], q: usize, out: &mut [f64]) {
     for i in 0..q {
-        out[i] = (0..q).map(|k| a[k * q + i] * x[k]).sum();
+        let mut sum = 0.0;
+        for k in 0..q {
+            sum += a[k * q + i] * x[k];
+        }
+        out[i] = sum;
     }
 }
 
@@ -145,8 +165,11 @@ pub fn each_sandwich<const INNER: bool>(q: usize, l: &[f64], m: &[f64], r: &[f64
         }
         for i in 0..q {
             for j in 0..q {
-                let term = |k: usize| if INNER { l[k * q + i] } else { l[i * q + k] } * mr[k * q + j];
-                out[i * q + j] += (0..q).map(term).sum::<f64>();
+                let mut sum = 0.0;
+                for k in 0..q {
+                    sum += if INNER { l[k * q + i] } else { l[i * q + k] } * mr[k * q + j];
+                }
+                out[i * q + j] += sum;
             }
         }
     }

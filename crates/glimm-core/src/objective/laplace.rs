@@ -14,7 +14,8 @@
 
 use super::Reject;
 use super::geometry::{Factors, Geometry};
-use super::sums::dot;
+use super::sums::{dot, total};
+use crate::special::vectorized;
 use crate::design::{Data, Layout};
 use crate::family::{Derivs, Want};
 
@@ -95,7 +96,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// X beta + offset.
-    #[inline(always)]
     pub fn set_fixed(&mut self, psi: &[f64]) {
         for k in 0..self.fixed.len() {
             let mut fixed = std::mem::take(&mut self.fixed[k]);
@@ -104,9 +104,8 @@ impl<'a, G: Geometry> Patch<'a, G> {
                 None => fixed.fill(0.0),
             }
             for (j, &beta) in psi[self.layout.beta[k].clone()].iter().enumerate() {
-                for (e, x) in fixed.iter_mut().zip(self.x(k, j)) {
-                    *e += beta * x;
-                }
+                let (x, fixed) = (self.x(k, j), &mut fixed);
+                vectorized(#[inline(always)] || fixed.iter_mut().zip(x).for_each(|(e, x)| *e += beta * x));
             }
             self.eta[k].copy_from_slice(&fixed);
             self.fixed[k] = fixed;
@@ -114,7 +113,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// eta = X beta + offset + Z Lambda u.
-    #[inline(always)]
     pub fn linear_predictors(&mut self) {
         let mut b = vec![0.0; self.u.len()];
         self.geometry.apply(self.lambda, self.u, &mut b);
@@ -125,7 +123,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// Derivatives of the rows of the patch at `rows`, times their frequency weights.
-    #[inline(always)]
     pub fn row_derivatives(&mut self, rows: std::ops::Range<usize>, want: Want) {
         self.evaluated += rows.len();
         let at = self.first + rows.start..self.first + rows.end;
@@ -138,7 +135,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// Value and gradient at the modes, with row derivatives of `order` (3, or 4 when a Hessian follows).
-    #[inline(always)]
     pub fn gradient(&mut self, order: usize) -> Result<(Share, AtMode), Reject> {
         let k_all = self.eta.len();
         self.linear_predictors();
@@ -157,9 +153,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
             if k < self.random {
                 self.geometry.sum(k, &q, &mut at.zq);
             }
-            for (j, p) in self.layout.beta[k].clone().enumerate() {
-                share.beta[p] = dot(self.x(k, j), &q);
-            }
+            self.project(k, &q, &mut share.beta);
         }
         let minus_a: Vec<f64> = at.a.iter().map(|a| -a).collect();
         self.geometry.add_dyads(&at.zq, self.u, &mut share.lambda);
@@ -168,10 +162,18 @@ impl<'a, G: Geometry> Patch<'a, G> {
         Ok((share, at))
     }
 
+    /// The coefficients' part: X^k' row.
+    pub fn project(&self, k: usize, row: &[f64], beta: &mut [f64]) {
+        vectorized(#[inline(always)] || {
+            for (j, p) in self.layout.beta[k].clone().enumerate() {
+                beta[p] = dot(self.x(k, j), row);
+            }
+        });
+    }
+
     /// Fills Z'r, S and C; returns sum_i f_i - u'u/2 - log|H|/2.
-    #[inline(always)]
     fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
-        let mut value = super::sums::total(self.derivs.value()) - 0.5 * dot(self.u, self.u);
+        let mut value = total(self.derivs.value()) - 0.5 * dot(self.u, self.u);
         if !self.u.is_empty() {
             self.score(&mut at.zr);
             self.curvature(&mut at.s);
@@ -183,7 +185,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// Z'r.
-    #[inline(always)]
     pub fn score(&self, out: &mut [f64]) {
         for k in 0..self.random {
             self.geometry.sum(k, self.derivs.get(&[k]), out);
@@ -191,7 +192,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// S = Z'WZ.
-    #[inline(always)]
     pub fn curvature(&self, out: &mut [f64]) {
         for k in 0..self.random {
             for l in k..self.random {
@@ -202,7 +202,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// H = I + Lambda'S Lambda.
-    #[inline(always)]
     pub fn penalised(&self, s: &[f64]) -> Vec<f64> {
         let mut h = vec![0.0; s.len()];
         self.geometry.add_inner(self.lambda, s, self.lambda, &mut h);
@@ -211,7 +210,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// v^kl = z^k' Lambda C Lambda' z^l.
-    #[inline(always)]
     fn posterior_variances(&self, c: &[f64], v: &mut [Vec<f64>]) {
         let mut b = vec![0.0; c.len()];
         self.geometry.add_outer(self.lambda, c, self.lambda, &mut b);
@@ -223,23 +221,23 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// s^k = sum_lm T^klm v^lm / 2.
-    #[inline(always)]
     fn half_third(&self, k: usize, v: &[Vec<f64>]) -> Vec<f64> {
-        let mut s = vec![0.0; self.rows];
-        for l in 0..self.random {
-            for m in l..self.random {
-                let t = self.derivs.get(&sorted([k, l, m]));
-                let times = if l == m { -0.5 } else { -1.0 };
-                for ((s, t), v) in s.iter_mut().zip(t).zip(&v[pair(l, m, self.random)]) {
-                    *s += times * t * v;
+        vectorized(#[inline(always)] || {
+            let mut s = vec![0.0; self.rows];
+            for l in 0..self.random {
+                for m in l..self.random {
+                    let t = self.derivs.get(&sorted([k, l, m]));
+                    let times = if l == m { -0.5 } else { -1.0 };
+                    for ((s, t), v) in s.iter_mut().zip(t).zip(&v[pair(l, m, self.random)]) {
+                        *s += times * t * v;
+                    }
                 }
             }
-        }
-        s
+            s
+        })
     }
 
     /// a = C Lambda'Z's and its rows c = Z Lambda a.
-    #[inline(always)]
     fn adjoint(&mut self, s: &[Vec<f64>], at: &mut AtMode) {
         for (k, s) in s.iter().enumerate().take(self.random) {
             self.geometry.sum(k, s, &mut at.zs);
@@ -255,7 +253,6 @@ impl<'a, G: Geometry> Patch<'a, G> {
 
     /// What the value still lacks because u is not exactly the mode: with g = u - Lambda'Z'r,
     /// g'Cg/2 for the integrand and a'g for log|H|; the error left is of second order.
-    #[inline(always)]
     fn mode_correction(&mut self, at: &AtMode) -> f64 {
         let mut g = vec![0.0; at.a.len()];
         self.geometry.apply_transpose(self.lambda, &at.zr, &mut g);
@@ -268,15 +265,16 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// q^k = r^k - s^k + sum_l W^kl c^l.
-    #[inline(always)]
     fn q_rows(&self, k: usize, s: &[f64], c_rows: &[Vec<f64>]) -> Vec<f64> {
-        let mut q: Vec<f64> = self.derivs.get(&[k]).iter().zip(s).map(|(r, s)| r - s).collect();
-        for (l, c) in c_rows.iter().enumerate() {
-            for ((q, w), c) in q.iter_mut().zip(self.derivs.get(&sorted([k, l]))).zip(c) {
-                *q -= w * c;
+        vectorized(#[inline(always)] || {
+            let mut q: Vec<f64> = self.derivs.get(&[k]).iter().zip(s).map(|(r, s)| r - s).collect();
+            for (l, c) in c_rows.iter().enumerate() {
+                for ((q, w), c) in q.iter_mut().zip(self.derivs.get(&sorted([k, l]))).zip(c) {
+                    *q -= w * c;
+                }
             }
-        }
-        q
+            q
+        })
     }
 }
 

@@ -16,7 +16,7 @@
 
 use super::geometry::{Factors, Geometry};
 use super::laplace::{AtMode, Patch, Share, pair, sorted};
-use super::sums::dot;
+use crate::special::vectorized;
 
 /// A direction in parameter space: one coefficient, or one parameter of a factor.
 pub enum Direction {
@@ -29,7 +29,6 @@ type Rows = Vec<Vec<f64>>;
 
 impl<G: Geometry> Patch<'_, G> {
     /// (du, deta): the tangent of the modes and of the linear predictors.
-    #[inline(always)]
     pub fn mode_tangent(&mut self, at: &AtMode, direction: &Direction) -> (Vec<f64>, Rows) {
         let n = self.geometry.vector_len();
         let mut deta = self.direct_change(direction);
@@ -55,7 +54,6 @@ impl<G: Geometry> Patch<'_, G> {
     }
 
     /// e: the change of eta with u held fixed.
-    #[inline(always)]
     fn direct_change(&self, direction: &Direction) -> Rows {
         let mut e = vec![vec![0.0; self.rows]; self.eta.len()];
         match direction {
@@ -72,32 +70,32 @@ impl<G: Geometry> Patch<'_, G> {
     }
 
     /// sum_l f''_kl x^l.
-    #[inline(always)]
     pub fn second_times(&self, k: usize, x: &[Vec<f64>]) -> Vec<f64> {
         self.along::<1, 2>([k], x)
     }
 
     /// sum_m f_{index, m} x^m: the directional derivative of one component.
-    #[inline(always)]
     fn along<const N: usize, const M: usize>(&self, index: [usize; N], x: &[Vec<f64>]) -> Vec<f64> {
-        let component = |m: usize| {
-            let mut longer = [m; M];
-            longer[..N].copy_from_slice(&index);
-            self.derivs.get(&sorted(longer))
-        };
-        let Some(first) = x.first() else { return vec![0.0; self.rows] };
-        let mut out: Vec<f64> = component(0).iter().zip(first).map(|(f, x)| f * x).collect();
-        for (m, x) in x.iter().enumerate().skip(1) {
-            for ((o, f), x) in out.iter_mut().zip(component(m)).zip(x) {
-                *o += f * x;
+        vectorized(#[inline(always)] || {
+            let component = |m: usize| {
+                let mut longer = [m; M];
+                longer[..N].copy_from_slice(&index);
+                self.derivs.get(&sorted(longer))
+            };
+            let Some(first) = x.first() else { return vec![0.0; self.rows] };
+            let mut out: Vec<f64> = component(0).iter().zip(first).map(|(f, x)| f * x).collect();
+            for (m, x) in x.iter().enumerate().skip(1) {
+                for ((o, f), x) in out.iter_mut().zip(component(m)).zip(x) {
+                    *o += f * x;
+                }
             }
-        }
-        out
+            out
+        })
     }
 
-    /// The derivative of the gradient along `direction`, by parameter as in the gradient's share.
-    #[inline(always)]
-    pub fn hessian_row(&mut self, at: &AtMode, direction: &Direction) -> Share {
+    /// The derivative of the gradient along `direction`, by parameter as in the gradient's share, and
+    /// the tangent of the modes.
+    pub fn hessian_row(&mut self, at: &AtMode, direction: &Direction) -> (Share, Vec<f64>) {
         let (n, k_all, lambda) = (self.geometry.vector_len(), self.eta.len(), self.lambda);
         let dl = if let Direction::Factor(dl) = direction { Some(dl) } else { None };
         let (du, deta) = self.mode_tangent(at, direction);
@@ -130,9 +128,7 @@ impl<G: Geometry> Patch<'_, G> {
                 self.geometry.sum(k, &dq, &mut zdq);
                 self.geometry.sum(k, &dr[k], &mut zdr);
             }
-            for (j, p) in self.layout.beta[k].clone().enumerate() {
-                share.beta[p] = dot(self.x(k, j), &dq);
-            }
+            self.project(k, &dq, &mut share.beta);
         }
         let negative = |x: &[f64]| x.iter().map(|x| -x).collect::<Vec<f64>>();
         let out = &mut share.lambda;
@@ -145,11 +141,10 @@ impl<G: Geometry> Patch<'_, G> {
         if let Some(dl) = dl {
             self.geometry.subtract_product(&at.s, dl, &at.c, out);
         }
-        share
+        (share, du)
     }
 
     /// dS = Z'dW Z.
-    #[inline(always)]
     fn curvature_tangent(&self, dw: &[Vec<f64>]) -> Vec<f64> {
         let mut ds = vec![0.0; self.geometry.matrix_len()];
         for k in 0..self.random {
@@ -162,13 +157,11 @@ impl<G: Geometry> Patch<'_, G> {
     }
 
     /// Where -dW^kl stands: rows k of the upper triangle, as many as there are random predictors.
-    #[inline(always)]
     fn dw_at(&self, k: usize, l: usize) -> usize {
         pair(k.min(l), k.max(l), self.eta.len())
     }
 
     /// dv^kl = z^k'dB z^l.
-    #[inline(always)]
     fn variance_tangents(&self, at: &AtMode, dc: &[f64], dl: Option<&Factors>) -> Rows {
         let mut db = vec![0.0; dc.len()];
         self.geometry.add_outer(self.lambda, dc, self.lambda, &mut db);
@@ -186,26 +179,26 @@ impl<G: Geometry> Patch<'_, G> {
     }
 
     /// ds^k = sum_lm (dT^klm v^lm + T^klm dv^lm) / 2.
-    #[inline(always)]
     fn half_third_tangent(&self, k: usize, at: &AtMode, dv: &[Vec<f64>], deta: &[Vec<f64>]) -> Vec<f64> {
-        let mut ds = vec![0.0; self.rows];
-        for l in 0..self.random {
-            for m in l..self.random {
-                let times = if l == m { -0.5 } else { -1.0 };
-                let index = sorted([k, l, m]);
-                let (t, dt) = (self.derivs.get(&index), self.along::<3, 4>(index, deta));
-                let (v, dv) = (&at.v[pair(l, m, self.random)], &dv[pair(l, m, self.random)]);
-                for ((((ds, t), dt), v), dv) in ds.iter_mut().zip(t).zip(&dt).zip(v).zip(dv) {
-                    *ds += times * (dt * v + t * dv);
+        vectorized(#[inline(always)] || {
+            let mut ds = vec![0.0; self.rows];
+            for l in 0..self.random {
+                for m in l..self.random {
+                    let times = if l == m { -0.5 } else { -1.0 };
+                    let index = sorted([k, l, m]);
+                    let (t, dt) = (self.derivs.get(&index), self.along::<3, 4>(index, deta));
+                    let (v, dv) = (&at.v[pair(l, m, self.random)], &dv[pair(l, m, self.random)]);
+                    for ((((ds, t), dt), v), dv) in ds.iter_mut().zip(t).zip(&dt).zip(v).zip(dv) {
+                        *ds += times * (dt * v + t * dv);
+                    }
                 }
             }
-        }
-        ds
+            ds
+        })
     }
 
     /// da and the rows dc = Z (dLambda a + Lambda da). H a = Lambda'Z's gives
     /// H da = d(Lambda'Z's) - dH a, and dH a is had from rows: dH a = dLambda'Z'Wc + Lambda'Z'(dW c + W Z dLambda a).
-    #[inline(always)]
     fn adjoint_tangent(
         &mut self,
         at: &AtMode,
@@ -227,11 +220,7 @@ impl<G: Geometry> Patch<'_, G> {
             let mut row = ds[k].clone();
             for l in 0..self.random {
                 let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
-                for ((((row, f2), f3), c), d) in
-                    row.iter_mut().zip(f2).zip(f3).zip(&at.c_rows[l]).zip(&direct[l])
-                {
-                    *row += f3 * c + f2 * d;
-                }
+                add_products(&mut row, [f3, f2], [&at.c_rows[l], &direct[l]], 1.0);
             }
             self.geometry.sum(k, &row, &mut inner);
         }
@@ -258,7 +247,6 @@ impl<G: Geometry> Patch<'_, G> {
     }
 
     /// dq^k = dr^k - ds^k + sum_l (dW^kl c^l + W^kl dc^l).
-    #[inline(always)]
     fn q_tangent(
         &self,
         k: usize,
@@ -268,17 +256,27 @@ impl<G: Geometry> Patch<'_, G> {
         dc_rows: &[Vec<f64>],
         dw: &[Vec<f64>],
     ) -> Vec<f64> {
-        let mut dq: Vec<f64> = dr.iter().zip(ds).map(|(r, s)| r - s).collect();
-        for l in 0..self.random {
-            let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
-            for ((((q, f2), f3), c), dc) in dq.iter_mut().zip(f2).zip(f3).zip(&at.c_rows[l]).zip(&dc_rows[l]) {
-                *q -= f3 * c + f2 * dc;
+        vectorized(#[inline(always)] || {
+            let mut dq: Vec<f64> = dr.iter().zip(ds).map(|(r, s)| r - s).collect();
+            for l in 0..self.random {
+                let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
+                add_products(&mut dq, [f3, f2], [&at.c_rows[l], &dc_rows[l]], -1.0);
             }
-        }
-        dq
+            dq
+        })
     }
 }
 
 fn plus(a: &mut [f64], b: &[f64]) {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+}
+
+/// row += times (a_0 b_0 + a_1 b_1).
+#[inline(always)]
+fn add_products(row: &mut [f64], a: [&[f64]; 2], b: [&[f64]; 2], times: f64) {
+    vectorized(#[inline(always)] || {
+        for ((((r, a0), a1), b0), b1) in row.iter_mut().zip(a[0]).zip(a[1]).zip(b[0]).zip(b[1]) {
+            *r += times * (a0 * b0 + a1 * b1);
+        }
+    });
 }

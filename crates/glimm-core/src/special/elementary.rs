@@ -63,9 +63,15 @@ const ATAN: [f64; 11] = [
     -0.019175404711104935,
 ];
 
+/// `yes` or `no`, both computed: a branch would keep a loop from becoming vector code.
+#[inline(always)]
+pub(crate) fn select(condition: bool, yes: f64, no: f64) -> f64 {
+    std::hint::select_unpredictable(condition, yes, no)
+}
+
 /// Even and odd powers apart: two short chains of operations wait less than a long one.
 #[inline(always)]
-pub(super) fn polynomial<const N: usize>(c: &[f64; N], x: f64) -> f64 {
+pub(crate) fn polynomial<const N: usize>(c: &[f64; N], x: f64) -> f64 {
     let square = x * x;
     let (mut last, mut other) = (c[N - 1], c[N - 2]);
     let mut k = N - 2;
@@ -98,7 +104,7 @@ pub(crate) fn expm1_near(x: f64) -> f64 {
 /// exp(x) - 1 without cancellation; saturates as [`exp`].
 #[inline(always)]
 pub fn expm1(x: f64) -> f64 {
-    if x.abs() <= 0.5 { expm1_near(x) } else { exp(x) - 1.0 }
+    select(x.abs() <= 0.5, expm1_near(x), exp(x) - 1.0)
 }
 
 /// exp(x) - 1 - x for |x| <= 1/2.
@@ -141,8 +147,16 @@ pub fn ln(x: f64) -> f64 {
 #[inline(always)]
 pub fn log1p(x: f64) -> f64 {
     let u = 1.0 + x;
-    let c = if x > 1.0 { 1.0 - (u - x) } else { x - (u - 1.0) };
+    let c = select(x > 1.0, 1.0 - (u - x), x - (u - 1.0));
     ln_sum(u, c)
+}
+
+/// ln(1 + x) where `near`, else ln(u), for the price of one logarithm.
+#[inline(always)]
+pub(crate) fn log1p_or_ln(near: bool, x: f64, u: f64) -> f64 {
+    let one_plus = 1.0 + x;
+    let c = select(x > 1.0, 1.0 - (one_plus - x), x - (one_plus - 1.0));
+    ln_sum(select(near, one_plus, u), select(near, c, 0.0))
 }
 
 /// ln(1 + x) - x for -0.29 <= x <= 0.41.
@@ -156,7 +170,7 @@ pub(crate) fn log1pmx_near(x: f64) -> f64 {
 /// ln(1 + x) - x without cancellation, for x > -1.
 #[inline(always)]
 pub fn log1pmx(x: f64) -> f64 {
-    if (x - 0.06).abs() <= 0.35 { log1pmx_near(x) } else { log1p(x) - x }
+    select((x - 0.06).abs() <= 0.35, log1pmx_near(x), log1p(x) - x)
 }
 
 /// (p, 1 - p) with p = 1 / (1 + exp(-x)), each accurate in its own tail.
@@ -165,24 +179,24 @@ pub fn logistic(x: f64) -> (f64, f64) {
     let e = exp(-x.abs());
     let large = 1.0 / (1.0 + e);
     let small = e * large;
-    if x >= 0.0 { (large, small) } else { (small, large) }
+    let positive = x >= 0.0;
+    (select(positive, large, small), select(positive, small, large))
 }
 
 /// ln(1 + exp(x)).
 #[inline(always)]
 pub fn softplus(x: f64) -> f64 {
-    let top = if x > 0.0 { x } else { 0.0 };
-    top + log1p(exp(-x.abs()))
+    select(x > 0.0, x, 0.0) + log1p(exp(-x.abs()))
 }
 
 /// atan(t) for 0 <= t <= 1.
 #[inline(always)]
 fn atan_unit(t: f64) -> f64 {
     let high = t > SQRT_2 - 1.0;
-    let s = if high { (t - 1.0) / (t + 1.0) } else { t };
+    let s = select(high, (t - 1.0) / (t + 1.0), t);
     let z = s * s;
     let a = (s * z).mul_add(polynomial(&ATAN, z), s);
-    if high { FRAC_PI_4 + a } else { a }
+    select(high, FRAC_PI_4 + a, a)
 }
 
 /// P(X <= x) for a Cauchy variable X.
@@ -190,7 +204,7 @@ fn atan_unit(t: f64) -> f64 {
 pub fn cauchy_cdf(x: f64) -> f64 {
     let a = x.abs();
     let far = a > 1.0;
-    let angle = FRAC_1_PI * atan_unit(if far { 1.0 / a } else { a });
-    let tail = if far { angle } else { 0.5 - angle };
-    if x < 0.0 { tail } else { 1.0 - tail }
+    let angle = FRAC_1_PI * atan_unit(select(far, 1.0 / a, a));
+    let tail = select(far, angle, 0.5 - angle);
+    select(x < 0.0, tail, 1.0 - tail)
 }

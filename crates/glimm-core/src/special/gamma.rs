@@ -1,6 +1,6 @@
 //! The gamma function and its logarithmic derivatives, by Stirling's remainder.
 
-use super::elementary::{ln, polynomial};
+use super::elementary::{ln, polynomial, select};
 use std::f64::consts::PI;
 
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
@@ -50,17 +50,25 @@ const SERIES_DERIVATIVES: [[f64; 11]; 5] = [
 pub fn stirling(x: f64) -> [f64; 5] {
     let steps = STEPS as f64;
     let small = x < steps;
-    let far = asymptotic(if small { x + steps } else { x });
+    let far = asymptotic(select(small, x + steps, x));
     // Clamped so that the unused lanes of a vector stay finite.
-    let near = step_down(if small { x } else { steps }, &far);
-    std::array::from_fn(|k| if small { near[k] } else { far[k] })
+    let near = step_down(select(small, x, steps), &far);
+    let mut s = far;
+    for k in 0..5 {
+        s[k] = select(small, near[k], far[k]);
+    }
+    s
 }
 
 #[inline(always)]
 fn asymptotic(x: f64) -> [f64; 5] {
     let inv = 1.0 / x;
     let z = inv * inv;
-    std::array::from_fn(|k| inv * polynomial(&SERIES_DERIVATIVES[k], z))
+    let mut s = [0.0; 5];
+    for k in 0..5 {
+        s[k] = inv * polynomial(&SERIES_DERIVATIVES[k], z);
+    }
+    s
 }
 
 /// The remainder at x from that at x + STEPS, by the recurrence of the (poly)gamma functions.

@@ -10,7 +10,7 @@ mod incomplete;
 mod normal;
 
 pub use elementary::{cauchy_cdf, exp, expm1, ln, log1p, log1pmx, logistic, softplus};
-pub(crate) use elementary::{expm1_near, log1pmx_near};
+pub(crate) use elementary::{expm1_near, log1p_or_ln, log1pmx_near, polynomial, select};
 pub use gamma::{
     digamma, lgamma, polygamma2, polygamma3, saturated_poisson, stirling, trigamma,
 };

@@ -4,7 +4,7 @@
 //! Up to a power of z + c, d and the higher derivatives of ln P(Z > z) are smooth functions of
 //! (z - 3.5) / (z + 3.5) on all of [0, inf], and polynomials there.
 
-use super::elementary::{exp, ln, log1p, polynomial};
+use super::elementary::{exp, ln, log1p, polynomial, select};
 
 const INV_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
@@ -137,7 +137,7 @@ pub fn mills(z: f64) -> f64 {
 pub fn normal_cdf(x: f64) -> f64 {
     let z = x.abs().min(LIMIT);
     let tail = normal_pdf(z) * mills(z);
-    if x < 0.0 { tail } else { 1.0 - tail }
+    select(x < 0.0, tail, 1.0 - tail)
 }
 
 /// ln P(Z <= x).
@@ -154,14 +154,16 @@ pub fn log_normal_cdf_derivatives(x: f64) -> [f64; 5] {
     let m = z + d;
     let pdf = normal_pdf(z);
     let tail = pdf / m;
-    let (left, right) = (left_derivatives(z, m, d), right_derivatives(z, pdf / (1.0 - tail)));
-    let left_value = (-0.5 * z).mul_add(z, -HALF_LN_2PI - ln(m));
-    let right_value = log1p(-tail);
-    if x < 0.0 {
-        [left_value, left[0], left[1], left[2], left[3]]
-    } else {
-        [right_value, right[0], right[1], right[2], right[3]]
-    }
+    let [l1, l2, l3, l4] = left_derivatives(z, m, d);
+    let [r1, r2, r3, r4] = right_derivatives(z, pdf / (1.0 - tail));
+    let left = x < 0.0;
+    [
+        select(left, (-0.5 * z).mul_add(z, -HALF_LN_2PI - ln(m)), log1p(-tail)),
+        select(left, l1, r1),
+        select(left, l2, r2),
+        select(left, l3, r3),
+        select(left, l4, r4),
+    ]
 }
 
 /// Derivatives at x = -z.

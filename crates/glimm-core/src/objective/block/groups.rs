@@ -3,6 +3,10 @@
 use crate::linalg::dense;
 use crate::objective::geometry::{Factors, Geometry};
 use crate::objective::sums::{dot, dot3};
+use crate::special::vectorized;
+
+/// Rows looked at together.
+const LANES: usize = 8;
 
 pub struct Groups<'a> {
     /// Start of each group's rows and end of the last, counted from the first row of the patch.
@@ -47,18 +51,27 @@ impl<'a> Groups<'a> {
         self.columns(k).flat_map(move |c| self.columns(l).map(move |d| (c, d))).filter(move |(c, d)| k != l || d <= c)
     }
 
-    /// max_i |z_i' b| over the rows of group g.
+    /// max_i |z_i^k' b| over the rows of group g and the predictors k.
     #[inline(always)]
     pub fn reach(&self, g: usize, b: &[f64]) -> f64 {
-        let mut reach = 0.0_f64;
-        for i in self.rows(g) {
-            let mut moves = [0.0_f64; 4];
-            for ((z, &k), b) in self.z.iter().zip(self.predictor).zip(b) {
-                moves[k] += z[i] * b;
+        let rows = self.rows(g);
+        let last = self.predictor.iter().copied().max().unwrap_or(0);
+        let mut reach = [0.0; LANES];
+        for k in 0..=last {
+            for first in (rows.start..rows.end).step_by(LANES) {
+                let lanes = LANES.min(rows.end - first);
+                let mut moves = [0.0; LANES];
+                for (c, b) in b.iter().enumerate().filter(|(c, _)| self.predictor[*c] == k) {
+                    let z = &self.z[c][first..first + lanes];
+                    moves.iter_mut().zip(z).for_each(|(m, z)| *m += z * b);
+                }
+                for (r, m) in reach.iter_mut().zip(moves) {
+                    // Not f64::max, whose care for NaN keeps this loop from vectorising.
+                    *r = if m.abs() > *r { m.abs() } else { *r };
+                }
             }
-            reach = moves.iter().fold(reach, |r, m| r.max(m.abs()));
         }
-        reach
+        reach.into_iter().fold(0.0, f64::max)
     }
 
     #[inline(always)]
@@ -81,82 +94,89 @@ impl Geometry for Groups<'_> {
         vec![self.q()]
     }
 
-    #[inline(always)]
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
-        let q = self.q();
-        for c in self.columns(k) {
-            for g in 0..self.count() {
-                let (rows, b) = (self.rows(g), x[g * q + c]);
-                for (o, z) in out[rows.clone()].iter_mut().zip(&self.z[c][rows]) {
-                    *o += z * b;
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            for c in self.columns(k) {
+                for g in 0..self.count() {
+                    let (rows, b) = (self.rows(g), x[g * q + c]);
+                    for (o, z) in out[rows.clone()].iter_mut().zip(&self.z[c][rows]) {
+                        *o += z * b;
+                    }
                 }
             }
-        }
+        })
     }
 
-    #[inline(always)]
     fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
-        let q = self.q();
-        for c in self.columns(k) {
-            for g in 0..self.count() {
-                let rows = self.rows(g);
-                out[g * q + c] += dot(&self.z[c][rows.clone()], &row[rows]);
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            for c in self.columns(k) {
+                for g in 0..self.count() {
+                    let rows = self.rows(g);
+                    out[g * q + c] += dot(&self.z[c][rows.clone()], &row[rows]);
+                }
             }
-        }
+        })
     }
 
-    #[inline(always)]
     fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
-        let q = self.q();
-        for (c, d) in self.pairs(k, l) {
-            for g in 0..self.count() {
-                let rows = self.rows(g);
-                let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], &row[rows]);
-                out[(g * q + c) * q + d] += s;
-                if c != d {
-                    out[(g * q + d) * q + c] += s;
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            for (c, d) in self.pairs(k, l) {
+                for g in 0..self.count() {
+                    let rows = self.rows(g);
+                    let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], &row[rows]);
+                    out[(g * q + c) * q + d] += s;
+                    if c != d {
+                        out[(g * q + d) * q + c] += s;
+                    }
                 }
             }
-        }
+        })
     }
 
-    #[inline(always)]
     fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
-        let q = self.q();
-        out.fill(0.0);
-        for (c, d) in self.pairs(k, l) {
-            let times = if k == l && d < c { 2.0 } else { 1.0 };
-            for g in 0..self.count() {
-                let (rows, m) = (self.rows(g), times * m[(g * q + c) * q + d]);
-                let (zc, zd) = (&self.z[c][rows.clone()], &self.z[d][rows.clone()]);
-                for ((o, x), y) in out[rows].iter_mut().zip(zc).zip(zd) {
-                    *o += m * x * y;
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            out.fill(0.0);
+            for (c, d) in self.pairs(k, l) {
+                let times = if k == l && d < c { 2.0 } else { 1.0 };
+                for g in 0..self.count() {
+                    let (rows, m) = (self.rows(g), times * m[(g * q + c) * q + d]);
+                    let (zc, zd) = (&self.z[c][rows.clone()], &self.z[d][rows.clone()]);
+                    for ((o, x), y) in out[rows].iter_mut().zip(zc).zip(zd) {
+                        *o += m * x * y;
+                    }
                 }
             }
-        }
+        })
     }
 
-    #[inline(always)]
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
-        self.each(x, out, |x, o| dense::matvec(&f[0], x, self.q(), o));
+        vectorized(#[inline(always)] || {
+            self.each(x, out, |x, o| dense::matvec(&f[0], x, self.q(), o));
+        })
     }
 
-    #[inline(always)]
     fn apply_transpose(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
-        self.each(x, out, |x, o| dense::matvec_t(&f[0], x, self.q(), o));
+        vectorized(#[inline(always)] || {
+            self.each(x, out, |x, o| dense::matvec_t(&f[0], x, self.q(), o));
+        })
     }
 
-    #[inline(always)]
     fn add_inner(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
-        dense::each_sandwich::<true>(self.q(), &l[0], m, &r[0], out);
+        vectorized(#[inline(always)] || {
+            dense::each_sandwich::<true>(self.q(), &l[0], m, &r[0], out);
+        })
     }
 
-    #[inline(always)]
     fn add_outer(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
-        dense::each_sandwich::<false>(self.q(), &l[0], m, &r[0], out);
+        vectorized(#[inline(always)] || {
+            dense::each_sandwich::<false>(self.q(), &l[0], m, &r[0], out);
+        })
     }
 
-    #[inline(always)]
     fn add_identity(&self, out: &mut [f64]) {
         let q = self.q();
         for g in 0..self.count() {
@@ -166,68 +186,82 @@ impl Geometry for Groups<'_> {
         }
     }
 
-    #[inline(always)]
     fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors) {
-        let q = self.q();
-        for c in 0..q {
-            for d in 0..q {
-                out[0][c * q + d] += (0..self.count()).map(|g| x[g * q + c] * y[g * q + d]).sum::<f64>();
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
-        let q = self.q();
-        let mut lc = vec![0.0; q * q];
-        for (s, c) in s.chunks_exact((q * q).max(1)).zip(c.chunks_exact((q * q).max(1))) {
-            dense::matmul(&l[0], c, q, &mut lc);
-            for i in 0..q {
-                for j in 0..q {
-                    out[0][i * q + j] -= (0..q).map(|k| s[i * q + k] * lc[k * q + j]).sum::<f64>();
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            for c in 0..q {
+                for d in 0..q {
+                    let mut sum = 0.0;
+                    for g in 0..self.count() {
+                        sum += x[g * q + c] * y[g * q + d];
+                    }
+                    out[0][c * q + d] += sum;
                 }
             }
-        }
+        })
     }
 
-    #[inline(always)]
-    fn factorise(&mut self, h: &[f64]) -> Option<f64> {
-        let q = self.q();
-        self.chol.copy_from_slice(h);
-        let mut logdet = 0.0;
-        for l in self.chol.chunks_exact_mut((q * q).max(1)) {
-            if !dense::cholesky(l, q) {
-                return None;
+    fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            let mut lc = vec![0.0; q * q];
+            for (s, c) in s.chunks_exact((q * q).max(1)).zip(c.chunks_exact((q * q).max(1))) {
+                dense::matmul(&l[0], c, q, &mut lc);
+                for i in 0..q {
+                    for j in 0..q {
+                        let mut sum = 0.0;
+                        for k in 0..q {
+                            sum += s[i * q + k] * lc[k * q + j];
+                        }
+                        out[0][i * q + j] -= sum;
+                    }
+                }
             }
-            logdet += dense::cholesky_logdet(l, q);
-        }
-        Some(logdet)
+        })
     }
 
-    #[inline(always)]
+    fn factorise(&mut self, h: &[f64]) -> Option<f64> {
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            self.chol.copy_from_slice(h);
+            let mut logdet = 0.0;
+            for l in self.chol.chunks_exact_mut((q * q).max(1)) {
+                if !dense::cholesky(l, q) {
+                    return None;
+                }
+                logdet += dense::cholesky_logdet(l, q);
+            }
+            Some(logdet)
+        })
+    }
+
     fn solve(&mut self, x: &mut [f64]) {
-        let q = self.q();
-        for (l, x) in self.chol.chunks_exact((q * q).max(1)).zip(x.chunks_exact_mut(q.max(1))) {
-            dense::cholesky_solve(l, q, x);
-        }
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            for (l, x) in self.chol.chunks_exact((q * q).max(1)).zip(x.chunks_exact_mut(q.max(1))) {
+                dense::cholesky_solve(l, q, x);
+            }
+        })
     }
 
-    #[inline(always)]
     fn inverse(&mut self, out: &mut [f64]) {
-        let q = self.q();
-        for (l, c) in self.chol.chunks_exact((q * q).max(1)).zip(out.chunks_exact_mut((q * q).max(1))) {
-            dense::cholesky_inverse(l, q, c);
-        }
+        vectorized(#[inline(always)] || {
+            let q = self.q();
+            for (l, c) in self.chol.chunks_exact((q * q).max(1)).zip(out.chunks_exact_mut((q * q).max(1))) {
+                dense::cholesky_inverse(l, q, c);
+            }
+        })
     }
 
-    #[inline(always)]
     fn inverse_tangent(&mut self, c: &[f64], dh: &[f64], out: &mut [f64]) {
-        let (q, n) = (self.q(), (self.q() * self.q()).max(1));
-        let mut cd = vec![0.0; q * q];
-        for ((c, dh), out) in c.chunks_exact(n).zip(dh.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
-            dense::matmul(c, dh, q, &mut cd);
-            dense::matmul(&cd, c, q, out);
-            out.iter_mut().for_each(|x| *x = -*x);
-        }
+        vectorized(#[inline(always)] || {
+            let (q, n) = (self.q(), (self.q() * self.q()).max(1));
+            let mut cd = vec![0.0; q * q];
+            for ((c, dh), out) in c.chunks_exact(n).zip(dh.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
+                dense::matmul(c, dh, q, &mut cd);
+                dense::matmul(&cd, c, q, out);
+                out.iter_mut().for_each(|x| *x = -*x);
+            }
+        })
     }
 }

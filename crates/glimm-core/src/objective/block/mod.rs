@@ -13,13 +13,12 @@ use rayon::prelude::*;
 
 use self::groups::Groups;
 use super::geometry::{Factors, Geometry};
-use super::laplace::{AtMode, Patch, Share};
+use super::laplace::{Patch, Share};
 use super::tangent::Direction;
 use super::{Evaluation, Objective, Order, Posterior, Reject, chain};
 use crate::design::{Column, Data, Layout};
 use crate::family::Derivs;
 use crate::linalg::dense;
-use crate::special::vectorized;
 
 /// Rows of a chunk: its buffers then stay in the first- and second-level caches.
 const CHUNK_ROWS: usize = 512;
@@ -207,31 +206,28 @@ impl Block {
         }
     }
 
-    /// All that one chunk contributes.
-    #[inline(always)]
+    /// All that one chunk contributes; mode tangents go to `du`, as they come with the Hessian.
     fn part(&self, mut chunk: Patch<'_, Groups<'_>>, du: &mut [f64], job: &Job<'_>) -> Result<Part, Reject> {
         chunk.set_fixed(job.psi);
         chunk.find_modes(job.tolerance)?;
         let order = if job.order == Order::Hessian { 4 } else { 3 };
         let (share, at) = chunk.gradient(order)?;
-        let rows = match job.order {
-            Order::Gradient => Vec::new(),
-            Order::Hessian => job.directions.iter().map(|d| chunk.hessian_row(&at, d)).collect(),
-        };
-        if !du.is_empty() {
-            self.store_tangents(&mut chunk, &at, job.directions, du);
+        let mut rows = Vec::new();
+        if job.order == Order::Hessian {
+            for (j, direction) in job.directions.iter().enumerate() {
+                let (row, tangent) = chunk.hessian_row(&at, direction);
+                self.store_tangent(j, &tangent, du);
+                rows.push(row);
+            }
         }
         Ok(Part { share, rows, evaluated: chunk.evaluated })
     }
 
-    #[inline(always)]
-    fn store_tangents(&self, chunk: &mut Patch<'_, Groups<'_>>, at: &AtMode, directions: &[Direction], du: &mut [f64]) {
-        let (q, p) = (self.q(), directions.len());
-        for (j, direction) in directions.iter().enumerate() {
-            let (tangent, _) = chunk.mode_tangent(at, direction);
-            for (g, t) in tangent.chunks_exact(q).enumerate() {
-                du[(g * p + j) * q..(g * p + j + 1) * q].copy_from_slice(t);
-            }
+    /// Writes the tangent along parameter `j`, group by group.
+    fn store_tangent(&self, j: usize, tangent: &[f64], du: &mut [f64]) {
+        let (q, p) = (self.q().max(1), self.layout.total);
+        for (t, du) in tangent.chunks_exact(q).zip(du.chunks_exact_mut(p * q)) {
+            du[j * q..(j + 1) * q].copy_from_slice(t);
         }
     }
 
@@ -247,7 +243,7 @@ impl Block {
             work.push((groups, u, d));
         }
         let run = |(groups, u, d): (&Range<usize>, &mut [f64], &mut [f64])| {
-            vectorized(|| self.part(self.chunk(groups, job.lambda, u), d, job))
+            self.part(self.chunk(groups, job.lambda, u), d, job)
         };
         if self.data.n() < PARALLEL_ROWS {
             return work.into_iter().map(run).collect();
@@ -305,7 +301,8 @@ impl Objective for Block {
         let lambda = self.lambda(psi);
         let directions = self.directions(psi);
         let job = Job { psi, lambda: &lambda, directions: &directions, order, tolerance };
-        let width = if self.keeps_tangents() { self.q() * self.layout.total } else { 0 };
+        let keeps = order == Order::Hessian && self.keeps_tangents();
+        let width = if keeps { self.q() * self.layout.total } else { 0 };
         let mut trial = std::mem::take(&mut self.trial);
         let mut du = vec![0.0; self.groups() * width];
         let parts: Result<Vec<Part>, Reject> = self.parts(&mut trial, &mut du, &job).into_iter().collect();

@@ -8,6 +8,7 @@ use crate::linalg::dense;
 use crate::objective::Reject;
 use crate::objective::laplace::Patch;
 use crate::objective::sums::{dot, dot3, total};
+use crate::special::vectorized;
 
 /// Newton's method needs about ten steps from anywhere; halvings of bad steps count too.
 const MAX_STEPS: usize = 100;
@@ -39,7 +40,6 @@ struct Room {
 impl Patch<'_, Groups<'_>> {
     /// Moves `self.u` to the modes. Each group stops after the first step whose squared Newton
     /// decrement g'H^-1 g is below `tolerance`: quadratic convergence makes the next one its square.
-    #[inline(always)]
     pub fn find_modes(&mut self, tolerance: f64) -> Result<(), Reject> {
         let (q, groups) = (self.geometry.q(), self.geometry.count());
         if q == 0 {
@@ -61,7 +61,10 @@ impl Patch<'_, Groups<'_>> {
             let mut end = 0;
             while let Some(start) = (end..groups).find(|&g| search.active[g]) {
                 end = (start..groups).find(|&g| !search.active[g]).unwrap_or(groups);
-                self.newton_steps(start..end, &mut search, &mut room, tolerance)?;
+                vectorized(
+                    #[inline(always)]
+                    || self.newton_steps(start..end, &mut search, &mut room, tolerance),
+                )?;
             }
             if end == 0 {
                 return Ok(());

@@ -13,7 +13,6 @@ use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::family::Derivs;
 use crate::linalg::sparse::Factor;
-use crate::special::vectorized;
 
 pub struct Sparse {
     data: Data,
@@ -141,7 +140,7 @@ fn explore(
     let (share, at) = patch.gradient(if order == Order::Hessian { 4 } else { 3 })?;
     let rows = match order {
         Order::Gradient => Vec::new(),
-        Order::Hessian => directions.iter().map(|d| patch.hessian_row(&at, d)).collect(),
+        Order::Hessian => directions.iter().map(|d| patch.hessian_row(&at, d).0).collect(),
     };
     let tangents = directions.iter().map(|d| patch.mode_tangent(&at, d).0).collect();
     let information = information(patch, &at, directions);
@@ -232,7 +231,7 @@ impl Objective for Sparse {
         let chain = Chain::new(&self.data, &self.layout, psi);
         let directions = self.directions(&chain);
         let mut patch = self.patch(factor, &lambda, &mut trial);
-        let found = vectorized(|| explore(&mut patch, psi, &directions, order, tolerance));
+        let found = explore(&mut patch, psi, &directions, order, tolerance);
         let evaluated = patch.evaluated as f64 / self.data.n() as f64;
         let factor = patch.geometry.into_factor();
         let evaluation = found.as_ref().map_err(|r| *r).and_then(|found| {
