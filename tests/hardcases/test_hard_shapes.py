@@ -42,7 +42,7 @@ def test_large_variance(sd: float) -> None:
 
 
 def test_one_to_four_binary_rows_per_group() -> None:
-    rng, frame = grouped(25, list(np.tile([1, 2, 3, 4], 40)), 1.0)
+    rng, frame = grouped(25, list(np.tile([1, 2, 3, 4], 25)), 1.0)
     y = (rng.random(len(frame)) < 1 / (1 + np.exp(-frame["eta"]))).astype(float)
     frame = frame.assign(y=y)
     fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial")
@@ -57,7 +57,7 @@ def test_groups_of_one_and_of_hundreds() -> None:
 
 
 def test_one_row_per_group_of_counts() -> None:
-    rng, frame = grouped(27, [1] * 150, 0.8)
+    rng, frame = grouped(27, [1] * 90, 0.8)
     frame = frame.assign(y=rng.poisson(np.exp(1.0 + frame["eta"])).astype(float))
     fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson")
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame, "g", ("x",)))

@@ -160,6 +160,10 @@ impl Family for Binomial {
     }
 
     fn log_constant(&self, y: f64, size: f64) -> f64 {
+        // A single trial is its own observed proportion.
+        if size == 1.0 {
+            return 0.0;
+        }
         saturated_poisson(y) + saturated_poisson(size - y) - saturated_poisson(size)
     }
 

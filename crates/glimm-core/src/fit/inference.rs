@@ -68,16 +68,19 @@ pub fn decrement(e: &Evaluation) -> f64 {
 pub fn verdict(standard: &Standard, e: &Evaluation, psi: &[f64], runs_away: bool, converged: bool) -> Verdict {
     let p = e.gradient.len();
     let left = decrement(e);
-    let (mut covariance, flat) = covariance(e);
+    let (own, flat) = covariance(e);
+    let mut covariance = standard.covariance_to_user(&own);
     let mut identified: Vec<Identified> =
         flat.iter().map(|&flat| if flat { Identified::No } else { Identified::Yes }).collect();
     for (j, range) in standard.ranges.iter().enumerate().filter(|_| runs_away) {
-        let se = covariance[j * p + j].sqrt();
-        if se * range > RUNAWAY_SE && psi[j].abs() < RUNAWAY_Z * se {
+        // An intercept must be unknown both at the centre of the columns and at their zero: one alone
+        // is the doing of another column, or of columns far from zero.
+        let there = covariance[j * p + j].sqrt() / standard.unit(j);
+        let se = own[j * p + j].sqrt();
+        if se.min(there) * range > RUNAWAY_SE && psi[j].abs() < RUNAWAY_Z * se {
             identified[j] = Identified::Runaway;
         }
     }
-    covariance = standard.covariance_to_user(&covariance);
     for i in (0..p).filter(|&i| flat[i]) {
         for j in 0..p {
             covariance[i * p + j] = f64::NAN;

@@ -39,7 +39,7 @@ const WARM_SD: f64 = 0.1;
 /// Loss of log-likelihood by which a zero counts as no worse: rounding.
 const NO_WORSE: f64 = 1e-9;
 /// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
-const PERFECT: f64 = 1e-7;
+const PERFECT: f64 = 1e-6;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
 
@@ -198,9 +198,7 @@ impl Problem {
         };
         let mut outcome = self.climb(start, warm.is_some(), observe)?;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
-            return Err(Error::Degenerate {
-                why: "the model reproduces the response exactly, so that there is no residual variation".into(),
-            });
+            return Err(perfect());
         }
         let last = self.settle(&mut outcome, observe)?;
         self.finish(outcome, last, before)
@@ -305,6 +303,10 @@ impl Problem {
             outcome.psi = more.psi;
             self.orient(&mut outcome.psi);
         }
+        let vanished = |r: &std::ops::Range<usize>| r.clone().any(|j| outcome.psi[j] < PERFECT.ln());
+        if self.layout.beta[1..].iter().any(vanished) {
+            return Err(perfect());
+        }
         Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
     }
 
@@ -391,6 +393,12 @@ impl Problem {
                 covariance.copy_from_slice(&c);
             }
         }
+    }
+}
+
+fn perfect() -> Error {
+    Error::Degenerate {
+        why: "the model reproduces the response exactly, so that there is no residual variation".into(),
     }
 }
 

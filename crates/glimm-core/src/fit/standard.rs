@@ -84,6 +84,11 @@ impl Standard {
         self.y_scale.ln()
     }
 
+    /// User's units of parameter `j` in one standard unit.
+    pub fn unit(&self, j: usize) -> f64 {
+        self.jacobian[j * self.shift.len() + j].abs()
+    }
+
     pub fn to_user(&self, psi: &[f64]) -> Vec<f64> {
         let p = psi.len();
         (0..p).map(|i| self.shift[i] + (0..p).map(|j| self.jacobian[i * p + j] * psi[j]).sum::<f64>()).collect()

@@ -1,5 +1,19 @@
 //! Small dense matrices, stored row by row in slices: the blocks of one group, and the curvature
 //! of the outer problem.
+//!
+//! Functions take the size q as an argument and are always inlined: called through [`by_size`] they
+//! are compiled for the small sizes that matter, with their loops unrolled.
+
+/// Calls `f(q)` with q known to the compiler when it is small.
+#[inline(always)]
+pub fn by_size<R>(q: usize, mut f: impl FnMut(usize) -> R) -> R {
+    match q {
+        1 => f(1),
+        2 => f(2),
+        3 => f(3),
+        _ => f(q),
+    }
+}
 
 /// Overwrites the lower triangle of the q x q matrix `a` by its Cholesky factor; false when `a` is
 /// not positive definite. The strict upper triangle is left as it was.
@@ -156,12 +170,15 @@ pub fn singular_values(a: &[f64], q: usize) -> Option<Vec<f64>> {
 #[inline(always)]
 pub fn each_sandwich<const INNER: bool>(q: usize, l: &[f64], m: &[f64], r: &[f64], out: &mut [f64]) {
     let n = (q * q).max(1);
-    let mut mr = vec![0.0; q * q];
+    let (l, r) = (&l[..q * q], &r[..q * q]);
+    let mut small = [0.0; 16];
+    let mut large = Vec::new();
+    let mr = scratch(q * q, &mut small, &mut large);
     for (m, out) in m.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
         if INNER {
-            matmul(m, r, q, &mut mr);
+            matmul(m, r, q, mr);
         } else {
-            matmul_nt(m, r, q, &mut mr);
+            matmul_nt(m, r, q, mr);
         }
         for i in 0..q {
             for j in 0..q {
@@ -171,6 +188,52 @@ pub fn each_sandwich<const INNER: bool>(q: usize, l: &[f64], m: &[f64], r: &[f64
                 }
                 out[i * q + j] += sum;
             }
+        }
+    }
+}
+
+/// Room for `n` numbers, on the stack when they are few.
+#[inline(always)]
+pub fn scratch<'a>(n: usize, small: &'a mut [f64; 16], large: &'a mut Vec<f64>) -> &'a mut [f64] {
+    if n <= small.len() {
+        return &mut small[..n];
+    }
+    large.resize(n, 0.0);
+    large
+}
+
+/// out -= sum over blocks of S L C.
+#[inline(always)]
+pub fn subtract_products(q: usize, s: &[f64], l: &[f64], c: &[f64], out: &mut [f64]) {
+    let n = (q * q).max(1);
+    let (mut small, mut large) = ([0.0; 16], Vec::new());
+    let lc = scratch(q * q, &mut small, &mut large);
+    let out = &mut out[..q * q];
+    for (s, c) in s.chunks_exact(n).zip(c.chunks_exact(n)) {
+        matmul(l, c, q, lc);
+        for i in 0..q {
+            for j in 0..q {
+                let mut sum = 0.0;
+                for k in 0..q {
+                    sum += s[i * q + k] * lc[k * q + j];
+                }
+                out[i * q + j] -= sum;
+            }
+        }
+    }
+}
+
+/// out = -C D C for every pair of blocks.
+#[inline(always)]
+pub fn minus_sandwiches(q: usize, c: &[f64], d: &[f64], out: &mut [f64]) {
+    let n = (q * q).max(1);
+    let (mut small, mut large) = ([0.0; 16], Vec::new());
+    let cd = scratch(q * q, &mut small, &mut large);
+    for ((c, d), out) in c.chunks_exact(n).zip(d.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
+        matmul(c, d, q, cd);
+        matmul(cd, c, q, out);
+        for x in out {
+            *x = -*x;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The geometry of consecutive independent groups: matrices are one q x q block per group.
 
-use crate::linalg::dense;
+use crate::linalg::dense::{self, by_size};
 use crate::objective::geometry::{Factors, Geometry};
 use crate::objective::sums::{dot, dot3};
 use crate::special::vectorized;
@@ -72,12 +72,6 @@ impl<'a> Groups<'a> {
             }
         }
         reach.into_iter().fold(0.0, f64::max)
-    }
-
-    #[inline(always)]
-    fn each(&self, x: &[f64], out: &mut [f64], op: impl Fn(&[f64], &mut [f64])) {
-        let q = self.q().max(1);
-        x.chunks_exact(q).zip(out.chunks_exact_mut(q)).for_each(|(x, o)| op(x, o));
     }
 }
 
@@ -154,27 +148,23 @@ impl Geometry for Groups<'_> {
     }
 
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            self.each(x, out, |x, o| dense::matvec(&f[0], x, self.q(), o));
-        })
+        by_size(self.q(), #[inline(always)] |q| {
+            x.chunks_exact(q.max(1)).zip(out.chunks_exact_mut(q.max(1))).for_each(|(x, o)| dense::matvec(&f[0], x, q, o));
+        });
     }
 
     fn apply_transpose(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            self.each(x, out, |x, o| dense::matvec_t(&f[0], x, self.q(), o));
-        })
+        by_size(self.q(), #[inline(always)] |q| {
+            x.chunks_exact(q.max(1)).zip(out.chunks_exact_mut(q.max(1))).for_each(|(x, o)| dense::matvec_t(&f[0], x, q, o));
+        });
     }
 
     fn add_inner(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            dense::each_sandwich::<true>(self.q(), &l[0], m, &r[0], out);
-        })
+        by_size(self.q(), #[inline(always)] |q| dense::each_sandwich::<true>(q, &l[0], m, &r[0], out));
     }
 
     fn add_outer(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            dense::each_sandwich::<false>(self.q(), &l[0], m, &r[0], out);
-        })
+        by_size(self.q(), #[inline(always)] |q| dense::each_sandwich::<false>(q, &l[0], m, &r[0], out));
     }
 
     fn add_identity(&self, out: &mut [f64]) {
@@ -202,28 +192,12 @@ impl Geometry for Groups<'_> {
     }
 
     fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            let mut lc = vec![0.0; q * q];
-            for (s, c) in s.chunks_exact((q * q).max(1)).zip(c.chunks_exact((q * q).max(1))) {
-                dense::matmul(&l[0], c, q, &mut lc);
-                for i in 0..q {
-                    for j in 0..q {
-                        let mut sum = 0.0;
-                        for k in 0..q {
-                            sum += s[i * q + k] * lc[k * q + j];
-                        }
-                        out[0][i * q + j] -= sum;
-                    }
-                }
-            }
-        })
+        by_size(self.q(), #[inline(always)] |q| dense::subtract_products(q, s, &l[0], c, &mut out[0]));
     }
 
     fn factorise(&mut self, h: &[f64]) -> Option<f64> {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            self.chol.copy_from_slice(h);
+        self.chol.copy_from_slice(h);
+        by_size(self.q(), #[inline(always)] |q| {
             let mut logdet = 0.0;
             for l in self.chol.chunks_exact_mut((q * q).max(1)) {
                 if !dense::cholesky(l, q) {
@@ -236,32 +210,22 @@ impl Geometry for Groups<'_> {
     }
 
     fn solve(&mut self, x: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
+        by_size(self.q(), #[inline(always)] |q| {
             for (l, x) in self.chol.chunks_exact((q * q).max(1)).zip(x.chunks_exact_mut(q.max(1))) {
                 dense::cholesky_solve(l, q, x);
             }
-        })
+        });
     }
 
     fn inverse(&mut self, out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
+        by_size(self.q(), #[inline(always)] |q| {
             for (l, c) in self.chol.chunks_exact((q * q).max(1)).zip(out.chunks_exact_mut((q * q).max(1))) {
                 dense::cholesky_inverse(l, q, c);
             }
-        })
+        });
     }
 
     fn inverse_tangent(&mut self, c: &[f64], dh: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let (q, n) = (self.q(), (self.q() * self.q()).max(1));
-            let mut cd = vec![0.0; q * q];
-            for ((c, dh), out) in c.chunks_exact(n).zip(dh.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
-                dense::matmul(c, dh, q, &mut cd);
-                dense::matmul(&cd, c, q, out);
-                out.iter_mut().for_each(|x| *x = -*x);
-            }
-        })
+        by_size(self.q(), #[inline(always)] |q| dense::minus_sandwiches(q, c, dh, out));
     }
 }

@@ -63,7 +63,13 @@ impl Patch<'_, Groups<'_>> {
                 end = (start..groups).find(|&g| !search.active[g]).unwrap_or(groups);
                 vectorized(
                     #[inline(always)]
-                    || self.newton_steps(start..end, &mut search, &mut room, tolerance),
+                    || {
+                        dense::by_size(
+                            q,
+                            #[inline(always)]
+                            |q| self.newton_steps(q, start..end, &mut search, &mut room, tolerance),
+                        )
+                    },
                 )?;
             }
             if end == 0 {
@@ -91,16 +97,15 @@ impl Patch<'_, Groups<'_>> {
 
     /// eta of a run of groups.
     #[inline(always)]
-    fn run_predictors(&mut self, run: Range<usize>, b: &mut [f64]) {
+    fn run_predictors(&mut self, q: usize, run: Range<usize>, b: &mut [f64]) {
         let rows = self.geometry.starts[run.start]..self.geometry.starts[run.end];
         for k in 0..self.random {
             self.eta[k][rows.clone()].copy_from_slice(&self.fixed[k][rows.clone()]);
         }
-        let q = self.geometry.q();
         for g in run {
             let at = self.geometry.rows(g);
             dense::matvec(&self.lambda[0], &self.u[g * q..(g + 1) * q], q, b);
-            for (c, b) in b.iter().enumerate() {
+            for (c, b) in b[..q].iter().enumerate() {
                 let eta = &mut self.eta[self.geometry.predictor[c]][at.clone()];
                 for (e, z) in eta.iter_mut().zip(&self.geometry.z[c][at.clone()]) {
                     *e += z * b;
@@ -113,6 +118,7 @@ impl Patch<'_, Groups<'_>> {
     #[inline(always)]
     fn newton_steps(
         &mut self,
+        q: usize,
         run: Range<usize>,
         search: &mut Search,
         room: &mut Room,
@@ -120,10 +126,9 @@ impl Patch<'_, Groups<'_>> {
     ) -> Result<(), Reject> {
         let concordance = self.data.family.concordance();
         let first = self.geometry.starts[run.start];
-        self.run_predictors(run.clone(), &mut room.b);
+        self.run_predictors(q, run.clone(), &mut room.b);
         let want = Want { dims: self.random, order: 2, value: concordance.is_none() };
         self.row_derivatives(first..self.geometry.starts[run.end], want);
-        let q = self.geometry.q();
         for g in run {
             let rows = self.geometry.rows(g);
             let at = rows.start - first..rows.end - first;
@@ -131,7 +136,7 @@ impl Patch<'_, Groups<'_>> {
             if concordance.is_none() && self.climbed(at.clone(), u.clone(), g, search)? {
                 continue;
             }
-            self.group_moments(g, at, room);
+            self.group_moments(q, g, at, room);
             dense::matvec_t(&self.lambda[0], &room.score, q, &mut room.gradient);
             room.gradient.iter_mut().zip(&self.u[u.clone()]).for_each(|(g, u)| *g -= u);
             room.direction.copy_from_slice(&room.gradient);
@@ -172,11 +177,11 @@ impl Patch<'_, Groups<'_>> {
     /// Z'r and the Cholesky factor of H for one group. Where h is not convex, rows that bend the
     /// wrong way are left out of H, which keeps the step uphill.
     #[inline(always)]
-    fn group_moments(&self, g: usize, at: Range<usize>, room: &mut Room) {
-        let (q, rows) = (self.geometry.q(), self.geometry.rows(g));
+    fn group_moments(&self, q: usize, g: usize, at: Range<usize>, room: &mut Room) {
+        let rows = self.geometry.rows(g);
         let (z, predictor) = (&self.geometry.z, self.geometry.predictor);
-        for (c, out) in room.score.iter_mut().enumerate() {
-            *out = dot(&z[c][rows.clone()], &self.derivs.get(&[predictor[c]])[at.clone()]);
+        for c in 0..q {
+            room.score[c] = dot(&z[c][rows.clone()], &self.derivs.get(&[predictor[c]])[at.clone()]);
         }
         for clipped in [false, true] {
             for c in 0..q {
