@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 import glimm
 from glimm.design import Design
@@ -22,28 +22,38 @@ Array = NDArray[np.float64]
 
 # Of the differences: the error of the third extrapolation is of the order of STEP^6.
 STEP = 0.006
-NEWTON_STEPS = 5
-# Twice the nats left at the mode; beyond this, rounding.
-DECREMENT = 1e-18
+NEWTON_STEPS = 100
+# Slope that counts as zero at the mode; the determinant is off by as much.
+FLAT = 1e-9
+# Nats by which a value of some hundred may be off.
+ROUNDING = 1e-10
 
 INVERSES: dict[str, Any] = {
     "identity": lambda e: e,
     "log": np.exp,
     "inverse": lambda e: 1 / e,
-    "logit": special.expit,
-    "probit": special.ndtr,
-    "cloglog": lambda e: -np.expm1(-np.exp(e)),
-    "cauchit": stats.cauchy.cdf,
+}
+
+# Logarithms of the chances of success and failure; 1 - p would lose the digits of small ones.
+LOG_CHANCES: dict[str, Any] = {
+    "logit": lambda e: (special.log_expit(e), special.log_expit(-e)),
+    "probit": lambda e: (special.log_ndtr(e), special.log_ndtr(-e)),
+    "cloglog": lambda e: (np.log(-np.expm1(-np.exp(e))), -np.exp(e)),
+    "cauchit": lambda e: (stats.cauchy.logcdf(e), stats.cauchy.logsf(e)),
 }
 
 
 def log_density(model: glimm.Model, design: Design, eta: Array, dispersion: float) -> Array:
     """Return the log density of each row's response, (n,)."""
-    y, mean = design.y, INVERSES[model.link](eta)
-    trials = np.ones(design.n) if design.trials is None else design.trials
+    y = design.y
+    if model.family.name == "binomial":
+        trials = np.ones(design.n) if design.trials is None else design.trials
+        success, failure = LOG_CHANCES[model.link](eta)
+        ways = stats.binom.logpmf(y, trials, 0.5) - trials * np.log(0.5)
+        return np.asarray(ways + y * success + (trials - y) * failure)
+    mean = INVERSES[model.link](eta)
     made = {
         "gaussian": lambda: stats.norm.logpdf(y, mean, dispersion),
-        "binomial": lambda: stats.binom.logpmf(y, trials, mean),
         "poisson": lambda: stats.poisson.logpmf(y, mean),
         "nbinom2": lambda: stats.nbinom.logpmf(y, dispersion, dispersion / (dispersion + mean)),
         "gamma": lambda: stats.gamma.logpdf(y, dispersion**-2, scale=mean * dispersion**2),
@@ -81,22 +91,27 @@ def laplace(
         return slope / STEP, -total / (180 * STEP**2)
 
     def value(u: Array) -> float:
-        return float(rows(u).sum() - u @ u / 2)
+        with np.errstate(invalid="ignore"):
+            return float(rows(u).sum() - u @ u / 2)
 
-    def downhill(u: Array) -> Array:
-        return u - zl.T @ bends(u)[0]
+    def slopes(u: Array) -> tuple[Array, Array]:
+        slope, weight = bends(u)
+        return zl.T @ slope - u, np.eye(len(u)) + zl.T @ (zl * weight[:, None])
 
-    # Far from the mode the log density need not be concave, so Newton steps only end the search.
-    u = optimize.minimize(lambda u: -value(u), np.zeros(zl.shape[1]), jac=downhill).x
+    u, damping = np.zeros(zl.shape[1]), 0.0
     for _ in range(NEWTON_STEPS):
-        weight = bends(u)[1]
-        gradient = -downhill(u)
-        step = np.linalg.solve(np.eye(len(u)) + zl.T @ (zl * weight[:, None]), gradient)
-        if gradient @ step < DECREMENT:
+        gradient, curvature = slopes(u)
+        if abs(gradient).max() < FLAT:
             break
-        u = u + step
-    curvature = np.eye(len(u)) + zl.T @ (zl * bends(u)[1][:, None])
-    return value(u) - 0.5 * float(np.linalg.slogdet(curvature)[1])
+        moved = u + np.linalg.solve(curvature + damping * np.eye(len(u)), gradient)
+        # Far from the mode the log density need not be concave, nor have a value.
+        if value(moved) >= value(u) - ROUNDING:
+            u, damping = moved, damping / 10
+        else:
+            damping = max(10 * damping, 1.0)
+    else:
+        raise AssertionError("the mode was not found")
+    return value(u) - 0.5 * float(np.linalg.slogdet(slopes(u)[1])[1])
 
 
 def square_root(term: Any, theta: Array) -> Array:

@@ -1,7 +1,9 @@
 //! What the derivatives at the top say: how far it is, which parameters the data tell, their covariance.
 
 use super::standard::Standard;
+use crate::design::Data;
 use crate::linalg::dense;
+use crate::link::Link;
 use crate::objective::Evaluation;
 
 /// Eigenvalues of the scaled negative Hessian below this fraction of the largest carry no information.
@@ -11,7 +13,7 @@ const LOADING: f64 = 1e-3;
 /// A coefficient is on its way to infinity when its standard error over its column's range is this
 /// large (in units of the linear predictor), and dwarfs the coefficient itself.
 const RUNAWAY_SE: f64 = 30.0;
-const RUNAWAY_Z: f64 = 0.1;
+const RUNAWAY_Z: f64 = 0.5;
 
 /// Whether the data tell a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +66,10 @@ pub fn decrement(e: &Evaluation) -> f64 {
         .sum()
 }
 
-/// `psi` are the parameters in standard units; `runs_away` tells whether the family's coefficients can.
-pub fn verdict(standard: &Standard, e: &Evaluation, psi: &[f64], runs_away: bool, converged: bool) -> Verdict {
+/// `psi` are the parameters in standard units.
+pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], converged: bool) -> Verdict {
     let p = e.gradient.len();
+    let runs_away = !matches!(data.family.link(), Link::Identity | Link::Inverse);
     let left = decrement(e);
     let (own, flat) = covariance(e);
     let mut covariance = standard.covariance_to_user(&own);
@@ -80,6 +83,11 @@ pub fn verdict(standard: &Standard, e: &Evaluation, psi: &[f64], runs_away: bool
         if se.min(there) * range > RUNAWAY_SE && psi[j].abs() < RUNAWAY_Z * se {
             identified[j] = Identified::Runaway;
         }
+    }
+    // Collinear columns have such errors too, but their errors cancel in every row.
+    if identified.contains(&Identified::Runaway) && !some_row_unknown(data, &own, p) {
+        let calm = |s: &mut Identified| if *s == Identified::Runaway { *s = Identified::Yes };
+        identified.iter_mut().for_each(calm);
     }
     for i in (0..p).filter(|&i| flat[i]) {
         for j in 0..p {
@@ -110,4 +118,15 @@ fn covariance(e: &Evaluation) -> (Vec<f64>, Vec<bool>) {
     };
     let loading = |i: usize| (0..p).filter(|j| !good.contains(j)).map(|j| s.vectors[i * p + j].powi(2)).sum::<f64>();
     ((0..p * p).map(|i| entry(i / p, i % p)).collect(), (0..p).map(|i| loading(i) > LOADING).collect())
+}
+
+/// Whether the linear predictor of some row, random effects aside, has a runaway standard error.
+fn some_row_unknown(data: &Data, covariance: &[f64], p: usize) -> bool {
+    let columns = &data.predictors[0].columns;
+    let k = columns.len();
+    (0..data.n()).any(|row| {
+        let x: Vec<f64> = columns.iter().map(|c| c.at(row)).collect();
+        let variance: f64 = (0..k * k).map(|i| x[i / k] * x[i % k] * covariance[i / k * p + i % k]).sum();
+        variance > RUNAWAY_SE * RUNAWAY_SE
+    })
 }

@@ -12,7 +12,6 @@ use self::standard::Standard;
 use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
-use crate::link::Link;
 use crate::objective::block::Block;
 use crate::objective::sparse::Sparse;
 use crate::objective::{Evaluation, Objective, Order, Posterior};
@@ -336,11 +335,6 @@ impl Problem {
         }
     }
 
-    /// Whether coefficients of this family can rise for ever.
-    fn runs_away(&self) -> bool {
-        !matches!(self.data.family.link(), Link::Identity | Link::Inverse)
-    }
-
     /// Residual standard deviation in standard units, for families fitted to a standardised response.
     fn residual_sd(&self, psi: &[f64]) -> Option<f64> {
         self.data.family.affine().then(|| psi[self.layout.beta[1].start].exp())
@@ -364,7 +358,7 @@ impl Problem {
         };
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);
-        let verdict = inference::verdict(&self.standard, &last, &outcome.psi, self.runs_away(), outcome.decrement < CONVERGED);
+        let verdict = inference::verdict(&self.standard, &self.data, &last, &outcome.psi, outcome.decrement < CONVERGED);
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,
