@@ -155,7 +155,9 @@ class Fit:
         """
         keys = ("group", "level", "name", "mode", "cond_sd")
         columns: dict[str, list[Any]] = {key: [] for key in keys}
-        parts = zip(self.design.terms, self.estimates.modes, self.estimates.covariances, strict=True)
+        parts = zip(
+            self.design.terms, self.estimates.modes, self.estimates.covariances, strict=True
+        )
         for term, modes, covariances in parts:
             sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
             for j, name in enumerate(term.columns):

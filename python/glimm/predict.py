@@ -56,7 +56,7 @@ def linear_predictor(
     terms: tuple[tuple[NDArray[np.int64], Array], ...],
     effects: tuple[Array, ...],
 ) -> Array:
-    """Return x beta + offset + sum of z b, with effects (levels, q) by term and code -1 for none."""
+    """Return x beta + offset + sum of z b; effects (levels, q) by term, none at code -1."""
     kept = list(fit.estimates.kept)
     eta = x[:, kept] @ fit.estimates.parameters[: len(kept)]
     if offset is not None:

@@ -68,9 +68,7 @@ def test_three_slopes_in_other_units(law: str) -> None:
     np.testing.assert_array_less(np.abs(gap) / errors, 1e-3)
     expected = t @ b.covariances[0] @ t.T
     size = np.sqrt(np.diag(expected))
-    np.testing.assert_array_less(
-        np.abs(a.covariances[0] - expected) / np.outer(size, size), 1e-3
-    )
+    np.testing.assert_array_less(np.abs(a.covariances[0] - expected) / np.outer(size, size), 1e-3)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

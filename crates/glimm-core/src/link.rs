@@ -1,8 +1,8 @@
 //! Links between a mean and its linear predictor.
 
 use crate::special::{
-    cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic,
-    normal_cdf, normal_pdf, normal_quantile, polynomial, select, softplus,
+    cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, normal_pdf,
+    normal_quantile, polynomial, select, softplus,
 };
 use std::f64::consts::{FRAC_1_PI, PI};
 
@@ -34,15 +34,8 @@ const BERNOULLI: [f64; 7] = [
 ];
 
 impl Link {
-    pub const ALL: [Link; 7] = [
-        Link::Cauchit,
-        Link::Cloglog,
-        Link::Identity,
-        Link::Inverse,
-        Link::Log,
-        Link::Logit,
-        Link::Probit,
-    ];
+    pub const ALL: [Link; 7] =
+        [Link::Cauchit, Link::Cloglog, Link::Identity, Link::Inverse, Link::Log, Link::Logit, Link::Probit];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -118,9 +111,7 @@ impl Link {
     pub fn log_tails(self, eta: f64) -> [[f64; 5]; 2] {
         match self {
             Link::Logit => [logit_log(eta), mirrored(logit_log(-eta))],
-            Link::Probit => {
-                [log_normal_cdf_derivatives(eta), mirrored(log_normal_cdf_derivatives(-eta))]
-            }
+            Link::Probit => [log_normal_cdf_derivatives(eta), mirrored(log_normal_cdf_derivatives(-eta))],
             Link::Cauchit => [cauchit_log(eta), mirrored(cauchit_log(-eta))],
             Link::Cloglog => cloglog_logs(eta),
             Link::Identity | Link::Log | Link::Inverse => [[f64::NAN; 5]; 2],
@@ -155,13 +146,7 @@ fn cauchit_derivatives(x: f64) -> [f64; 5] {
     let c = 1.0 / x.mul_add(x, 1.0);
     let d = FRAC_1_PI * c;
     let (cx, x2) = (c * x, x * x);
-    [
-        cauchy_cdf(x),
-        d,
-        -2.0 * cx * d,
-        c * c * d * (6.0 * x2 - 2.0),
-        -24.0 * cx * c * c * d * (x2 - 1.0),
-    ]
+    [cauchy_cdf(x), d, -2.0 * cx * d, c * c * d * (6.0 * x2 - 2.0), -24.0 * cx * c * c * d * (x2 - 1.0)]
 }
 
 #[inline(always)]

@@ -22,8 +22,7 @@ pub enum Shape {
     CrossedSlopes,
 }
 
-pub const ONE_FACTOR: [Shape; 5] =
-    [Shape::Intercept, Shape::Slope, Shape::Diagonal, Shape::Three, Shape::TwoTerms];
+pub const ONE_FACTOR: [Shape; 5] = [Shape::Intercept, Shape::Slope, Shape::Diagonal, Shape::Three, Shape::TwoTerms];
 pub const SPARSE: [Shape; 3] = [Shape::Nested, Shape::Crossed, Shape::CrossedSlopes];
 
 pub fn normal(rng: &mut Random) -> f64 {

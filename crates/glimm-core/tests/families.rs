@@ -97,12 +97,15 @@ fn derivatives_agree_with_differences() {
                 let floor = exact.iter().skip(1).fold(0.0f64, |m, v| m.max(v.abs())) * 1e-3;
                 let error = (d - e).abs() / e.abs().max(floor).max(1e-6);
                 if error > max.0 {
-                    max = (error, format!("{} {} y={y}/{size} eta={eta:?} {index:?} {e} {d}", f.name(), f.link().name()));
+                    max =
+                        (error, format!("{} {} y={y}/{size} eta={eta:?} {index:?} {e} {d}", f.name(), f.link().name()));
                 }
             }
         }
         worst.push(max);
     }
-    for (e, s) in &worst { println!("{e:.2e} {s}"); }
+    for (e, s) in &worst {
+        println!("{e:.2e} {s}");
+    }
     assert!(worst.iter().all(|w| w.0 < 1e-8));
 }

@@ -13,16 +13,10 @@ const DIFFERENCE_TOLERANCE: f64 = 1e-8;
 
 fn assert_close(name: &str, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
-    let size = expected
-        .iter()
-        .fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
+    let size = expected.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
     let worst = found.iter().zip(expected).map(|(f, e)| (f - e).abs());
     let worst = worst.fold(0.0, |m: f64, x| if x > m || x.is_nan() { x } else { m });
-    assert!(
-        worst <= tolerance * size,
-        "{name}: {what} off by {:e}",
-        worst / size
-    );
+    assert!(worst <= tolerance * size, "{name}: {what} off by {:e}", worst / size);
 }
 
 #[test]
@@ -32,13 +26,7 @@ fn inverse_and_logdet_equal_dense_ones() {
         let (inverse, logdet) = invert(&matrix.dense(&matrix.values));
         let mut selected = vec![f64::NAN; matrix.values.len()];
         factor.selected_inverse(&mut selected);
-        assert_close(
-            &name,
-            "inverse",
-            &selected,
-            &matrix.on_pattern(&inverse),
-            TOLERANCE,
-        );
+        assert_close(&name, "inverse", &selected, &matrix.on_pattern(&inverse), TOLERANCE);
         assert_close(&name, "logdet", &[factor.logdet()], &[logdet], TOLERANCE);
     }
 }
@@ -54,10 +42,7 @@ fn solves_equal_dense_ones() {
             let rhs = rng.vector(matrix.n * cols);
             let mut solution = rhs.clone();
             factor.solve_in_place(&mut solution);
-            let expected: Vec<f64> = rhs
-                .chunks(matrix.n)
-                .flat_map(|column| apply(&inverse, column))
-                .collect();
+            let expected: Vec<f64> = rhs.chunks(matrix.n).flat_map(|column| apply(&inverse, column)).collect();
             assert_close(&name, "solution", &solution, &expected, TOLERANCE);
         }
     }
@@ -79,29 +64,18 @@ fn half_solves_are_square_roots_of_the_inverse() {
                 let column = k * n..(k + 1) * n;
                 let (rhs, half) = (&rhs[column.clone()], &half[column.clone()]);
                 let form = inner(rhs, &apply(&inverse, rhs));
-                assert_close(
-                    &name,
-                    "quadratic form",
-                    &[inner(half, half)],
-                    &[form],
-                    TOLERANCE,
-                );
+                assert_close(&name, "quadratic form", &[inner(half, half)], &[form], TOLERANCE);
                 // z' (L^-1 P r) and (P' L^-T z)' r are the same number.
                 let (left, right) = (inner(&z[column.clone()], half), inner(&draw[column], rhs));
                 let scale = inner(half, half).sqrt() * n as f64;
-                assert!(
-                    (left - right).abs() <= TOLERANCE * scale,
-                    "{name}: not transposes"
-                );
+                assert!((left - right).abs() <= TOLERANCE * scale, "{name}: not transposes");
             }
         }
         let mut root = vec![0.0; n * n];
         (0..n).for_each(|j| root[j * n + j] = 1.0);
         factor.half_solve_transpose_in_place(&mut root);
         let columns: Vec<Vec<f64>> = root.chunks(n).map(<[f64]>::to_vec).collect();
-        let rows: Vec<Vec<f64>> = (0..n)
-            .map(|i| columns.iter().map(|column| column[i]).collect())
-            .collect();
+        let rows: Vec<Vec<f64>> = (0..n).map(|i| columns.iter().map(|column| column[i]).collect()).collect();
         let covariance = multiply(&rows, &columns);
         let (found, expected) = (covariance.concat(), inverse.concat());
         assert_close(&name, "covariance of draws", &found, &expected, TOLERANCE);
@@ -125,10 +99,7 @@ fn tangent_equals_dense_one() {
         }
         let before = matrix.factor_inverse();
         factor.selected_inverse(&mut out);
-        assert_eq!(
-            out, before,
-            "{name}: a tangent must not disturb the inverse"
-        );
+        assert_eq!(out, before, "{name}: a tangent must not disturb the inverse");
     }
 }
 
@@ -143,24 +114,15 @@ fn tangent_equals_differences_of_the_inverse() {
         let central = |step: f64| -> Vec<f64> {
             let up = matrix.moved(&direction, step).factor_inverse();
             let down = matrix.moved(&direction, -step).factor_inverse();
-            up.iter()
-                .zip(&down)
-                .map(|(u, d)| (u - d) / (2.0 * step))
-                .collect()
+            up.iter().zip(&down).map(|(u, d)| (u - d) / (2.0 * step)).collect()
         };
         let step = 1e-3;
         let (whole, half, quarter) = (central(step), central(step / 2.0), central(step / 4.0));
         let refine = |coarse: &[f64], fine: &[f64], order: f64| -> Vec<f64> {
             let pairs = coarse.iter().zip(fine);
-            pairs
-                .map(|(c, f)| (order * f - c) / (order - 1.0))
-                .collect()
+            pairs.map(|(c, f)| (order * f - c) / (order - 1.0)).collect()
         };
-        let twice = refine(
-            &refine(&whole, &half, 4.0),
-            &refine(&half, &quarter, 4.0),
-            16.0,
-        );
+        let twice = refine(&refine(&whole, &half, 4.0), &refine(&half, &quarter, 4.0), 16.0);
         assert_close(&name, "difference", &tangent, &twice, DIFFERENCE_TOLERANCE);
     }
 }
@@ -221,45 +183,18 @@ fn bad_pivot_names_the_callers_column() {
 
 #[test]
 fn bad_patterns_are_named() {
-    let error =
-        |n, col_ptr: &[usize], row_idx: &[usize]| Symbolic::new(n, col_ptr, row_idx).unwrap_err();
-    assert_eq!(
-        error(2, &[0, 1], &[0]),
-        SparseError::ColumnPointers { n: 2, at: 2 }
-    );
-    assert_eq!(
-        error(2, &[1, 1, 2], &[0, 1]),
-        SparseError::ColumnPointers { n: 2, at: 0 }
-    );
-    assert_eq!(
-        error(2, &[0, 1, 3], &[0, 1]),
-        SparseError::ColumnPointers { n: 2, at: 2 }
-    );
-    assert_eq!(
-        error(3, &[0, 2, 1, 3], &[0, 1, 2]),
-        SparseError::ColumnPointers { n: 3, at: 2 }
-    );
-    let missing = SparseError::Diagonal {
-        column: 1,
-        first_row: None,
-    };
+    let error = |n, col_ptr: &[usize], row_idx: &[usize]| Symbolic::new(n, col_ptr, row_idx).unwrap_err();
+    assert_eq!(error(2, &[0, 1], &[0]), SparseError::ColumnPointers { n: 2, at: 2 });
+    assert_eq!(error(2, &[1, 1, 2], &[0, 1]), SparseError::ColumnPointers { n: 2, at: 0 });
+    assert_eq!(error(2, &[0, 1, 3], &[0, 1]), SparseError::ColumnPointers { n: 2, at: 2 });
+    assert_eq!(error(3, &[0, 2, 1, 3], &[0, 1, 2]), SparseError::ColumnPointers { n: 3, at: 2 });
+    let missing = SparseError::Diagonal { column: 1, first_row: None };
     assert_eq!(error(2, &[0, 1, 1], &[0]), missing);
-    let upper = SparseError::Diagonal {
-        column: 1,
-        first_row: Some(0),
-    };
+    let upper = SparseError::Diagonal { column: 1, first_row: Some(0) };
     assert_eq!(error(2, &[0, 1, 3], &[0, 0, 1]), upper);
-    let twice = SparseError::RowOrder {
-        column: 0,
-        previous: 1,
-        row: 1,
-    };
+    let twice = SparseError::RowOrder { column: 0, previous: 1, row: 1 };
     assert_eq!(error(2, &[0, 3, 4], &[0, 1, 1, 1]), twice);
-    let range = SparseError::RowRange {
-        column: 0,
-        row: 2,
-        n: 2,
-    };
+    let range = SparseError::RowRange { column: 0, row: 2, n: 2 };
     assert_eq!(error(2, &[0, 2, 3], &[0, 2, 1]), range);
     assert!(range.to_string().contains("row 2 in column 0"));
 }

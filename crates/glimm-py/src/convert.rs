@@ -48,8 +48,7 @@ pub struct Arrays<'py> {
 impl Arrays<'_> {
     pub fn data(&self) -> PyResult<Data> {
         let family = family::lookup(&self.family, Some(&self.link)).map_err(raise)?;
-        let mut predictors =
-            vec![Predictor { columns: columns(&self.x), offset: self.offset.as_ref().map(vector) }];
+        let mut predictors = vec![Predictor { columns: columns(&self.x), offset: self.offset.as_ref().map(vector) }];
         // A dispersion that is the same in every row is a predictor with an intercept alone.
         if family.dispersion().is_some() {
             predictors.push(Predictor { columns: vec![Column::One], offset: None });

@@ -1,7 +1,7 @@
 //! Data met by a model, held in Rust; only parameters and results cross afterwards.
 
-use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::fit::{Aliased, Fitted, Identified, Path, Problem as Core};
+use glimm_core::objective::block::PARALLEL_ROWS;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -55,12 +55,7 @@ impl Problem {
 
     /// The same with new responses for the same rows.
     #[pyo3(signature = (y, start=None))]
-    fn refit<'py>(
-        &self,
-        py: Python<'py>,
-        y: Vector<'py>,
-        start: Option<Vector<'py>>,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    fn refit<'py>(&self, py: Python<'py>, y: Vector<'py>, start: Option<Vector<'py>>) -> PyResult<Bound<'py, PyDict>> {
         let (y, start) = (vector(&y), start.as_ref().map(vector));
         let fitted = enter(py, |watch| {
             self.lock().set_response(&y)?;

@@ -8,7 +8,12 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 use std::time::{Duration, Instant};
 
-create_exception!(_core, CoreError, PyValueError, "An error of the numerical core: args are (code, message, row or None).");
+create_exception!(
+    _core,
+    CoreError,
+    PyValueError,
+    "An error of the numerical core: args are (code, message, row or None)."
+);
 
 /// Time between looks at pending signals.
 const LOOK: Duration = Duration::from_millis(50);
@@ -55,6 +60,8 @@ pub fn enter<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&mut Watch) -> Re
         (Some(signal), _) => Err(signal),
         (None, Ok(result)) => result.map_err(raise),
         // A panic is a defect of ours; it must not pass `except Exception` by.
-        (None, Err(_)) => Err(CoreError::new_err(("internal", "an internal check failed; please report this", None::<usize>))),
+        (None, Err(_)) => {
+            Err(CoreError::new_err(("internal", "an internal check failed; please report this", None::<usize>)))
+        }
     }
 }

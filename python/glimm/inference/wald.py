@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def intervals(fit: Fit, level: float, method: str) -> dict[str, list[Any]]:
-    """Return columns `name`, `estimate`, `lower`, `upper` of the fixed effects; see `Fit.confint`."""
+    """Return columns `name`, `estimate`, `lower`, `upper`; see `Fit.confint`."""
     one_of("method", method, ("wald",))
     if not 0 < level < 1:
         raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")

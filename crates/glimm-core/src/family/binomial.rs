@@ -58,8 +58,16 @@ struct Logit {
 impl Logit {
     #[inline(always)]
     fn exponentials(&mut self, eta: &[f64; LANES]) {
-        self.e = each(eta, #[inline(always)] |eta| exp(-eta.abs()));
-        self.tail = each(&self.e, #[inline(always)] |e| log1p(e));
+        self.e = each(
+            eta,
+            #[inline(always)]
+            |eta| exp(-eta.abs()),
+        );
+        self.tail = each(
+            &self.e,
+            #[inline(always)]
+            |e| log1p(e),
+        );
     }
 
     #[inline(always)]
@@ -144,15 +152,24 @@ impl Family for Binomial {
         let eta = eta[0];
         match self.0 {
             Link::Probit => {
-                let tails = Tails(#[inline(always)] |eta| Link::Probit.log_tails(eta));
+                let tails = Tails(
+                    #[inline(always)]
+                    |eta| Link::Probit.log_tails(eta),
+                );
                 run(tails, rows, eta, want, out)
             }
             Link::Cloglog => {
-                let tails = Tails(#[inline(always)] |eta| Link::Cloglog.log_tails(eta));
+                let tails = Tails(
+                    #[inline(always)]
+                    |eta| Link::Cloglog.log_tails(eta),
+                );
                 run(tails, rows, eta, want, out)
             }
             Link::Cauchit => {
-                let tails = Tails(#[inline(always)] |eta| Link::Cauchit.log_tails(eta));
+                let tails = Tails(
+                    #[inline(always)]
+                    |eta| Link::Cauchit.log_tails(eta),
+                );
                 run(tails, rows, eta, want, out)
             }
             _ => run(Logit::default(), rows, eta, want, out),
@@ -195,9 +212,8 @@ impl Family for Binomial {
 
     fn draw(&self, rng: &mut Random, size: f64, eta: &[f64]) -> f64 {
         let (p, q) = self.tails(eta[0]);
-        let count = |p: f64, rng: &mut Random| {
-            rand_distr::Binomial::new(size as u64, p).map_or(0.0, |b| b.sample(rng) as f64)
-        };
+        let count =
+            |p: f64, rng: &mut Random| rand_distr::Binomial::new(size as u64, p).map_or(0.0, |b| b.sample(rng) as f64);
         // the smaller probability carries the digits
         if p <= q { count(p, rng) } else { size - count(q, rng) }
     }

@@ -79,16 +79,20 @@ impl Family for Gamma {
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
         match self.0 {
             Link::Inverse => scaled::derivs(
-                #[inline(always)] |y, eta| unit_inverse(y, eta),
-                #[inline(always)] |t| constant(t),
+                #[inline(always)]
+                |y, eta| unit_inverse(y, eta),
+                #[inline(always)]
+                |t| constant(t),
                 rows,
                 eta,
                 want,
                 out,
             ),
             _ => scaled::derivs(
-                #[inline(always)] |y, eta| unit_log(y, eta),
-                #[inline(always)] |t| constant(t),
+                #[inline(always)]
+                |y, eta| unit_log(y, eta),
+                #[inline(always)]
+                |t| constant(t),
                 rows,
                 eta,
                 want,
@@ -130,11 +134,7 @@ impl Family for Gamma {
     }
 
     fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {
-        if y.is_finite() && y > 0.0 {
-            Ok(())
-        } else {
-            Err("a gamma response must be a finite number above 0")
-        }
+        if y.is_finite() && y > 0.0 { Ok(()) } else { Err("a gamma response must be a finite number above 0") }
     }
 
     fn start(&self, y: f64, _size: f64) -> f64 {

@@ -71,24 +71,30 @@ impl Family for Gaussian {
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
         match self.0 {
             Link::Log => scaled::derivs(
-                #[inline(always)] |y, eta| unit_log(y, eta),
-                #[inline(always)] |t| constant(t),
+                #[inline(always)]
+                |y, eta| unit_log(y, eta),
+                #[inline(always)]
+                |t| constant(t),
                 rows,
                 eta,
                 want,
                 out,
             ),
             Link::Inverse => scaled::derivs(
-                #[inline(always)] |y, eta| unit_inverse(y, eta),
-                #[inline(always)] |t| constant(t),
+                #[inline(always)]
+                |y, eta| unit_inverse(y, eta),
+                #[inline(always)]
+                |t| constant(t),
                 rows,
                 eta,
                 want,
                 out,
             ),
             _ => scaled::derivs(
-                #[inline(always)] |y, eta| unit_identity(y, eta),
-                #[inline(always)] |t| constant(t),
+                #[inline(always)]
+                |y, eta| unit_identity(y, eta),
+                #[inline(always)]
+                |t| constant(t),
                 rows,
                 eta,
                 want,

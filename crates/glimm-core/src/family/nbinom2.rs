@@ -11,8 +11,7 @@ use super::rows::{Cache, Kernel, LANES, each, run1, run2};
 use super::{Derivs, Dispersion, Family, Random, Rows, Want};
 use crate::link::Link;
 use crate::special::{
-    beta_inc, exp, expm1_near, ln, log1p_or_ln, log1pmx_near, logistic, saturated_poisson, select,
-    stirling,
+    beta_inc, exp, expm1_near, ln, log1p_or_ln, log1pmx_near, logistic, saturated_poisson, select, stirling,
 };
 use rand_distr::Distribution;
 
@@ -46,8 +45,16 @@ impl Stage {
             self.e[lane] = exp(-(eta[lane] - t[lane]).abs());
         }
         if self.want.value {
-            self.log_y = each(y, #[inline(always)] |y| ln(y));
-            self.mean = each(eta, #[inline(always)] |eta| exp(eta));
+            self.log_y = each(
+                y,
+                #[inline(always)]
+                |y| ln(y),
+            );
+            self.mean = each(
+                eta,
+                #[inline(always)]
+                |eta| exp(eta),
+            );
         }
         match self.want {
             Want { dims: 1, value: false, .. } => {}
@@ -142,10 +149,14 @@ struct Mean {
 impl Kernel<3, 5> for Mean {
     #[inline(always)]
     fn prepare(&mut self, block: &[[f64; LANES]; 3]) {
-        self.cache.update(&block[2], #[inline(always)] |t| {
-            let theta = exp(t);
-            [theta, stirling(theta)[0]]
-        });
+        self.cache.update(
+            &block[2],
+            #[inline(always)]
+            |t| {
+                let theta = exp(t);
+                [theta, stirling(theta)[0]]
+            },
+        );
         self.stage.update(block, self.cache.term(0));
     }
 
@@ -176,11 +187,15 @@ struct Both {
 impl Kernel<3, 15> for Both {
     #[inline(always)]
     fn prepare(&mut self, block: &[[f64; LANES]; 3]) {
-        self.cache.update(&block[2], #[inline(always)] |t| {
-            let theta = exp(t);
-            let [s0, s1, s2, s3, s4] = stirling(theta);
-            [theta, s0, s1, s2, s3, s4]
-        });
+        self.cache.update(
+            &block[2],
+            #[inline(always)]
+            |t| {
+                let theta = exp(t);
+                let [s0, s1, s2, s3, s4] = stirling(theta);
+                [theta, s0, s1, s2, s3, s4]
+            },
+        );
         self.stage.update(block, self.cache.term(0));
     }
 

@@ -19,8 +19,16 @@ struct LogKernel {
 impl Kernel<2, 5> for LogKernel {
     #[inline(always)]
     fn prepare(&mut self, [y, eta]: &[[f64; LANES]; 2]) {
-        self.mean = each(eta, #[inline(always)] |eta| exp(eta));
-        self.log_y = each(y, #[inline(always)] |y| ln(y));
+        self.mean = each(
+            eta,
+            #[inline(always)]
+            |eta| exp(eta),
+        );
+        self.log_y = each(
+            y,
+            #[inline(always)]
+            |y| ln(y),
+        );
     }
 
     #[inline(always)]

@@ -68,22 +68,19 @@ pub fn families() -> &'static [Entry] {
 /// The family of this name with this link (its default link for `None`).
 pub fn lookup(name: &str, link: Option<&str>) -> Result<Arc<dyn Family>, Error> {
     let entry = REGISTRY.iter().find(|entry| entry.name == name);
-    let entry =
-        entry.ok_or_else(|| unknown("family", name, REGISTRY.iter().map(|entry| entry.name)))?;
+    let entry = entry.ok_or_else(|| unknown("family", name, REGISTRY.iter().map(|entry| entry.name)))?;
     let Some(wanted) = link else {
         return Ok((entry.make)(entry.links[0]));
     };
-    let link = entry.links.iter().find(|link| link.name() == wanted).ok_or_else(|| {
-        unknown("link of this family", wanted, entry.links.iter().map(|link| link.name()))
-    })?;
+    let link = entry
+        .links
+        .iter()
+        .find(|link| link.name() == wanted)
+        .ok_or_else(|| unknown("link of this family", wanted, entry.links.iter().map(|link| link.name())))?;
     Ok((entry.make)(*link))
 }
 
-fn unknown(
-    what: &'static str,
-    name: &str,
-    allowed: impl Iterator<Item = &'static str>,
-) -> Error {
+fn unknown(what: &'static str, name: &str, allowed: impl Iterator<Item = &'static str>) -> Error {
     let mut allowed: Vec<String> = allowed.map(str::to_owned).collect();
     allowed.sort_unstable();
     Error::Unknown { what, name: name.to_owned(), allowed }

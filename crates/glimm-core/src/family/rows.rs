@@ -133,37 +133,33 @@ fn store(lanes: &[f64; LANES], column: &mut [f64]) {
 }
 
 /// Rows with derivatives in one predictor.
-pub(super) fn run1<const IN: usize, K: Kernel<IN, 5>>(
-    kernel: K,
-    input: [&[f64]; IN],
-    want: Want,
-    out: &mut Derivs,
-) {
+pub(super) fn run1<const IN: usize, K: Kernel<IN, 5>>(kernel: K, input: [&[f64]; IN], want: Want, out: &mut Derivs) {
     out.reshape(1, want.order.max(2), input[0].len());
-    vectorized(#[inline(always)] || match (want.order, want.value) {
-        (..=2, false) => fill::<IN, 5, 1, 3, K>(kernel, input, out),
-        (..=2, true) => fill::<IN, 5, 0, 3, K>(kernel, input, out),
-        (3, false) => fill::<IN, 5, 1, 4, K>(kernel, input, out),
-        (3, true) => fill::<IN, 5, 0, 4, K>(kernel, input, out),
-        (_, false) => fill::<IN, 5, 1, 5, K>(kernel, input, out),
-        (_, true) => fill::<IN, 5, 0, 5, K>(kernel, input, out),
-    })
+    vectorized(
+        #[inline(always)]
+        || match (want.order, want.value) {
+            (..=2, false) => fill::<IN, 5, 1, 3, K>(kernel, input, out),
+            (..=2, true) => fill::<IN, 5, 0, 3, K>(kernel, input, out),
+            (3, false) => fill::<IN, 5, 1, 4, K>(kernel, input, out),
+            (3, true) => fill::<IN, 5, 0, 4, K>(kernel, input, out),
+            (_, false) => fill::<IN, 5, 1, 5, K>(kernel, input, out),
+            (_, true) => fill::<IN, 5, 0, 5, K>(kernel, input, out),
+        },
+    )
 }
 
 /// Rows with derivatives in two predictors.
-pub(super) fn run2<const IN: usize, K: Kernel<IN, 15>>(
-    kernel: K,
-    input: [&[f64]; IN],
-    want: Want,
-    out: &mut Derivs,
-) {
+pub(super) fn run2<const IN: usize, K: Kernel<IN, 15>>(kernel: K, input: [&[f64]; IN], want: Want, out: &mut Derivs) {
     out.reshape(2, want.order.max(2), input[0].len());
-    vectorized(#[inline(always)] || match (want.order, want.value) {
-        (..=2, false) => fill::<IN, 15, 1, 6, K>(kernel, input, out),
-        (..=2, true) => fill::<IN, 15, 0, 6, K>(kernel, input, out),
-        (3, false) => fill::<IN, 15, 1, 10, K>(kernel, input, out),
-        (3, true) => fill::<IN, 15, 0, 10, K>(kernel, input, out),
-        (_, false) => fill::<IN, 15, 1, 15, K>(kernel, input, out),
-        (_, true) => fill::<IN, 15, 0, 15, K>(kernel, input, out),
-    })
+    vectorized(
+        #[inline(always)]
+        || match (want.order, want.value) {
+            (..=2, false) => fill::<IN, 15, 1, 6, K>(kernel, input, out),
+            (..=2, true) => fill::<IN, 15, 0, 6, K>(kernel, input, out),
+            (3, false) => fill::<IN, 15, 1, 10, K>(kernel, input, out),
+            (3, true) => fill::<IN, 15, 0, 10, K>(kernel, input, out),
+            (_, false) => fill::<IN, 15, 1, 15, K>(kernel, input, out),
+            (_, true) => fill::<IN, 15, 0, 15, K>(kernel, input, out),
+        },
+    )
 }

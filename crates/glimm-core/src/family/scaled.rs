@@ -31,12 +31,20 @@ where
     #[inline(always)]
     fn update(&mut self, t: &[f64; LANES]) {
         if !self.complete {
-            return self.cache.update(t, #[inline(always)] |t| [scale(t), 0.0, 0.0, 0.0, 0.0, 0.0]);
+            return self.cache.update(
+                t,
+                #[inline(always)]
+                |t| [scale(t), 0.0, 0.0, 0.0, 0.0, 0.0],
+            );
         }
-        self.cache.update(t, #[inline(always)] |t| {
-            let [k0, k1, k2, k3, k4] = (self.constant)(t);
-            [scale(t), k0, k1, k2, k3, k4]
-        });
+        self.cache.update(
+            t,
+            #[inline(always)]
+            |t| {
+                let [k0, k1, k2, k3, k4] = (self.constant)(t);
+                [scale(t), k0, k1, k2, k3, k4]
+            },
+        );
     }
 }
 
@@ -98,14 +106,8 @@ where
 
 /// Fills `out` for the first one or two predictors.
 #[inline(always)]
-pub(super) fn derivs<A, K>(
-    unit: A,
-    constant: K,
-    rows: Rows<'_>,
-    eta: &[&[f64]],
-    want: Want,
-    out: &mut Derivs,
-) where
+pub(super) fn derivs<A, K>(unit: A, constant: K, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs)
+where
     A: Fn(f64, f64) -> [f64; 5],
     K: Fn(f64) -> [f64; 5],
 {

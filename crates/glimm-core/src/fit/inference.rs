@@ -46,8 +46,7 @@ struct Spectrum {
 fn spectrum(e: &Evaluation) -> Option<Spectrum> {
     let h = e.hessian.as_ref()?;
     let p = e.gradient.len();
-    let scale: Vec<f64> =
-        (0..p).map(|i| Some(h[i * p + i].abs().sqrt()).filter(|s| *s > 0.0).unwrap_or(1.0)).collect();
+    let scale: Vec<f64> = (0..p).map(|i| Some(h[i * p + i].abs().sqrt()).filter(|s| *s > 0.0).unwrap_or(1.0)).collect();
     let scaled: Vec<f64> = (0..p * p).map(|i| -h[i] / (scale[i / p] * scale[i % p])).collect();
     let (values, vectors) = dense::eigen(&scaled, p)?;
     Some(Spectrum { scale, values, vectors })
@@ -86,7 +85,11 @@ pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], co
     }
     // Collinear columns have such errors too, but their errors cancel in every row.
     if identified.contains(&Identified::Runaway) && !some_row_unknown(data, &own, p) {
-        let calm = |s: &mut Identified| if *s == Identified::Runaway { *s = Identified::Yes };
+        let calm = |s: &mut Identified| {
+            if *s == Identified::Runaway {
+                *s = Identified::Yes
+            }
+        };
         identified.iter_mut().for_each(calm);
     }
     for i in (0..p).filter(|&i| flat[i]) {

@@ -177,7 +177,7 @@ impl Problem {
 
     /// The objective at the user's parameters, with its derivatives in the user's units: for tests and profiles.
     pub fn evaluate(&mut self, psi: &[f64]) -> Option<(f64, Vec<f64>)> {
-        let standard = self.standard.from_user(psi);
+        let standard = self.standard.to_standard(psi);
         let e = self.engine.objective().evaluate(&standard, Order::Gradient, 1e-20).ok()?;
         Some((e.value - self.weight * self.standard.log_scale(), self.standard.gradient_to_user(&e.gradient)))
     }
@@ -192,7 +192,7 @@ impl Problem {
         let before = self.engine.objective().passes();
         self.engine.objective().reset();
         let start = match warm {
-            Some(psi) => self.lift(self.standard.from_user(psi)),
+            Some(psi) => self.lift(self.standard.to_standard(psi)),
             None => start::start(&self.data, &self.reach()),
         };
         let mut outcome = self.climb(start, warm.is_some(), observe)?;
@@ -358,7 +358,8 @@ impl Problem {
         };
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);
-        let verdict = inference::verdict(&self.standard, &self.data, &last, &outcome.psi, outcome.decrement < CONVERGED);
+        let verdict =
+            inference::verdict(&self.standard, &self.data, &last, &outcome.psi, outcome.decrement < CONVERGED);
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,

@@ -98,13 +98,12 @@ impl Standard {
     pub fn covariance_to_user(&self, v: &[f64]) -> Vec<f64> {
         let p = self.shift.len();
         let j = &self.jacobian;
-        let jv: Vec<f64> =
-            (0..p * p).map(|i| (0..p).map(|k| j[i / p * p + k] * v[k * p + i % p]).sum()).collect();
+        let jv: Vec<f64> = (0..p * p).map(|i| (0..p).map(|k| j[i / p * p + k] * v[k * p + i % p]).sum()).collect();
         (0..p * p).map(|i| (0..p).map(|k| jv[i / p * p + k] * j[i % p * p + k]).sum()).collect()
     }
 
     /// The standard parameters of the user's: J^-1 (psi - shift).
-    pub fn from_user(&self, psi: &[f64]) -> Vec<f64> {
+    pub fn to_standard(&self, psi: &[f64]) -> Vec<f64> {
         use faer::linalg::solvers::Solve;
         let p = psi.len();
         let j = faer::Mat::from_fn(p, p, |r, c| self.jacobian[r * p + c]);

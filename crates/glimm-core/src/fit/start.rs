@@ -47,9 +47,8 @@ fn least_squares(rows: &Data) -> Vec<f64> {
     let p = columns.len();
     let ones = vec![1.0; n];
     let offset = rows.predictors[0].offset.as_ref();
-    let target: Vec<f64> = (0..n)
-        .map(|i| rows.family.start(rows.y[i], rows.size_at(i)) - offset.map_or(0.0, |o| o[i]))
-        .collect();
+    let target: Vec<f64> =
+        (0..n).map(|i| rows.family.start(rows.y[i], rows.size_at(i)) - offset.map_or(0.0, |o| o[i])).collect();
     let views: Vec<&[f64]> = columns.iter().map(|c| c.rows(0..n, &ones)).collect();
     let mut gram: Vec<f64> = (0..p * p).map(|i| crate::objective::dot(views[i / p], views[i % p])).collect();
     let mut beta: Vec<f64> = views.iter().map(|x| crate::objective::dot(x, &target)).collect();

@@ -15,9 +15,9 @@
 use super::Reject;
 use super::geometry::{Factors, Geometry};
 use super::sums::{dot, total};
-use crate::special::vectorized;
 use crate::design::{Data, Layout};
 use crate::family::{Derivs, Want};
+use crate::special::vectorized;
 
 /// Sorted multi-index.
 pub fn sorted<const N: usize>(mut index: [usize; N]) -> [usize; N] {
@@ -105,7 +105,10 @@ impl<'a, G: Geometry> Patch<'a, G> {
             }
             for (j, &beta) in psi[self.layout.beta[k].clone()].iter().enumerate() {
                 let (x, fixed) = (self.x(k, j), &mut fixed);
-                vectorized(#[inline(always)] || fixed.iter_mut().zip(x).for_each(|(e, x)| *e += beta * x));
+                vectorized(
+                    #[inline(always)]
+                    || fixed.iter_mut().zip(x).for_each(|(e, x)| *e += beta * x),
+                );
             }
             self.eta[k].copy_from_slice(&fixed);
             self.fixed[k] = fixed;
@@ -164,11 +167,14 @@ impl<'a, G: Geometry> Patch<'a, G> {
 
     /// The coefficients' part: X^k' row.
     pub fn project(&self, k: usize, row: &[f64], beta: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            for (j, p) in self.layout.beta[k].clone().enumerate() {
-                beta[p] = dot(self.x(k, j), row);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (j, p) in self.layout.beta[k].clone().enumerate() {
+                    beta[p] = dot(self.x(k, j), row);
+                }
+            },
+        );
     }
 
     /// Fills Z'r, S and C; returns sum_i f_i - u'u/2 - log|H|/2.
@@ -222,19 +228,22 @@ impl<'a, G: Geometry> Patch<'a, G> {
 
     /// s^k = sum_lm T^klm v^lm / 2.
     fn half_third(&self, k: usize, v: &[Vec<f64>]) -> Vec<f64> {
-        vectorized(#[inline(always)] || {
-            let mut s = vec![0.0; self.rows];
-            for l in 0..self.random {
-                for m in l..self.random {
-                    let t = self.derivs.get(&sorted([k, l, m]));
-                    let times = if l == m { -0.5 } else { -1.0 };
-                    for ((s, t), v) in s.iter_mut().zip(t).zip(&v[pair(l, m, self.random)]) {
-                        *s += times * t * v;
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut s = vec![0.0; self.rows];
+                for l in 0..self.random {
+                    for m in l..self.random {
+                        let t = self.derivs.get(&sorted([k, l, m]));
+                        let times = if l == m { -0.5 } else { -1.0 };
+                        for ((s, t), v) in s.iter_mut().zip(t).zip(&v[pair(l, m, self.random)]) {
+                            *s += times * t * v;
+                        }
                     }
                 }
-            }
-            s
-        })
+                s
+            },
+        )
     }
 
     /// a = C Lambda'Z's and its rows c = Z Lambda a.
@@ -266,15 +275,18 @@ impl<'a, G: Geometry> Patch<'a, G> {
 
     /// q^k = r^k - s^k + sum_l W^kl c^l.
     fn q_rows(&self, k: usize, s: &[f64], c_rows: &[Vec<f64>]) -> Vec<f64> {
-        vectorized(#[inline(always)] || {
-            let mut q: Vec<f64> = self.derivs.get(&[k]).iter().zip(s).map(|(r, s)| r - s).collect();
-            for (l, c) in c_rows.iter().enumerate() {
-                for ((q, w), c) in q.iter_mut().zip(self.derivs.get(&sorted([k, l]))).zip(c) {
-                    *q -= w * c;
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut q: Vec<f64> = self.derivs.get(&[k]).iter().zip(s).map(|(r, s)| r - s).collect();
+                for (l, c) in c_rows.iter().enumerate() {
+                    for ((q, w), c) in q.iter_mut().zip(self.derivs.get(&sorted([k, l]))).zip(c) {
+                        *q -= w * c;
+                    }
                 }
-            }
-            q
-        })
+                q
+            },
+        )
     }
 }
 

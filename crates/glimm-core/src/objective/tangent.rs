@@ -20,7 +20,10 @@ use crate::special::vectorized;
 
 /// A direction in parameter space: one coefficient, or one parameter of a factor.
 pub enum Direction {
-    Beta { predictor: usize, column: usize },
+    Beta {
+        predictor: usize,
+        column: usize,
+    },
     /// dLambda.
     Factor(Factors),
 }
@@ -76,21 +79,24 @@ impl<G: Geometry> Patch<'_, G> {
 
     /// sum_m f_{index, m} x^m: the directional derivative of one component.
     fn along<const N: usize, const M: usize>(&self, index: [usize; N], x: &[Vec<f64>]) -> Vec<f64> {
-        vectorized(#[inline(always)] || {
-            let component = |m: usize| {
-                let mut longer = [m; M];
-                longer[..N].copy_from_slice(&index);
-                self.derivs.get(&sorted(longer))
-            };
-            let Some(first) = x.first() else { return vec![0.0; self.rows] };
-            let mut out: Vec<f64> = component(0).iter().zip(first).map(|(f, x)| f * x).collect();
-            for (m, x) in x.iter().enumerate().skip(1) {
-                for ((o, f), x) in out.iter_mut().zip(component(m)).zip(x) {
-                    *o += f * x;
+        vectorized(
+            #[inline(always)]
+            || {
+                let component = |m: usize| {
+                    let mut longer = [m; M];
+                    longer[..N].copy_from_slice(&index);
+                    self.derivs.get(&sorted(longer))
+                };
+                let Some(first) = x.first() else { return vec![0.0; self.rows] };
+                let mut out: Vec<f64> = component(0).iter().zip(first).map(|(f, x)| f * x).collect();
+                for (m, x) in x.iter().enumerate().skip(1) {
+                    for ((o, f), x) in out.iter_mut().zip(component(m)).zip(x) {
+                        *o += f * x;
+                    }
                 }
-            }
-            out
-        })
+                out
+            },
+        )
     }
 
     /// The derivative of the gradient along `direction`, by parameter as in the gradient's share, and
@@ -180,21 +186,24 @@ impl<G: Geometry> Patch<'_, G> {
 
     /// ds^k = sum_lm (dT^klm v^lm + T^klm dv^lm) / 2.
     fn half_third_tangent(&self, k: usize, at: &AtMode, dv: &[Vec<f64>], deta: &[Vec<f64>]) -> Vec<f64> {
-        vectorized(#[inline(always)] || {
-            let mut ds = vec![0.0; self.rows];
-            for l in 0..self.random {
-                for m in l..self.random {
-                    let times = if l == m { -0.5 } else { -1.0 };
-                    let index = sorted([k, l, m]);
-                    let (t, dt) = (self.derivs.get(&index), self.along::<3, 4>(index, deta));
-                    let (v, dv) = (&at.v[pair(l, m, self.random)], &dv[pair(l, m, self.random)]);
-                    for ((((ds, t), dt), v), dv) in ds.iter_mut().zip(t).zip(&dt).zip(v).zip(dv) {
-                        *ds += times * (dt * v + t * dv);
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut ds = vec![0.0; self.rows];
+                for l in 0..self.random {
+                    for m in l..self.random {
+                        let times = if l == m { -0.5 } else { -1.0 };
+                        let index = sorted([k, l, m]);
+                        let (t, dt) = (self.derivs.get(&index), self.along::<3, 4>(index, deta));
+                        let (v, dv) = (&at.v[pair(l, m, self.random)], &dv[pair(l, m, self.random)]);
+                        for ((((ds, t), dt), v), dv) in ds.iter_mut().zip(t).zip(&dt).zip(v).zip(dv) {
+                            *ds += times * (dt * v + t * dv);
+                        }
                     }
                 }
-            }
-            ds
-        })
+                ds
+            },
+        )
     }
 
     /// da and the rows dc = Z (dLambda a + Lambda da). H a = Lambda'Z's gives
@@ -256,14 +265,17 @@ impl<G: Geometry> Patch<'_, G> {
         dc_rows: &[Vec<f64>],
         dw: &[Vec<f64>],
     ) -> Vec<f64> {
-        vectorized(#[inline(always)] || {
-            let mut dq: Vec<f64> = dr.iter().zip(ds).map(|(r, s)| r - s).collect();
-            for l in 0..self.random {
-                let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
-                add_products(&mut dq, [f3, f2], [&at.c_rows[l], &dc_rows[l]], -1.0);
-            }
-            dq
-        })
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut dq: Vec<f64> = dr.iter().zip(ds).map(|(r, s)| r - s).collect();
+                for l in 0..self.random {
+                    let (f2, f3) = (self.derivs.get(&sorted([k, l])), &dw[self.dw_at(k, l)]);
+                    add_products(&mut dq, [f3, f2], [&at.c_rows[l], &dc_rows[l]], -1.0);
+                }
+                dq
+            },
+        )
     }
 }
 
@@ -274,9 +286,12 @@ fn plus(a: &mut [f64], b: &[f64]) {
 /// row += times (a_0 b_0 + a_1 b_1).
 #[inline(always)]
 fn add_products(row: &mut [f64], a: [&[f64]; 2], b: [&[f64]; 2], times: f64) {
-    vectorized(#[inline(always)] || {
-        for ((((r, a0), a1), b0), b1) in row.iter_mut().zip(a[0]).zip(a[1]).zip(b[0]).zip(b[1]) {
-            *r += times * (a0 * b0 + a1 * b1);
-        }
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((((r, a0), a1), b0), b1) in row.iter_mut().zip(a[0]).zip(a[1]).zip(b[0]).zip(b[1]) {
+                *r += times * (a0 * b0 + a1 * b1);
+            }
+        },
+    );
 }

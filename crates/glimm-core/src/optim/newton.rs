@@ -88,9 +88,7 @@ impl Model {
     fn step(&self, mu: f64) -> Vec<f64> {
         let p = self.scale.len();
         let along: Vec<f64> = self.gradient.iter().zip(&self.values).map(|(g, l)| g / (l + mu)).collect();
-        (0..p)
-            .map(|i| (0..p).map(|j| self.vectors[i * p + j] * along[j]).sum::<f64>() / self.scale[i])
-            .collect()
+        (0..p).map(|i| (0..p).map(|j| self.vectors[i * p + j] * along[j]).sum::<f64>() / self.scale[i]).collect()
     }
 
     fn predicted_gain(&self, mu: f64) -> f64 {

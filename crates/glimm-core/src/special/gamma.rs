@@ -35,13 +35,8 @@ const fn series_derivative(k: usize) -> [f64; 11] {
     }
     c
 }
-const SERIES_DERIVATIVES: [[f64; 11]; 5] = [
-    SERIES,
-    series_derivative(1),
-    series_derivative(2),
-    series_derivative(3),
-    series_derivative(4),
-];
+const SERIES_DERIVATIVES: [[f64; 11]; 5] =
+    [SERIES, series_derivative(1), series_derivative(2), series_derivative(3), series_derivative(4)];
 
 /// Stirling's remainder S(x) = lgamma(x) - (x - 1/2) ln x + x - ln(2 pi) / 2 for x > 0, and
 /// x^k times its k-th derivative for k = 1..4: these stay bounded at both ends, except S itself,
@@ -122,11 +117,7 @@ pub fn saturated_poisson(y: f64) -> f64 {
 /// ln of the gamma function, x > 0.
 pub fn lgamma(x: f64) -> f64 {
     // Near its zeros at 1 and 2 the remainder would lose relative accuracy.
-    if x < STEPS as f64 {
-        libm::lgamma(x)
-    } else {
-        (x - 0.5).mul_add(ln(x), -x) + (HALF_LN_2PI + stirling(x)[0])
-    }
+    if x < STEPS as f64 { libm::lgamma(x) } else { (x - 0.5).mul_add(ln(x), -x) + (HALF_LN_2PI + stirling(x)[0]) }
 }
 
 /// Derivative of [`lgamma`].

@@ -50,10 +50,7 @@ pub trait Structure: Send + Sync {
 
 /// All structures by name; `lookup` and the documentation read this table.
 type Maker = fn(usize) -> Arc<dyn Structure>;
-pub const REGISTRY: &[(&str, Maker)] = &[
-    ("diag", |q| Arc::new(Diag::new(q))),
-    ("us", |q| Arc::new(Us::new(q))),
-];
+pub const REGISTRY: &[(&str, Maker)] = &[("diag", |q| Arc::new(Diag::new(q))), ("us", |q| Arc::new(Us::new(q)))];
 
 pub fn lookup(name: &str, effects: usize) -> Option<Arc<dyn Structure>> {
     REGISTRY.iter().find(|(n, _)| *n == name).map(|(_, make)| make(effects))

@@ -36,11 +36,7 @@ pub struct Sparse {
 
 impl Sparse {
     /// Random values on these off-diagonal positions, made positive definite by the diagonal.
-    pub fn new(
-        n: usize,
-        pairs: impl IntoIterator<Item = (usize, usize)>,
-        rng: &mut Uniform,
-    ) -> Self {
+    pub fn new(n: usize, pairs: impl IntoIterator<Item = (usize, usize)>, rng: &mut Uniform) -> Self {
         let mut columns: Vec<Vec<usize>> = (0..n).map(|j| vec![j]).collect();
         for (i, j) in pairs {
             columns[i.min(j)].push(i.max(j));
@@ -53,12 +49,7 @@ impl Sparse {
             col_ptr.push(row_idx.len());
         }
         let values = vec![0.0; row_idx.len()];
-        let mut matrix = Self {
-            n,
-            col_ptr,
-            row_idx,
-            values,
-        };
+        let mut matrix = Self { n, col_ptr, row_idx, values };
         matrix.fill(rng);
         matrix
     }
@@ -82,10 +73,7 @@ impl Sparse {
 
     pub fn entries(&self) -> Vec<(usize, usize)> {
         let column = |j: usize| (self.col_ptr[j]..self.col_ptr[j + 1]).map(move |p| (p, j));
-        (0..self.n)
-            .flat_map(column)
-            .map(|(p, j)| (self.row_idx[p], j))
-            .collect()
+        (0..self.n).flat_map(column).map(|(p, j)| (self.row_idx[p], j)).collect()
     }
 
     pub fn dense(&self, values: &[f64]) -> Vec<Vec<f64>> {
@@ -118,11 +106,7 @@ impl Sparse {
 
     pub fn moved(&self, direction: &[f64], step: f64) -> Self {
         let mut moved = self.clone();
-        moved
-            .values
-            .iter_mut()
-            .zip(direction)
-            .for_each(|(x, d)| *x += step * d);
+        moved.values.iter_mut().zip(direction).for_each(|(x, d)| *x += step * d);
         moved
     }
 }
@@ -141,10 +125,7 @@ pub fn invert(a: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
         for (i, other) in a.iter_mut().enumerate() {
             if i != k {
                 let factor = std::mem::replace(&mut other[k], 0.0);
-                other
-                    .iter_mut()
-                    .zip(&row)
-                    .for_each(|(x, r)| *x -= factor * r);
+                other.iter_mut().zip(&row).for_each(|(x, r)| *x -= factor * r);
             }
         }
     }
@@ -163,9 +144,7 @@ pub fn multiply(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
 }
 
 pub fn apply(a: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
-    a.iter()
-        .map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum())
-        .collect()
+    a.iter().map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum()).collect()
 }
 
 pub fn inner(x: &[f64], y: &[f64]) -> f64 {
@@ -180,9 +159,7 @@ fn clique(members: &[usize]) -> Vec<(usize, usize)> {
 
 /// Cells of two crossed factors.
 pub fn crossed(a: usize, b: usize, cells: usize, rng: &mut Uniform) -> Vec<(usize, usize)> {
-    (0..cells)
-        .map(|_| (rng.below(a), a + rng.below(b)))
-        .collect()
+    (0..cells).map(|_| (rng.below(a), a + rng.below(b))).collect()
 }
 
 /// A tree: every unit meets its parent, and its parent's parents.
@@ -212,11 +189,7 @@ fn grid(side: usize) -> Vec<(usize, usize)> {
 
 fn cube(side: usize) -> Vec<(usize, usize)> {
     let plane = side * side;
-    let layer = |k: usize| {
-        grid(side)
-            .into_iter()
-            .map(move |(i, j)| (i + k * plane, j + k * plane))
-    };
+    let layer = |k: usize| grid(side).into_iter().map(move |(i, j)| (i + k * plane, j + k * plane));
     let between = (0..plane * (side - 1)).map(|i| (i, i + plane));
     (0..side).flat_map(layer).chain(between).collect()
 }
@@ -230,30 +203,15 @@ pub fn cases() -> Vec<(String, Sparse)> {
     add("one", 1, vec![], &mut rng);
     add("two", 2, vec![(0, 1)], &mut rng);
     add("diagonal", 7, vec![], &mut rng);
-    let blocks = (0..12)
-        .flat_map(|b| clique(&[3 * b, 3 * b + 1, 3 * b + 2]))
-        .collect();
+    let blocks = (0..12).flat_map(|b| clique(&[3 * b, 3 * b + 1, 3 * b + 2])).collect();
     add("block-diagonal", 36, blocks, &mut rng);
     add("arrow", 40, (1..40).map(|i| (i, 0)).collect(), &mut rng);
-    add(
-        "reversed arrow",
-        40,
-        (0..39).map(|i| (i, 39)).collect(),
-        &mut rng,
-    );
-    add(
-        "tridiagonal",
-        60,
-        (1..60).map(|i| (i, i - 1)).collect(),
-        &mut rng,
-    );
+    add("reversed arrow", 40, (0..39).map(|i| (i, 39)).collect(), &mut rng);
+    add("tridiagonal", 60, (1..60).map(|i| (i, i - 1)).collect(), &mut rng);
     add("dense", 90, clique(&(0..90).collect::<Vec<_>>()), &mut rng);
     add("nested", 121, nested(121, 3), &mut rng);
     add("grid", 196, grid(14), &mut rng);
-    let halves = clique(&[0, 1, 2, 3])
-        .into_iter()
-        .chain((6..30).map(|i| (i, i - 1)))
-        .collect();
+    let halves = clique(&[0, 1, 2, 3]).into_iter().chain((6..30).map(|i| (i, i - 1))).collect();
     add("cube", 512, cube(8), &mut rng);
     let chain = [0..80, 50..150, 130..190].map(|range| clique(&range.collect::<Vec<_>>()));
     add("overlapping cliques", 190, chain.concat(), &mut rng);
@@ -264,18 +222,11 @@ pub fn cases() -> Vec<(String, Sparse)> {
         .into_iter()
         .flat_map(|(i, j)| clique(&[2 * i, 2 * i + 1, 2 * j, 2 * j + 1, 180 + i % 4]))
         .collect();
-    add(
-        "crossed with slopes and a third factor",
-        184,
-        pairs,
-        &mut rng,
-    );
+    add("crossed with slopes and a third factor", 184, pairs, &mut rng);
     for n in [5, 23, 64, 130] {
         for per_column in [1, 3, 9] {
-            let pairs: Vec<_> = (0..n * per_column / 2)
-                .map(|_| (rng.below(n), rng.below(n)))
-                .filter(|(i, j)| i != j)
-                .collect();
+            let pairs: Vec<_> =
+                (0..n * per_column / 2).map(|_| (rng.below(n), rng.below(n))).filter(|(i, j)| i != j).collect();
             add(&format!("random {n} x {per_column}"), n, pairs, &mut rng);
         }
     }

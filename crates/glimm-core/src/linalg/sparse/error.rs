@@ -8,16 +8,9 @@ pub enum SparseError {
     /// `col_ptr` must have `n + 1` entries, start at 0, never decrease, and end at `row_idx.len()`.
     ColumnPointers { n: usize, at: usize },
     /// Every column must begin with its diagonal entry.
-    Diagonal {
-        column: usize,
-        first_row: Option<usize>,
-    },
+    Diagonal { column: usize, first_row: Option<usize> },
     /// Rows must ascend within a column.
-    RowOrder {
-        column: usize,
-        previous: usize,
-        row: usize,
-    },
+    RowOrder { column: usize, previous: usize, row: usize },
     /// Rows must be less than `n`.
     RowRange { column: usize, row: usize, n: usize },
     /// The factor does not fit in memory or in the index type.
@@ -34,34 +27,22 @@ impl fmt::Display for SparseError {
                  one before it",
                 n + 1
             ),
-            Self::Diagonal {
-                column,
-                first_row: Some(row),
-            } => write!(
+            Self::Diagonal { column, first_row: Some(row) } => write!(
                 f,
                 "column {column} of a sparse matrix begins with row {row}: expected its diagonal \
                  entry, row {column}, and rows below it"
             ),
-            Self::Diagonal {
-                column,
-                first_row: None,
-            } => write!(
-                f,
-                "column {column} of a sparse matrix is empty: expected at least its diagonal entry"
-            ),
-            Self::RowOrder {
-                column,
-                previous,
-                row,
-            } => write!(
+            Self::Diagonal { column, first_row: None } => {
+                write!(f, "column {column} of a sparse matrix is empty: expected at least its diagonal entry")
+            }
+            Self::RowOrder { column, previous, row } => write!(
                 f,
                 "row {row} follows row {previous} in column {column} of a sparse matrix: expected \
                  rows in ascending order, each once"
             ),
-            Self::RowRange { column, row, n } => write!(
-                f,
-                "row {row} in column {column} of a sparse matrix: expected a row less than {n}"
-            ),
+            Self::RowRange { column, row, n } => {
+                write!(f, "row {row} in column {column} of a sparse matrix: expected a row less than {n}")
+            }
             Self::TooLarge { n, nonzeros } => write!(
                 f,
                 "a sparse matrix with {n} columns and {nonzeros} entries is too large to be \

@@ -81,11 +81,8 @@ impl Factor {
     fn eliminate(&mut self, s: usize) -> Result<(), NotPositiveDefinite> {
         let node = &self.symbolic.nodes[s];
         let (mut top, mut bottom) = node.split_mut(self.l.get_mut());
-        kernels::cholesky(top.reborrow(), &mut self.memory).map_err(|index| {
-            NotPositiveDefinite {
-                column: self.symbolic.order[node.start + index],
-            }
-        })?;
+        kernels::cholesky(top.reborrow(), &mut self.memory)
+            .map_err(|index| NotPositiveDefinite { column: self.symbolic.order[node.start + index] })?;
         kernels::solve_transposed_right(top.as_block(), bottom.reborrow());
         let fronts = self.fronts.get_mut();
         let front = BlockMut::new(&mut fronts[node.front()], node.below, node.below);
@@ -106,10 +103,7 @@ impl Factor {
     }
 
     pub(super) fn require(&self, state: State) {
-        assert!(
-            self.state >= state,
-            "a sparse factor was used before a successful call of `refactor`"
-        );
+        assert!(self.state >= state, "a sparse factor was used before a successful call of `refactor`");
     }
 }
 
@@ -132,8 +126,5 @@ pub(super) fn collect(symbolic: &Symbolic, panels: &[f64], out: &mut [f64]) {
 
 fn check_length(name: &str, found: usize, symbolic: &Symbolic) {
     let expected = symbolic.position.len();
-    assert_eq!(
-        found, expected,
-        "length of `{name}`: one value per entry of the pattern"
-    );
+    assert_eq!(found, expected, "length of `{name}`: one value per entry of the pattern");
 }

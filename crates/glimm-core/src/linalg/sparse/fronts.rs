@@ -26,11 +26,7 @@ pub fn extend_add(symbolic: &Symbolic, s: usize, panels: &mut [f64], fronts: &mu
     }
     for b in m..n {
         let (column, to) = (&front[b * n..][..n], relative[b] as usize);
-        add_at(
-            &mut onto[to * parent.below..][..parent.below],
-            &relative[b..],
-            &column[b..],
-        );
+        add_at(&mut onto[to * parent.below..][..parent.below], &relative[b..], &column[b..]);
     }
 }
 
@@ -52,11 +48,7 @@ pub fn gather(symbolic: &Symbolic, s: usize, panels: &[f64], fronts: &mut [f64])
     }
     for b in m..n {
         let (column, at) = (&mut front[b * n..][..n], relative[b] as usize);
-        take_at(
-            &from[at * parent.below..][..parent.below],
-            &relative[b..],
-            &mut column[b..],
-        );
+        take_at(&from[at * parent.below..][..parent.below], &relative[b..], &mut column[b..]);
     }
 }
 

@@ -29,11 +29,7 @@ struct Tree {
 }
 
 impl<'a> Pattern<'a> {
-    pub fn checked(
-        n: usize,
-        col_ptr: &'a [usize],
-        row_idx: &'a [usize],
-    ) -> Result<Self, SparseError> {
+    pub fn checked(n: usize, col_ptr: &'a [usize], row_idx: &'a [usize]) -> Result<Self, SparseError> {
         let pointers = |at| Err(SparseError::ColumnPointers { n, at });
         if col_ptr.len() != n + 1 {
             return pointers(col_ptr.len().min(n + 1));
@@ -44,11 +40,7 @@ impl<'a> Pattern<'a> {
         if let Some(at) = (0..n).find(|&j| col_ptr[j + 1] < col_ptr[j]) {
             return pointers(at + 1);
         }
-        let pattern = Self {
-            n,
-            col_ptr,
-            row_idx,
-        };
+        let pattern = Self { n, col_ptr, row_idx };
         (0..n).try_for_each(|column| pattern.check_column(column))?;
         Ok(pattern)
     }
@@ -56,27 +48,16 @@ impl<'a> Pattern<'a> {
     fn check_column(&self, column: usize) -> Result<(), SparseError> {
         let rows = self.rows(column);
         if rows.first() != Some(&column) {
-            return Err(SparseError::Diagonal {
-                column,
-                first_row: rows.first().copied(),
-            });
+            return Err(SparseError::Diagonal { column, first_row: rows.first().copied() });
         }
         for pair in rows.windows(2) {
             let (previous, row) = (pair[0], pair[1]);
             if row <= previous {
-                return Err(SparseError::RowOrder {
-                    column,
-                    previous,
-                    row,
-                });
+                return Err(SparseError::RowOrder { column, previous, row });
             }
         }
         match rows.last() {
-            Some(&row) if row >= self.n => Err(SparseError::RowRange {
-                column,
-                row,
-                n: self.n,
-            }),
+            Some(&row) if row >= self.n => Err(SparseError::RowRange { column, row, n: self.n }),
             _ => Ok(()),
         }
     }
@@ -122,21 +103,14 @@ impl Upper {
 
     fn tree(&self) -> Tree {
         let n = self.col_ptr.len() - 1;
-        let mut tree = Tree {
-            parent: vec![0; n],
-            counts: vec![0; n],
-        };
+        let mut tree = Tree { parent: vec![0; n], counts: vec![0; n] };
         self.grow(&mut tree);
         tree
     }
 
-    fn grow<'a>(
-        &self,
-        tree: &'a mut Tree,
-    ) -> (simplicial::EliminationTreeRef<'a, usize>, &'a [usize]) {
+    fn grow<'a>(&self, tree: &'a mut Tree) -> (simplicial::EliminationTreeRef<'a, usize>, &'a [usize]) {
         let n = self.col_ptr.len() - 1;
-        let need =
-            simplicial::prefactorize_symbolic_cholesky_scratch::<usize>(n, self.row_idx.len());
+        let need = simplicial::prefactorize_symbolic_cholesky_scratch::<usize>(n, self.row_idx.len());
         let mut memory = MemBuffer::new(need);
         let parents = simplicial::prefactorize_symbolic_cholesky(
             &mut tree.parent,
@@ -150,23 +124,13 @@ impl Upper {
     /// Supernodes of the factor, or nothing if it is too large.
     pub fn supernodes(&self) -> Option<SymbolicSupernodalCholesky<usize>> {
         let n = self.col_ptr.len() - 1;
-        let mut tree = Tree {
-            parent: vec![0; n],
-            counts: vec![0; n],
-        };
+        let mut tree = Tree { parent: vec![0; n], counts: vec![0; n] };
         let (parents, counts) = self.grow(&mut tree);
         let need = supernodal::factorize_supernodal_symbolic_cholesky_scratch::<usize>(n);
         let mut memory = MemBuffer::try_new(need).ok()?;
         let stack = MemStack::new(&mut memory);
         let params = Default::default();
-        supernodal::factorize_supernodal_symbolic_cholesky(
-            self.symbolic(),
-            parents,
-            counts,
-            stack,
-            params,
-        )
-        .ok()
+        supernodal::factorize_supernodal_symbolic_cholesky(self.symbolic(), parents, counts, stack, params).ok()
     }
 }
 
@@ -180,19 +144,11 @@ pub fn elimination_order(pattern: &Pattern<'_>) -> Result<Vec<usize>, SparseErro
 fn minimum_degree(pattern: &Pattern<'_>) -> Result<Vec<usize>, SparseError> {
     let (n, nonzeros) = (pattern.n, pattern.row_idx.len());
     let too_large = SparseError::TooLarge { n, nonzeros };
-    let mut memory = MemBuffer::try_new(amd::order_scratch::<usize>(n, nonzeros))
-        .map_err(|_| too_large.clone())?;
+    let mut memory = MemBuffer::try_new(amd::order_scratch::<usize>(n, nonzeros)).map_err(|_| too_large.clone())?;
     let (mut order, mut place) = (vec![0; n], vec![0; n]);
     let lower = SymbolicSparseColMatRef::new_checked(n, n, pattern.col_ptr, None, pattern.row_idx);
     let control = amd::Control::default();
-    amd::order(
-        &mut order,
-        &mut place,
-        lower,
-        control,
-        MemStack::new(&mut memory),
-    )
-    .map_err(|_| too_large)?;
+    amd::order(&mut order, &mut place, lower, control, MemStack::new(&mut memory)).map_err(|_| too_large)?;
     Ok(order)
 }
 

@@ -60,18 +60,8 @@ impl Factor {
         if n == 0 {
             return;
         }
-        assert_eq!(
-            rhs.len() % n,
-            0,
-            "the length of `rhs` must be a multiple of {n}"
-        );
-        let longest = self
-            .symbolic
-            .nodes
-            .iter()
-            .map(|s| s.below)
-            .max()
-            .unwrap_or(0);
+        assert_eq!(rhs.len() % n, 0, "the length of `rhs` must be a multiple of {n}");
+        let longest = self.symbolic.nodes.iter().map(|s| s.below).max().unwrap_or(0);
         let cols = GROUP.min(rhs.len() / n);
         self.scratch[0].reserve(n * cols);
         self.scratch[1].reserve(longest * cols);

@@ -48,18 +48,12 @@ impl Node {
     /// The block of the columns and the block below, out of all panels.
     pub fn split<'a>(&self, panels: &'a [f64]) -> (Block<'a>, Block<'a>) {
         let (top, bottom) = panels[self.panel()].split_at(self.cols * self.cols);
-        (
-            Block::new(top, self.cols, self.cols),
-            Block::new(bottom, self.below, self.cols),
-        )
+        (Block::new(top, self.cols, self.cols), Block::new(bottom, self.below, self.cols))
     }
 
     pub fn split_mut<'a>(&self, panels: &'a mut [f64]) -> (BlockMut<'a>, BlockMut<'a>) {
         let (top, bottom) = panels[self.panel()].split_at_mut(self.cols * self.cols);
-        (
-            BlockMut::new(top, self.cols, self.cols),
-            BlockMut::new(bottom, self.below, self.cols),
-        )
+        (BlockMut::new(top, self.cols, self.cols), BlockMut::new(bottom, self.below, self.cols))
     }
 }
 
@@ -88,10 +82,7 @@ impl Symbolic {
     /// [`SparseError`] names the column at which the pattern is not as described.
     pub fn new(n: usize, col_ptr: &[usize], row_idx: &[usize]) -> Result<Arc<Self>, SparseError> {
         let pattern = Pattern::checked(n, col_ptr, row_idx)?;
-        let too_large = SparseError::TooLarge {
-            n,
-            nonzeros: row_idx.len(),
-        };
+        let too_large = SparseError::TooLarge { n, nonzeros: row_idx.len() };
         if n >= u32::MAX as usize {
             return Err(too_large);
         }
@@ -115,10 +106,7 @@ impl Symbolic {
 
     /// Entries of L, with the zeros stored to make supernodes dense.
     pub fn factor_nonzeros(&self) -> usize {
-        self.nodes
-            .iter()
-            .map(|s| s.cols * (s.cols + 1) / 2 + s.cols * s.below)
-            .sum()
+        self.nodes.iter().map(|s| s.cols * (s.cols + 1) / 2 + s.cols * s.below).sum()
     }
 
     /// Predicted multiplications and additions of one factorisation.
@@ -186,11 +174,7 @@ impl Symbolic {
             for (to, &row) in relative.iter_mut().zip(&rows[..shared]) {
                 *to = row - start;
             }
-            locate_rows(
-                &rows[shared..],
-                &self.rows[parent.row_range()],
-                &mut relative[shared..],
-            );
+            locate_rows(&rows[shared..], &self.rows[parent.row_range()], &mut relative[shared..]);
             let parent = owner[first as usize];
             let first_child = !self.nodes[parent].has_children;
             self.nodes[parent].has_children = true;
@@ -238,10 +222,7 @@ impl Symbolic {
         }
         let rows = &self.rows[node.row_range()];
         let i = rows.partition_point(|&r| (r as usize) < row);
-        assert_eq!(
-            rows[i] as usize, row,
-            "the symbolic factor contains the pattern"
-        );
+        assert_eq!(rows[i] as usize, row, "the symbolic factor contains the pattern");
         node.panel_start + node.cols * node.cols + j * node.below + i
     }
 }

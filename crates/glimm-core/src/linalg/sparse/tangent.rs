@@ -35,16 +35,10 @@ impl Factor {
 
     fn reserve_tangent(&mut self) {
         let symbolic = &self.symbolic;
-        let largest = symbolic
-            .nodes
-            .iter()
-            .map(|s| s.cols * s.cols.max(s.below))
-            .max();
+        let largest = symbolic.nodes.iter().map(|s| s.cols * s.cols.max(s.below)).max();
         self.d.reserve(symbolic.panel_storage);
         self.front_tangents.reserve(symbolic.front_storage);
-        self.scratch
-            .iter_mut()
-            .for_each(|buffer| buffer.reserve(largest.unwrap_or(0)));
+        self.scratch.iter_mut().for_each(|buffer| buffer.reserve(largest.unwrap_or(0)));
     }
 
     /// Pass the derivative of the Schur complement on; leave `dP` and `dY` in the panel.
@@ -75,12 +69,7 @@ impl Factor {
     /// Replace `dP` and `dY` in the panel by the columns `J` of `dC`.
     fn tangent_down(&mut self, s: usize) {
         gather(&self.symbolic, s, self.c.get(), self.fronts.get_mut());
-        gather(
-            &self.symbolic,
-            s,
-            self.d.get(),
-            self.front_tangents.get_mut(),
-        );
+        gather(&self.symbolic, s, self.d.get(), self.front_tangents.get_mut());
         let node = &self.symbolic.nodes[s];
         let (below, cols) = (node.below, node.cols);
         let c_ss = Block::new(&self.fronts.get()[node.front()], below, below);

@@ -89,82 +89,114 @@ impl Geometry for Groups<'_> {
     }
 
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            for c in self.columns(k) {
-                for g in 0..self.count() {
-                    let (rows, b) = (self.rows(g), x[g * q + c]);
-                    for (o, z) in out[rows.clone()].iter_mut().zip(&self.z[c][rows]) {
-                        *o += z * b;
+        vectorized(
+            #[inline(always)]
+            || {
+                let q = self.q();
+                for c in self.columns(k) {
+                    for g in 0..self.count() {
+                        let (rows, b) = (self.rows(g), x[g * q + c]);
+                        for (o, z) in out[rows.clone()].iter_mut().zip(&self.z[c][rows]) {
+                            *o += z * b;
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            for c in self.columns(k) {
-                for g in 0..self.count() {
-                    let rows = self.rows(g);
-                    out[g * q + c] += dot(&self.z[c][rows.clone()], &row[rows]);
+        vectorized(
+            #[inline(always)]
+            || {
+                let q = self.q();
+                for c in self.columns(k) {
+                    for g in 0..self.count() {
+                        let rows = self.rows(g);
+                        out[g * q + c] += dot(&self.z[c][rows.clone()], &row[rows]);
+                    }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            for (c, d) in self.pairs(k, l) {
-                for g in 0..self.count() {
-                    let rows = self.rows(g);
-                    let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], &row[rows]);
-                    out[(g * q + c) * q + d] += s;
-                    if c != d {
-                        out[(g * q + d) * q + c] += s;
+        vectorized(
+            #[inline(always)]
+            || {
+                let q = self.q();
+                for (c, d) in self.pairs(k, l) {
+                    for g in 0..self.count() {
+                        let rows = self.rows(g);
+                        let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], &row[rows]);
+                        out[(g * q + c) * q + d] += s;
+                        if c != d {
+                            out[(g * q + d) * q + c] += s;
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            out.fill(0.0);
-            for (c, d) in self.pairs(k, l) {
-                let times = if k == l && d < c { 2.0 } else { 1.0 };
-                for g in 0..self.count() {
-                    let (rows, m) = (self.rows(g), times * m[(g * q + c) * q + d]);
-                    let (zc, zd) = (&self.z[c][rows.clone()], &self.z[d][rows.clone()]);
-                    for ((o, x), y) in out[rows].iter_mut().zip(zc).zip(zd) {
-                        *o += m * x * y;
+        vectorized(
+            #[inline(always)]
+            || {
+                let q = self.q();
+                out.fill(0.0);
+                for (c, d) in self.pairs(k, l) {
+                    let times = if k == l && d < c { 2.0 } else { 1.0 };
+                    for g in 0..self.count() {
+                        let (rows, m) = (self.rows(g), times * m[(g * q + c) * q + d]);
+                        let (zc, zd) = (&self.z[c][rows.clone()], &self.z[d][rows.clone()]);
+                        for ((o, x), y) in out[rows].iter_mut().zip(zc).zip(zd) {
+                            *o += m * x * y;
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| {
-            x.chunks_exact(q.max(1)).zip(out.chunks_exact_mut(q.max(1))).for_each(|(x, o)| dense::matvec(&f[0], x, q, o));
-        });
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| {
+                x.chunks_exact(q.max(1))
+                    .zip(out.chunks_exact_mut(q.max(1)))
+                    .for_each(|(x, o)| dense::matvec(&f[0], x, q, o));
+            },
+        );
     }
 
     fn apply_transpose(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| {
-            x.chunks_exact(q.max(1)).zip(out.chunks_exact_mut(q.max(1))).for_each(|(x, o)| dense::matvec_t(&f[0], x, q, o));
-        });
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| {
+                x.chunks_exact(q.max(1))
+                    .zip(out.chunks_exact_mut(q.max(1)))
+                    .for_each(|(x, o)| dense::matvec_t(&f[0], x, q, o));
+            },
+        );
     }
 
     fn add_inner(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| dense::each_sandwich::<true>(q, &l[0], m, &r[0], out));
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| dense::each_sandwich::<true>(q, &l[0], m, &r[0], out),
+        );
     }
 
     fn add_outer(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| dense::each_sandwich::<false>(q, &l[0], m, &r[0], out));
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| dense::each_sandwich::<false>(q, &l[0], m, &r[0], out),
+        );
     }
 
     fn add_identity(&self, out: &mut [f64]) {
@@ -177,55 +209,78 @@ impl Geometry for Groups<'_> {
     }
 
     fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors) {
-        vectorized(#[inline(always)] || {
-            let q = self.q();
-            for c in 0..q {
-                for d in 0..q {
-                    let mut sum = 0.0;
-                    for g in 0..self.count() {
-                        sum += x[g * q + c] * y[g * q + d];
+        vectorized(
+            #[inline(always)]
+            || {
+                let q = self.q();
+                for c in 0..q {
+                    for d in 0..q {
+                        let mut sum = 0.0;
+                        for g in 0..self.count() {
+                            sum += x[g * q + c] * y[g * q + d];
+                        }
+                        out[0][c * q + d] += sum;
                     }
-                    out[0][c * q + d] += sum;
                 }
-            }
-        })
+            },
+        )
     }
 
     fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
-        by_size(self.q(), #[inline(always)] |q| dense::subtract_products(q, s, &l[0], c, &mut out[0]));
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| dense::subtract_products(q, s, &l[0], c, &mut out[0]),
+        );
     }
 
     fn factorise(&mut self, h: &[f64]) -> Option<f64> {
         self.chol.copy_from_slice(h);
-        by_size(self.q(), #[inline(always)] |q| {
-            let mut logdet = 0.0;
-            for l in self.chol.chunks_exact_mut((q * q).max(1)) {
-                if !dense::cholesky(l, q) {
-                    return None;
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| {
+                let mut logdet = 0.0;
+                for l in self.chol.chunks_exact_mut((q * q).max(1)) {
+                    if !dense::cholesky(l, q) {
+                        return None;
+                    }
+                    logdet += dense::cholesky_logdet(l, q);
                 }
-                logdet += dense::cholesky_logdet(l, q);
-            }
-            Some(logdet)
-        })
+                Some(logdet)
+            },
+        )
     }
 
     fn solve(&mut self, x: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| {
-            for (l, x) in self.chol.chunks_exact((q * q).max(1)).zip(x.chunks_exact_mut(q.max(1))) {
-                dense::cholesky_solve(l, q, x);
-            }
-        });
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| {
+                for (l, x) in self.chol.chunks_exact((q * q).max(1)).zip(x.chunks_exact_mut(q.max(1))) {
+                    dense::cholesky_solve(l, q, x);
+                }
+            },
+        );
     }
 
     fn inverse(&mut self, out: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| {
-            for (l, c) in self.chol.chunks_exact((q * q).max(1)).zip(out.chunks_exact_mut((q * q).max(1))) {
-                dense::cholesky_inverse(l, q, c);
-            }
-        });
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| {
+                for (l, c) in self.chol.chunks_exact((q * q).max(1)).zip(out.chunks_exact_mut((q * q).max(1))) {
+                    dense::cholesky_inverse(l, q, c);
+                }
+            },
+        );
     }
 
     fn inverse_tangent(&mut self, c: &[f64], dh: &[f64], out: &mut [f64]) {
-        by_size(self.q(), #[inline(always)] |q| dense::minus_sandwiches(q, c, dh, out));
+        by_size(
+            self.q(),
+            #[inline(always)]
+            |q| dense::minus_sandwiches(q, c, dh, out),
+        );
     }
 }

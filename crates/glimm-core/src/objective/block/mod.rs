@@ -118,8 +118,7 @@ impl Block {
 
     /// A new problem of some of the groups.
     pub fn subset(&self, groups: &[usize]) -> Block {
-        let rows: Vec<u32> =
-            groups.iter().flat_map(|&g| self.starts[g] as u32..self.starts[g + 1] as u32).collect();
+        let rows: Vec<u32> = groups.iter().flat_map(|&g| self.starts[g] as u32..self.starts[g + 1] as u32).collect();
         Block::new(&self.data.gather(&rows))
     }
 
@@ -144,9 +143,10 @@ impl Block {
     /// One direction per parameter.
     fn directions(&self, psi: &[f64]) -> Vec<Direction> {
         let q = self.q();
-        let betas = self.layout.beta.iter().enumerate().flat_map(|(predictor, range)| {
-            (0..range.len()).map(move |column| Direction::Beta { predictor, column })
-        });
+        let betas =
+            self.layout.beta.iter().enumerate().flat_map(|(predictor, range)| {
+                (0..range.len()).map(move |column| Direction::Beta { predictor, column })
+            });
         let mut directions: Vec<Direction> = betas.collect();
         let mut first = 0;
         for (term, theta) in self.data.terms.iter().zip(&self.layout.theta) {

@@ -71,9 +71,10 @@ impl Sparse {
     }
 
     fn directions(&self, chain: &Chain<'_>) -> Vec<Direction> {
-        let betas = self.layout.beta.iter().enumerate().flat_map(|(predictor, range)| {
-            (0..range.len()).map(move |column| Direction::Beta { predictor, column })
-        });
+        let betas =
+            self.layout.beta.iter().enumerate().flat_map(|(predictor, range)| {
+                (0..range.len()).map(move |column| Direction::Beta { predictor, column })
+            });
         let zeros = || self.data.terms.iter().map(|t| vec![0.0; t.effects() * t.effects()]).collect::<Factors>();
         let thetas = self.layout.theta.iter().enumerate().flat_map(|(t, range)| {
             (0..range.len()).map(move |j| {

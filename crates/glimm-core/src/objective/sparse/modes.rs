@@ -25,7 +25,8 @@ impl Patch<'_, Cells<'_>> {
             self.linear_predictors();
             self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: true });
             let h = 0.5 * dot(self.u, self.u) - total(self.derivs.value());
-            if !(h <= best + ROUNDING * (1.0 + best.abs())) {
+            let climbed = h <= best + ROUNDING * (1.0 + best.abs());
+            if !climbed {
                 if best == f64::INFINITY {
                     return Err(Reject::NoMode);
                 }
@@ -49,8 +50,8 @@ impl Patch<'_, Cells<'_>> {
     }
 
     fn tame_start(&mut self) {
-        // NaN compares false, so that it counts as wild.
-        if !(self.reach(&self.u.to_vec()) <= WILD) {
+        let reach = self.reach(self.u);
+        if reach.is_nan() || reach > WILD {
             self.u.fill(0.0);
         }
     }

@@ -18,11 +18,7 @@ pub struct BlockMut<'a> {
 impl<'a> Block<'a> {
     #[inline]
     pub fn new(data: &'a [f64], rows: usize, cols: usize) -> Self {
-        Self {
-            data: &data[..rows * cols],
-            rows,
-            cols,
-        }
+        Self { data: &data[..rows * cols], rows, cols }
     }
 
     #[inline]
@@ -38,11 +34,7 @@ impl<'a> Block<'a> {
 impl<'a> BlockMut<'a> {
     #[inline]
     pub fn new(data: &'a mut [f64], rows: usize, cols: usize) -> Self {
-        Self {
-            data: &mut data[..rows * cols],
-            rows,
-            cols,
-        }
+        Self { data: &mut data[..rows * cols], rows, cols }
     }
 
     #[inline]
@@ -52,20 +44,12 @@ impl<'a> BlockMut<'a> {
 
     #[inline]
     pub fn as_block(&self) -> Block<'_> {
-        Block {
-            data: self.data,
-            rows: self.rows,
-            cols: self.cols,
-        }
+        Block { data: self.data, rows: self.rows, cols: self.cols }
     }
 
     #[inline]
     pub fn reborrow(&mut self) -> BlockMut<'_> {
-        BlockMut {
-            data: self.data,
-            rows: self.rows,
-            cols: self.cols,
-        }
+        BlockMut { data: self.data, rows: self.rows, cols: self.cols }
     }
 
     pub(super) fn mat_mut(&mut self) -> MatMut<'_, f64> {

@@ -32,13 +32,7 @@ pub fn subtract_square(mut f: BlockMut<'_>, b: Block<'_>, keep: bool) {
 pub fn subtract_cross(mut f: BlockMut<'_>, w: Block<'_>, y: Block<'_>, keep: bool) {
     let (m, k) = (w.rows, w.cols);
     if k > 2 && m * m * k > SMALL {
-        lower_product(
-            f.reborrow(),
-            accum(keep),
-            -1.0,
-            w.mat(),
-            y.mat().transpose(),
-        );
+        lower_product(f.reborrow(), accum(keep), -1.0, w.mat(), y.mat().transpose());
         return lower_product(f, Accum::Add, -1.0, y.mat(), w.mat().transpose());
     }
     wide(|| {
@@ -73,13 +67,7 @@ pub fn add_inner(mut t: BlockMut<'_>, alpha: f64, a: Block<'_>, b: Block<'_>) {
     });
 }
 
-fn lower_product(
-    mut out: BlockMut<'_>,
-    accum: Accum,
-    alpha: f64,
-    a: MatRef<'_, f64>,
-    b: MatRef<'_, f64>,
-) {
+fn lower_product(mut out: BlockMut<'_>, accum: Accum, alpha: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
     triangular::matmul(
         out.mat_mut(),
         BlockStructure::TriangularLower,
@@ -120,20 +108,10 @@ pub fn symmetric_product(mut d: BlockMut<'_>, keep: bool, alpha: f64, v: Block<'
     });
 }
 
-fn symmetric_product_large(
-    mut d: BlockMut<'_>,
-    accum: Accum,
-    alpha: f64,
-    v: Block<'_>,
-    b: Block<'_>,
-) {
+fn symmetric_product_large(mut d: BlockMut<'_>, accum: Accum, alpha: f64, v: Block<'_>, b: Block<'_>) {
     let halves = [
         (accum, v.mat(), BlockStructure::TriangularLower),
-        (
-            Accum::Add,
-            v.mat().transpose(),
-            BlockStructure::StrictTriangularUpper,
-        ),
+        (Accum::Add, v.mat().transpose(), BlockStructure::StrictTriangularUpper),
     ];
     for (accum, half, structure) in halves {
         triangular::matmul(

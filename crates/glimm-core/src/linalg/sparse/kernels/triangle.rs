@@ -23,15 +23,9 @@ pub fn cholesky(mut a: BlockMut<'_>, memory: &mut MemBuffer) -> Result<(), usize
     if n > SMALL_ORDER {
         let stack = MemStack::new(memory);
         let none = Default::default();
-        return llt::factor::cholesky_in_place(
-            a.mat_mut(),
-            none,
-            Par::Seq,
-            stack,
-            Default::default(),
-        )
-        .map(|_| ())
-        .map_err(|llt::factor::LltError::NonPositivePivot { index }| index);
+        return llt::factor::cholesky_in_place(a.mat_mut(), none, Par::Seq, stack, Default::default())
+            .map(|_| ())
+            .map_err(|llt::factor::LltError::NonPositivePivot { index }| index);
     }
     for j in 0..n {
         let (done, rest) = a.data.split_at_mut(j * n);
