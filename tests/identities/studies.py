@@ -16,12 +16,12 @@ import glimm
 Array = NDArray[np.float64]
 
 ROWS = 320
-# Nats. Fits stop with fewer than 1e-8 left; two of them may differ by both remainders.
-SAME_LOGLIK = 1e-9
-# Standard errors. 1e-8 nats left is 1.5e-4 standard errors away; Newton's last step does better.
-SAME_ESTIMATE = 1e-5
-# Relative, of standard errors: they follow the estimates, 1e-4 of a standard error apart.
-SAME_ERROR = 1e-5
+# Nats. What a fit leaves below the maximum, at the most.
+SAME_LOGLIK = 1e-8
+# Standard errors: the distance that 5e-9 nats are from the maximum.
+SAME_ESTIMATE = 1e-4
+# Relative to standard errors, which follow the estimates.
+SAME_ERROR = 1e-4
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ def _marginal_covariance(made: glimm.Fit) -> Array:
 def test_gaussian_value_is_the_multivariate_normal_density(structure: str) -> None:
     made = fitted("gaussian", structure)
     mean = made.design.x @ np.array(list(made.coef.values()))
-    expected = stats.multivariate_normal.logpdf(made.design.y, mean, _marginal_covariance(made))
+    root = np.linalg.cholesky(_marginal_covariance(made))
+    covariance = stats.Covariance.from_cholesky(root)
+    expected = stats.multivariate_normal.logpdf(made.design.y, mean, covariance)
     assert made.loglik == pytest.approx(expected, rel=1e-11)
 
 

@@ -22,7 +22,7 @@ def test_rows_in_another_order(law: str, structure: str) -> None:
 @BOTH
 def test_levels_under_other_names(law: str, structure: str) -> None:
     frame = study(law, structure).copy()
-    back = {}
+    back: dict[str, str] = {}
     for column in "gabc":
         levels = sorted(frame[column].unique())
         news = [f"{column}{k}" for k in np.random.default_rng(2).permutation(len(levels)) + 100]

@@ -9,6 +9,9 @@ from scipy.special import gammaln
 from studies import (
     FITTED,
     LAWS,
+    SAME_ERROR,
+    SAME_ESTIMATE,
+    SAME_LOGLIK,
     STRUCTURES,
     fit,
     fitted,
@@ -19,6 +22,7 @@ from studies import (
 )
 
 import glimm
+from glimm import _core
 from glimm.problem import make_problem
 
 BOTH = pytest.mark.parametrize(("law", "structure"), FITTED)
@@ -64,8 +68,8 @@ def test_failures_for_successes_turn_all_signs(law: str, structure: str) -> None
     b = fitted(law, structure)
     same_numbers(a, b, map_x=-np.eye(3))
     for modes, others in zip(a.estimates.modes, b.estimates.modes, strict=True):
-        np.testing.assert_allclose(modes, -others, atol=1e-5)
-    np.testing.assert_allclose(a.fitted, 1 - b.fitted, atol=1e-6)
+        np.testing.assert_allclose(modes, -others, atol=1e-4)
+    np.testing.assert_allclose(a.fitted, 1 - b.fitted, atol=1e-5)
 
 
 def test_a_cloglog_of_successes_is_not_one_of_failures() -> None:
@@ -91,9 +95,11 @@ def test_an_offset_of_a_covariate_moves_its_effect(law: str, structure: str) -> 
     a, b = fit(law, text(structure), frame, offset="known"), fitted(law, structure)
     move = np.array([0.1, 0.0, 0.2])
     gap = np.array(list(a.coef.values())) + move - np.array(list(b.coef.values()))
-    np.testing.assert_array_less(np.abs(gap) / np.array(list(b.se.values())), 1e-5)
-    assert a.loglik == pytest.approx(b.loglik, abs=1e-9)
-    np.testing.assert_allclose(a.vcov("all"), b.vcov("all"), rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_less(np.abs(gap) / np.array(list(b.se.values())), SAME_ESTIMATE)
+    assert a.loglik == pytest.approx(b.loglik, abs=SAME_LOGLIK)
+    errors = np.sqrt(np.diag(b.vcov("all")))
+    gap = (a.vcov("all") - b.vcov("all")) / np.outer(errors, errors)
+    np.testing.assert_allclose(gap, 0.0, atol=SAME_ERROR)
     same_random_effects(a, b)
 
 
@@ -105,7 +111,7 @@ def test_a_gaussian_offset_is_taken_off_the_response(structure: str) -> None:
     b = fit("gaussian", text(structure), frame.assign(y=frame["y"] - known))
     same_numbers(a, b)
     same_random_effects(a, b)
-    np.testing.assert_allclose(a.fitted, b.fitted + known, rtol=1e-6)
+    np.testing.assert_allclose(a.fitted, b.fitted + known, rtol=1e-5)
 
 
 @STRUCTURE
@@ -132,14 +138,15 @@ def test_poisson_counts_over_parts_of_the_exposure_add_up(structure: str) -> Non
 
 @STRUCTURE
 def test_negative_binomial_of_huge_theta_is_poisson(structure: str) -> None:
-    frame = study("poisson", structure)
-    one = fitted("poisson", structure)
-    other = fit("nbinom2", text(structure), study("nbinom2", structure))
-    problem = make_problem(other.model, other.design.with_response(frame["y"]))
-    design = other.design
-    np.testing.assert_array_equal(design.x.shape, one.design.x.shape)
-    problem = make_problem(other.model, glimm.model.build_like(one))
-    assert problem
+    """They differ by terms of the order of squared counts over theta, here 1e-9."""
+    poisson, model = fitted("poisson", structure), fitted("nbinom2", structure).model
+    p = len(poisson.names)
+    point = np.insert(poisson.estimates.parameters, p, np.log(1e13))
+    found = make_problem(model, poisson.design).evaluate(point)
+    assert found is not None
+    assert found[0] == pytest.approx(poisson.loglik, abs=1e-8)
+    errors = np.insert(np.sqrt(np.diag(poisson.vcov("all"))), p, 1.0)
+    np.testing.assert_allclose(found[1] * errors, 0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -166,15 +173,15 @@ def test_uncorrelated_is_a_correlation_of_zero(law: str) -> None:
 def test_uncorrelated_effects_are_two_terms(law: str) -> None:
     made = fitted(law, "uncorrelated")
     apart = fit(law, "y ~ x + w + (1 | g) + (0 + x | g)", study(law, "uncorrelated"))
-    assert (made.diagnostics.path, apart.diagnostics.path) == ("block", "sparse")
+    assert apart.groups.keys() == {"g"}
+    assert len(apart.design.terms) == 2
     same_numbers(apart, made)
     sds = [float(np.sqrt(block[0, 0])) for block in apart.covariances]
-    np.testing.assert_allclose(sds, np.sqrt(np.diag(made.covariances[0])), rtol=1e-5)
+    np.testing.assert_allclose(sds, np.sqrt(np.diag(made.covariances[0])), rtol=1e-4)
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
-    """A second group that is the first under another name, with no variance left for it."""
     made = fitted(law, "slopes")
     design, model = made.design, made.model
     term = design.terms[0]
@@ -183,17 +190,25 @@ def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
         model.family.name, model.link, design.y, design.trials, design.freq, design.x,
         design.offset, [(term.structure, term.codes, len(term.levels), z)],
     )  # fmt: skip
-    block = glimm._core.Problem(*arguments)
-    sparse = glimm._core.Problem(*arguments, path="sparse")
+    block = _core.Problem(*arguments)
+    sparse = _core.Problem(*arguments, path="sparse")
     assert (block.path, sparse.path) == ("block", "sparse")
+    point = made.estimates.parameters + 0.01
+    values = [problem.evaluate(point) for problem in (block, sparse)]
+    assert values[0] is not None
+    assert values[1] is not None
+    assert values[0][0] == pytest.approx(values[1][0], rel=1e-12)
+    scale = np.abs(values[0][1]).max()
+    np.testing.assert_allclose(values[0][1], values[1][1], atol=1e-10 * scale)
     one, other = block.fit(), sparse.fit()
-    assert one["loglik"] == pytest.approx(other["loglik"], abs=1e-9)
+    assert one["loglik"] == pytest.approx(other["loglik"], abs=SAME_LOGLIK)
     errors = np.sqrt(np.diag(made.vcov("all")))
     gap = (one["parameters"] - other["parameters"]) / errors
-    np.testing.assert_allclose(gap, 0.0, atol=1e-5)
-    np.testing.assert_allclose(one["covariance"], other["covariance"], rtol=1e-5, atol=1e-10)
+    np.testing.assert_allclose(gap, 0.0, atol=SAME_ESTIMATE)
+    gap = (one["covariance"] - other["covariance"]).reshape(len(errors), -1)
+    np.testing.assert_allclose(gap / np.outer(errors, errors), 0.0, atol=SAME_ERROR)
     for mode, twin in zip(one["modes"], other["modes"], strict=True):
-        np.testing.assert_allclose(mode, twin, atol=1e-6)
+        np.testing.assert_allclose(mode, twin, atol=1e-5)
 
 
 @pytest.mark.parametrize("law", ["poisson", "gaussian"])
@@ -214,7 +229,7 @@ def test_crossed_terms_in_another_order(law: str) -> None:
     np.testing.assert_allclose(
         [float(block[0, 0]) for block in a.covariances],
         [float(block[0, 0]) for block in b.covariances[::-1]],
-        rtol=1e-5,
+        rtol=1e-4,
     )
 
 

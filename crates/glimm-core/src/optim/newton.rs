@@ -16,6 +16,10 @@ const ACCEPT: f64 = 1e-3;
 /// Differences of log-likelihoods below this fraction of their size are rounding.
 const ROUNDING: f64 = 1e-11;
 const MAX_DAMPING: f64 = 1e12;
+/// Expected fall of the decrement in one step, by which the accuracy of the modes is chosen.
+const FALL: f64 = 1e-4;
+/// Loosest modes.
+const LOOSEST: f64 = 1e-4;
 
 /// Where second derivatives come from.
 pub enum Curvature {
@@ -29,7 +33,8 @@ pub struct Settings {
     pub curvature: Curvature,
     /// Decrement at which to stop.
     pub tolerance: f64,
-    /// Newton decrement to which the inner problems are solved.
+    /// Newton decrement to which the inner problems are solved at the top; further down they are
+    /// solved as well as the gradient needs them, which is less.
     pub inner_tolerance: f64,
     pub max_iterations: usize,
     /// Largest change of each parameter in one step (infinite where there is no limit).
@@ -116,7 +121,11 @@ pub fn maximise(
         iterations: 0,
         evaluations: 1,
     };
-    let mut here = match objective.evaluate(start, order, settings.inner_tolerance) {
+    let inner = |decrement: f64| {
+        let looser = (FALL * decrement / settings.tolerance).sqrt().max(1.0);
+        (settings.inner_tolerance * looser).min(LOOSEST).max(settings.inner_tolerance)
+    };
+    let mut here = match objective.evaluate(start, order, inner(f64::INFINITY)) {
         Ok(e) => e,
         Err(reject) => {
             if reject == Reject::Interrupted {
@@ -163,7 +172,7 @@ pub fn maximise(
             let mut psi = outcome.psi.clone();
             add(&mut psi, &step);
             outcome.evaluations += 1;
-            match objective.evaluate(&psi, order, settings.inner_tolerance) {
+            match objective.evaluate(&psi, order, inner(outcome.decrement)) {
                 Err(Reject::Interrupted) => {
                     outcome.reason = Reason::Interrupted;
                     return outcome;
