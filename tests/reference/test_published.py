@@ -51,7 +51,7 @@ ROWS = [
         loglik="-626.1627",
         coef=("-1.0702", "-0.7006", "-0.9126"),
         sd=("4.7084",),
-        source="SAS and glmmML, as printed in lme4 issue 289",
+        source="SAS and glmmML, as printed by an lme4 user",
     ),
     Published(
         name="cbpp",

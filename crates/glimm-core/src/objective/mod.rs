@@ -63,7 +63,7 @@ pub trait Objective {
     /// Makes the modes of the last successful evaluation the start of the next.
     fn accept(&mut self);
 
-    /// A cheap positive definite stand-in for the negative Hessian at the last evaluated point.
+    /// A cheap positive definite stand-in for the negative Hessian, had from the first gradient after a reset.
     fn information(&mut self) -> Option<Vec<f64>>;
 
     /// Forgets the modes, as after a change of signs in the factors.

@@ -123,29 +123,31 @@ impl Sparse {
 /// Everything one evaluation yields.
 struct Found {
     share: Share,
-    rows: Vec<Share>,
-    tangents: Vec<Vec<f64>>,
-    information: Vec<f64>,
+    /// Rows of the Hessian with the tangents of the modes, by parameter.
+    rows: Vec<(Share, Vec<f64>)>,
+    information: Option<Vec<f64>>,
 }
 
-/// Modes, value, derivatives and mode tangents at `psi`.
-fn explore(
-    patch: &mut Patch<'_, Cells<'_>>,
-    psi: &[f64],
-    directions: &[Direction],
+/// What is wanted of an evaluation at `psi`.
+struct Job<'a> {
+    psi: &'a [f64],
+    directions: &'a [Direction],
     order: Order,
     tolerance: f64,
-) -> Result<Found, Reject> {
-    patch.set_fixed(psi);
-    patch.find_modes(tolerance)?;
-    let (share, at) = patch.gradient(if order == Order::Hessian { 4 } else { 3 })?;
-    let rows = match order {
+    information: bool,
+}
+
+/// Modes, value and derivatives.
+fn explore(patch: &mut Patch<'_, Cells<'_>>, job: &Job<'_>) -> Result<Found, Reject> {
+    patch.set_fixed(job.psi);
+    patch.find_modes(job.tolerance)?;
+    let (share, at) = patch.gradient(if job.order == Order::Hessian { 4 } else { 3 })?;
+    let rows = match job.order {
         Order::Gradient => Vec::new(),
-        Order::Hessian => directions.iter().map(|d| patch.hessian_row(&at, d).0).collect(),
+        Order::Hessian => job.directions.iter().map(|d| patch.hessian_row(&at, d)).collect(),
     };
-    let tangents = directions.iter().map(|d| patch.mode_tangent(&at, d).0).collect();
-    let information = information(patch, &at, directions);
-    Ok(Found { share, rows, tangents, information })
+    let information = job.information.then(|| information(patch, &at, job.directions));
+    Ok(Found { share, rows, information })
 }
 
 /// Average information: with the working model y* = eta + r/W, V = W^-1 + Z Lambda Lambda'Z',
@@ -231,14 +233,15 @@ impl Objective for Sparse {
         let (factor, mut trial) = (self.fresh_factor(), std::mem::take(&mut self.trial));
         let chain = Chain::new(&self.data, &self.layout, psi);
         let directions = self.directions(&chain);
+        let information = order == Order::Gradient && self.information.is_none();
         let mut patch = self.patch(factor, &lambda, &mut trial);
-        let found = explore(&mut patch, psi, &directions, order, tolerance);
+        let found = explore(&mut patch, &Job { psi, directions: &directions, order, tolerance, information });
         let evaluated = patch.evaluated as f64 / self.data.n() as f64;
         let factor = patch.geometry.into_factor();
         let evaluation = found.as_ref().map_err(|r| *r).and_then(|found| {
             let gradient = chain.gradient(&found.share.beta, &found.share.lambda);
             let hessian = (order == Order::Hessian).then(|| {
-                let rows = found.rows.iter().map(|r| chain.gradient(&r.beta, &r.lambda)).collect();
+                let rows = found.rows.iter().map(|(r, _)| chain.gradient(&r.beta, &r.lambda)).collect();
                 chain.hessian(rows, &found.share.lambda)
             });
             let evaluation = Evaluation { value: found.share.value + self.log_constant, gradient, hessian };
@@ -249,8 +252,9 @@ impl Objective for Sparse {
         self.passes += evaluated;
         self.last = psi.to_vec();
         if let Ok(found) = found {
-            self.trial_tangents = Some((psi.to_vec(), found.tangents));
-            self.information = Some(found.information);
+            let tangents: Vec<Vec<f64>> = found.rows.into_iter().map(|(_, t)| t).collect();
+            self.trial_tangents = (!tangents.is_empty()).then(|| (psi.to_vec(), tangents));
+            self.information = self.information.take().or(found.information);
         }
         evaluation
     }
@@ -268,6 +272,7 @@ impl Objective for Sparse {
         self.u.fill(0.0);
         self.tangents = None;
         self.trial_tangents = None;
+        self.information = None;
     }
 
     fn passes(&self) -> f64 {
