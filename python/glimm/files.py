@@ -106,6 +106,13 @@ def from_bytes(content: bytes, name: str = "the bytes") -> Fit:
     if header.get("format", 0) > FORMAT:
         message = f"{name} has format {header['format']}; this version reads up to {FORMAT}"
         raise FileError(f"{message}. Update glimm to read it")
+    try:
+        return _restore(header, arrays)
+    except (KeyError, TypeError) as error:
+        raise FileError(f"{name} is not a saved fit: it lacks {error}") from None
+
+
+def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     family, link = choose(header["family"], header["link"])
     model = Model(parse(header["design"]["formula"]), family, link, header["missing"])
     design = restore(header["design"], arrays, family=family)

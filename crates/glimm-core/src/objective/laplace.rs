@@ -2,12 +2,14 @@
 //!
 //! With r, W, T the row derivatives f', -f'', -f''' at the modes u of h(u) = -sum_i f_i + u'u / 2:
 //!
-//!     H   = I + Lambda'S Lambda, S = Z'WZ      C = H^-1
-//!     L   = -h(u) - log|H| / 2
-//!     v_i = z_i'Lambda C Lambda'z_i            s_i = T_i v_i / 2          a = C Lambda'Z's
-//!     q_i = r_i - s_i + W_i (Z Lambda a)_i
-//!     dL/dbeta   = X'q
-//!     dL/dLambda = (Z'q) u' - (Z'r) a' - S Lambda C
+//! ```text
+//! H   = I + Lambda'S Lambda, S = Z'WZ      C = H^-1
+//! L   = -h(u) - log|H| / 2
+//! v_i = z_i'Lambda C Lambda'z_i            s_i = T_i v_i / 2          a = C Lambda'Z's
+//! q_i = r_i - s_i + W_i (Z Lambda a)_i
+//! dL/dbeta   = X'q
+//! dL/dLambda = (Z'q) u' - (Z'r) a' - S Lambda C
+//! ```
 //!
 //! Several predictors k, l, m: s^k = sum_lm T^klm v^lm / 2 and q^k = r^k - s^k + sum_l W^kl c^l, c = Z Lambda a.
 //! (Skaug and Fournier 2006, Comput. Stat. Data Anal. 51, 699-709, give the same gradient by automatic differentiation.)

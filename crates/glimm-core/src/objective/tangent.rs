@@ -2,14 +2,16 @@
 //!
 //! d is the derivative along the direction; e is the direct change of eta (u held fixed):
 //!
-//!     du  = C (dLambda'Z'r - Lambda'Z'W e)        deta = e + Z Lambda du
-//!     dr  = -W deta      dW = T deta      dT = T' deta      dS = Z'dW Z
-//!     dH  = dLambda'S Lambda + Lambda'S dLambda + Lambda'dS Lambda        dC = -C dH C
-//!     dB  = dLambda C Lambda' + Lambda C dLambda' + Lambda dC Lambda'     dv = z'dB z
-//!     ds  = (dT v + T dv) / 2
-//!     da  = C (dLambda'Z's + Lambda'Z'ds - dH a)
-//!     dc  = Z (dLambda a + Lambda da)
-//!     dq  = dr - ds + dW c + W dc
+//! ```text
+//! du  = C (dLambda'Z'r - Lambda'Z'W e)        deta = e + Z Lambda du
+//! dr  = -W deta      dW = T deta      dT = T' deta      dS = Z'dW Z
+//! dH  = dLambda'S Lambda + Lambda'S dLambda + Lambda'dS Lambda        dC = -C dH C
+//! dB  = dLambda C Lambda' + Lambda C dLambda' + Lambda dC Lambda'     dv = z'dB z
+//! ds  = (dT v + T dv) / 2
+//! da  = C (dLambda'Z's + Lambda'Z'ds - dH a)
+//! dc  = Z (dLambda a + Lambda da)
+//! dq  = dr - ds + dW c + W dc
+//! ```
 //!
 //! and the rows of the Hessian are X'dq and the derivative of (Z'q)u' - (Z'r)a' - S Lambda C.
 //! No exponential is computed: all row derivatives, to the fourth order, are at hand.
