@@ -103,7 +103,9 @@ def from_bytes(content: bytes, name: str = "the bytes") -> Fit:
                 arrays = {key.removeprefix("a_"): stored[key] for key in stored.files}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise FileError(f"{name} is not a saved fit: {error}") from None
-    if header.get("format", 0) > FORMAT:
+    if "format" not in header:
+        raise FileError(f"{name} is not a saved fit: it lacks 'format'")
+    if header["format"] > FORMAT:
         message = f"{name} has format {header['format']}; this version reads up to {FORMAT}"
         raise FileError(f"{message}. Update glimm to read it")
     try:

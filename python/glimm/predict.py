@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from .errors import DataError
 from .fit import one_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def predict(
     """See `Fit.predict`."""
     one_of("kind", kind, ("subject",))
     one_of("scale", scale, ("response", "link"))
+    if new is None and offset is not None:
+        message = "offset= goes with new rows; the rows of the fit have theirs"
+        raise DataError(message, code="unknown_option")
     if new is None:
         eta = training_predictor(fit, fit.estimates.modes)
     else:

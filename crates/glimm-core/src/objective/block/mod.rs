@@ -21,7 +21,7 @@ use crate::family::Derivs;
 use crate::linalg::dense;
 
 /// Rows of a chunk: its buffers then stay in the first- and second-level caches.
-const CHUNK_ROWS: usize = 512;
+const CHUNK_ROWS: usize = 1024;
 /// Rows below which threads cost more than they give.
 pub const PARALLEL_ROWS: usize = 10_000;
 /// Mode tangents are kept while they take less than this many numbers per row.
