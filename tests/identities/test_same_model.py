@@ -89,6 +89,19 @@ def test_all_responses_of_counts_are_one(law: str, response: str) -> None:
     assert a.coef == b.coef
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("random", ["(1 | g)", "(1 + x | g)", "(x || g)", "(1 | g) + (1 | c)"])
+def test_identical_groups_leave_the_model_without_groups(law: str, random: str) -> None:
+    rows = study(law, "intercepts").iloc[:20]
+    frame = pd.concat([rows.assign(g=f"g{k}", c=f"c{k % 5}") for k in range(10)])
+    a, b = fit(law, f"y ~ x + w + {random}", frame), fit(law, "y ~ x + w", frame)
+    assert all((block == 0).all() for block in a.covariances)
+    assert all((modes == 0).all() for modes in a.estimates.modes)
+    same_numbers(a, b)
+    np.testing.assert_allclose(a.fitted, b.fitted, rtol=1e-4)
+    assert a.diagnostics.singular
+
+
 @BOTH
 def test_an_offset_of_a_covariate_moves_its_effect(law: str, structure: str) -> None:
     frame = study(law, structure).assign(known=lambda f: 0.1 + 0.2 * f["w"])

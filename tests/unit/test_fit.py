@@ -131,9 +131,7 @@ def test_uncorrelated_effects_have_no_correlation() -> None:
 def test_without_random_effects_the_tables_are_empty() -> None:
     made = fit("plain")
     assert _columns(made.varcorr()) == {k: [] for k in ("group", "name", "variance", "sd", "corr")}
-    assert _columns(made.ranef()) == {
-        k: [] for k in ("group", "level", "name", "mode", "cond_sd")
-    }
+    assert _columns(made.ranef()) == {k: [] for k in ("group", "level", "name", "mode", "cond_sd")}
     assert made.groups == {}
     assert made.diagnostics.path == "glm"
 

@@ -68,7 +68,9 @@ def test_the_estimates_are_where_the_value_is_highest(name: str) -> None:
 def test_arrays_of_any_layout_are_read_alike(name: str) -> None:
     made = fit(name)
     spread = np.repeat(made.design.x, 2, axis=0)[::2]
-    strange = replace(made.design, x=np.ascontiguousarray(spread)[:, :], y=made.design.y[::-1][::-1])
+    strange = replace(
+        made.design, x=np.ascontiguousarray(spread)[:, :], y=made.design.y[::-1][::-1]
+    )
     point = made.estimates.parameters
     a = make_problem(made.model, strange).evaluate(np.repeat(point, 3)[::3])
     b = make_problem(made.model, made.design).evaluate(point)

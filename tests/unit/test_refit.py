@@ -99,10 +99,9 @@ def test_from_the_boundary_and_back(family: str, formula: str) -> None:
     flat = 4.0 + 0.5 * noise
     varied = eta + 0.5 * noise
     if family == "poisson":
-        flat, varied = np.round(np.exp(flat - 3)), rng.poisson(np.exp(1 + eta))
-    fits = [
-        glimm.fit(formula, data.assign(y=np.asarray(y, float)), family) for y in (flat, varied)
-    ]
+        flat = np.round(np.exp(flat - 3)).astype(float)
+        varied = rng.poisson(np.exp(1 + eta)).astype(float)
+    fits = [glimm.fit(formula, data.assign(y=np.asarray(y, float)), family) for y in (flat, varied)]
     assert fits[0].diagnostics.singular
     assert not fits[1].diagnostics.singular
     _same(fits[0].refit(varied), fits[1])

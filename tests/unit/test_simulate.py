@@ -41,9 +41,10 @@ def test_no_data_sets() -> None:
 
 def test_the_global_generator_is_left_alone() -> None:
     np.random.seed(3)
-    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
     fit("gaussian").simulate(2, seed=1)
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+    found = np.random.random(4)
+    np.random.seed(3)
+    np.testing.assert_array_equal(found, np.random.random(4))
 
 
 def _assert_moments(draws: Array, mean: Array, variance: Array, fourth: Array) -> None:
@@ -155,9 +156,10 @@ def test_counts_with_random_effects_have_the_marginal_moments() -> None:
     ratio = draws.var(axis=0) / variance
     assert abs(ratio.mean() - 1) < 0.1
     first = data.index[data["g"] == "g00"][:2]
-    between = np.cov(draws[:, first].T)[0, 1]
+    between = ((draws[:, first] - mean[first]).prod(axis=1)).mean()
     assert between == pytest.approx(mean[first].prod() * np.expm1(v), rel=0.3)
-    apart = np.corrcoef(draws[:, [0, 1]].T)[0, 1]
+    gap = draws[:, :2] - mean[:2]
+    apart = gap.prod(axis=1).mean() / np.sqrt(variance[:2].prod())
     assert abs(apart) < FAR / np.sqrt(DRAWS)
 
 

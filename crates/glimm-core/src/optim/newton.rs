@@ -1,8 +1,9 @@
 //! Damped Newton and quasi-Newton ascent.
 //!
 //! The step solves (|H| + mu D^2) d = g, where |H| has the absolute eigenvalues of the diagonally
-//! scaled negative Hessian (so that saddles repel) and mu is a Levenberg damping ruled by the ratio
-//! of actual to predicted gain. Convergence is judged by the decrement g'H^-1 g: the squared
+//! scaled negative Hessian (so that saddles repel). The damping mu keeps the step within a trust
+//! radius, which the ratio of actual to predicted gain rules (Moré and Sorensen 1983, SIAM J. Sci.
+//! Stat. Comput. 4, 553-572). Convergence is judged by the decrement g'H^-1 g: the squared
 //! distance to the maximum in standard errors, twice the log-likelihood left. Unlike the gradient or
 //! the change of parameters it does not depend on units.
 
@@ -15,7 +16,11 @@ const EIGENVALUE_FLOOR: f64 = 1e-9;
 const ACCEPT: f64 = 1e-3;
 /// Differences of log-likelihoods below this fraction of their size are rounding.
 const ROUNDING: f64 = 1e-11;
-const MAX_DAMPING: f64 = 1e12;
+/// Trust radius, in units of sqrt(curvature), at which no progress is possible.
+const LEAST_RADIUS: f64 = 1e-10;
+/// Ratios of actual to predicted gain below and above which the radius shrinks and grows.
+const POOR: f64 = 0.25;
+const GOOD: f64 = 0.75;
 /// Expected fall of the decrement in one step, by which the accuracy of the modes is chosen.
 const FALL: f64 = 1e-4;
 /// Loosest modes.
@@ -90,6 +95,41 @@ impl Model {
         self.gradient.iter().zip(&self.values).map(|(g, l)| g * g / l).sum()
     }
 
+    /// Length of the step with damping `mu`, in the scaled metric.
+    fn length(&self, mu: f64) -> f64 {
+        self.gradient.iter().zip(&self.values).map(|(g, l)| (g / (l + mu)).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// The least damping that keeps the step within `radius`.
+    fn damping(&self, radius: f64) -> f64 {
+        if self.length(0.0) <= radius {
+            return 0.0;
+        }
+        let (mut low, mut high) = (0.0, self.gradient.iter().map(|g| g * g).sum::<f64>().sqrt() / radius);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            if self.length(middle) > radius {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        high
+    }
+
+    /// The step within `radius` that changes no parameter by more than its `reach`, and its damping.
+    fn step_within(&self, mut radius: f64, reach: &[f64]) -> (Vec<f64>, f64) {
+        loop {
+            let mu = self.damping(radius);
+            let step = self.step(mu);
+            let excess = step.iter().zip(reach).map(|(s, r)| s.abs() / r).fold(0.0, f64::max);
+            if excess <= 1.0 {
+                return (step, mu);
+            }
+            radius = 0.9 * self.length(mu) / excess.min(10.0);
+        }
+    }
+
     fn step(&self, mu: f64) -> Vec<f64> {
         let p = self.scale.len();
         let along: Vec<f64> = self.gradient.iter().zip(&self.values).map(|(g, l)| g / (l + mu)).collect();
@@ -140,7 +180,7 @@ pub fn maximise(
         Curvature::Updated(Some(h)) => h,
         Curvature::Updated(None) => objective.information().unwrap_or_else(|| identity(start.len())),
     };
-    let mut mu = 0.0;
+    let mut radius = f64::INFINITY;
     loop {
         outcome.value = here.value;
         let Some(model) = Model::new(&outcome.curvature, &here.gradient) else {
@@ -164,11 +204,8 @@ pub fn maximise(
             return outcome;
         }
         let (step, next) = loop {
-            let step = model.step(mu);
-            if step.iter().zip(&settings.reach).any(|(s, r)| s.abs() > *r) {
-                mu = (4.0 * mu).max(1e-2);
-                continue;
-            }
+            let (step, mu) = model.step_within(radius, &settings.reach);
+            let length = model.length(mu);
             let mut psi = outcome.psi.clone();
             add(&mut psi, &step);
             outcome.evaluations += 1;
@@ -184,17 +221,17 @@ pub fn maximise(
                     let negligible = gain.abs() < noise && predicted < 100.0 * noise;
                     let ratio = gain / predicted;
                     if ratio > ACCEPT || negligible {
-                        mu = match ratio {
-                            r if r > 0.5 => 0.0,
-                            r if r < 0.2 => mu.max(1e-3),
-                            _ => mu / 4.0,
-                        };
+                        if ratio > GOOD {
+                            radius = radius.max(2.5 * length);
+                        } else if ratio < POOR && !negligible {
+                            radius = 0.5 * length;
+                        }
                         break (step, next);
                     }
                 }
             }
-            mu = (6.0 * mu).max(3e-2);
-            if mu > MAX_DAMPING {
+            radius = POOR * length;
+            if radius < LEAST_RADIUS {
                 outcome.reason = Reason::NoProgress;
                 return outcome;
             }
