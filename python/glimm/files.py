@@ -94,7 +94,7 @@ def to_bytes(fit: Fit) -> bytes:
     return content.getvalue()
 
 
-def from_bytes(content: bytes, name: str = "the bytes") -> Fit:
+def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
     """Return the fit of a file's content."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
@@ -103,14 +103,15 @@ def from_bytes(content: bytes, name: str = "the bytes") -> Fit:
                 arrays = {key.removeprefix("a_"): stored[key] for key in stored.files}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise FileError(f"{name} is not a saved fit: {error}") from None
-    if "format" not in header:
-        raise FileError(f"{name} is not a saved fit: it lacks 'format'")
-    if header["format"] > FORMAT:
-        message = f"{name} has format {header['format']}; this version reads up to {FORMAT}"
+    version = header.get("format") if isinstance(header, dict) else None
+    if not isinstance(version, int):
+        raise FileError(f"{name} is not a saved fit: it states no format")
+    if version > FORMAT:
+        message = f"{name} has format {version}; this version reads up to {FORMAT}"
         raise FileError(f"{message}. Update glimm to read it")
     try:
         return _restore(header, arrays)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise FileError(f"{name} is not a saved fit: it lacks {error}") from None
 
 

@@ -29,6 +29,7 @@ def predict(
     """See `Fit.predict`."""
     one_of("kind", kind, ("subject",))
     one_of("scale", scale, ("response", "link"))
+    one_of("new_levels", new_levels, ("zero", "error"))
     if new is None and offset is not None:
         message = "offset= goes with new rows; the rows of the fit have theirs"
         raise DataError(message, code="unknown_option")

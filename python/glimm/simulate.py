@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .errors import DataError
 from .predict import training_predictor
 
 if TYPE_CHECKING:
@@ -18,10 +19,18 @@ Array = NDArray[np.float64]
 
 def simulate(fit: Fit, n: int, *, seed: int) -> Array:
     """See `Fit.simulate`."""
+    _check("n", n, 2**31 - 1)
+    _check("seed", seed, 2**64 - 1)
     draws = np.empty((n, fit.design.n))
     for replicate in range(n):
         draws[replicate] = _one(fit, seed, replicate)
     return draws
+
+
+def _check(name: str, value: int, largest: int) -> None:
+    if not isinstance(value, int | np.integer) or not 0 <= value <= largest:
+        message = f"{name}={value!r}; a whole number from 0 to {largest}"
+        raise DataError(message, code="unknown_option")
 
 
 def _one(fit: Fit, seed: int, replicate: int) -> Array:

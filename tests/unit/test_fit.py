@@ -150,6 +150,24 @@ def test_modes_are_best_linear_predictors_of_a_gaussian_response() -> None:
     np.testing.assert_allclose(table["cond_sd"], sd)
 
 
+def test_modes_of_intercepts_and_slopes_too() -> None:
+    """b = D Z' V^-1 r and cov = D - D Z' V^-1 Z D, level by level and in the user's order."""
+    made = fit("gaussian")
+    assert made.dispersion is not None
+    gap = made.design.y - made.design.x @ np.array(list(made.coef.values()))
+    d = made.covariances[0]
+    table = made.ranef().set_index(["level", "name"])
+    for level in ("g00", "g07"):
+        rows = (frame()["g"] == level).to_numpy()
+        z = np.column_stack([np.ones(rows.sum()), frame()["x"][rows]])
+        v = z @ d @ z.T + made.dispersion["sigma"] ** 2 * np.eye(rows.sum())
+        modes = d @ z.T @ np.linalg.solve(v, gap[rows])
+        sds = np.sqrt(np.diag(d - d @ z.T @ np.linalg.solve(v, z @ d)))
+        for j, name in enumerate(("(Intercept)", "x")):
+            assert table["mode"][level, name] == pytest.approx(modes[j], rel=1e-8)
+            assert table["cond_sd"][level, name] == pytest.approx(sds[j], rel=1e-8)
+
+
 def test_modes_of_every_term_level_and_effect() -> None:
     table = _columns(fit("poisson").ranef())
     assert table["group"] == ["g"] * GROUPS + ["h"] * 6

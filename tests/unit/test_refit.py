@@ -108,6 +108,17 @@ def test_from_the_boundary_and_back(family: str, formula: str) -> None:
     _same(fits[1].refit(flat), fits[0])
 
 
+def test_from_a_correlation_of_one() -> None:
+    """There a diagonal of the Cholesky factor is zero, a point of symmetry but not a maximum."""
+    made = fit("slopes")
+    assert made.diagnostics.singular
+    assert min(np.sqrt(np.diag(made.covariances[0]))) > 0.1
+    y = made.simulate(25, seed=111)[24]
+    fresh = _fresh("slopes", y)
+    assert not fresh.diagnostics.singular
+    _same(made.refit(y), fresh)
+
+
 def test_successes_of_the_same_trials() -> None:
     made = fit("binomial")
     y = frame()["trials"] - frame()["hits"]

@@ -71,7 +71,7 @@ impl Problem {
         parameters: Vector<'py>,
     ) -> PyResult<Option<(f64, Bound<'py, PyArray1<f64>>)>> {
         let psi = vector(&parameters);
-        let found = enter(py, |_| Ok(self.inside(|| self.lock().evaluate(&psi))))?;
+        let found = enter(py, |_| self.inside(|| self.lock().evaluate(&psi)))?;
         Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
     }
 

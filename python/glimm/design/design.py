@@ -186,7 +186,10 @@ class Design:
         DataError
             When the length differs, or a value is not finite.
         """
-        values = np.array(y, dtype=np.float64)
+        try:
+            values = np.array(y, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the new response must hold numbers: {error}") from None
         if values.shape != self.y.shape:
             message = (
                 f"the new response has shape {values.shape}; the design has {self.n} rows"

@@ -1,6 +1,6 @@
 //! Binomial responses: successes out of `size` trials, or 0/1.
 
-use super::rows::{Kernel, LANES, each, run1};
+use super::rows::{Kernel, LANES, run1};
 use super::{Derivs, Family, Random, Rows, Want};
 use crate::link::Link;
 use crate::special::{beta_inc, exp, expm1_near, ln, log1p, saturated_poisson, select};
@@ -58,16 +58,12 @@ struct Logit {
 impl Logit {
     #[inline(always)]
     fn exponentials(&mut self, eta: &[f64; LANES]) {
-        self.e = each(
-            eta,
-            #[inline(always)]
-            |eta| exp(-eta.abs()),
-        );
-        self.tail = each(
-            &self.e,
-            #[inline(always)]
-            |e| log1p(e),
-        );
+        for (e, eta) in self.e.iter_mut().zip(eta) {
+            *e = exp(-eta.abs());
+        }
+        for (tail, e) in self.tail.iter_mut().zip(&self.e) {
+            *tail = log1p(*e);
+        }
     }
 
     #[inline(always)]
@@ -112,8 +108,10 @@ impl Kernel<3, 5> for Logit {
     fn row(&self, lane: usize, [y, n, eta]: [f64; 3]) -> [f64; 5] {
         let mut row = self.derivatives(lane, y, n, eta);
         // Near the observed log odds the deviance is small: for large n only this keeps its digits.
-        let e = eta - (ln(y) - ln(n - y));
-        let near = y.mul_add(e, -n * log1p(y / n * expm1_near(e)));
+        let above = eta > 0.0;
+        let (rare, e) = (select(above, n - y, y), eta - ln(y / (n - y)));
+        let toward = select(above, -e, e);
+        let near = rare.mul_add(toward, -n * log1p(rare / n * expm1_near(toward)));
         let far = row[0] - entropy(y, n);
         row[0] = select(e.abs() <= 0.5, near, far);
         row
@@ -177,6 +175,10 @@ impl Family for Binomial {
     }
 
     fn log_constant(&self, y: f64, size: f64) -> f64 {
+        // A single trial is its own observed proportion.
+        if size == 1.0 {
+            return 0.0;
+        }
         // A single trial is its own observed proportion.
         if size == 1.0 {
             return 0.0;

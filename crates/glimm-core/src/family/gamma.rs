@@ -1,9 +1,9 @@
 //! Gamma responses: predictor 1 is the log of the coefficient of variation, shape = 1 / cv^2.
 
-use super::scaled::{self, scale};
+use super::scaled::{self, Unit, scale};
 use super::{Derivs, Dispersion, Family, Random, Rows, Want};
 use crate::link::Link;
-use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx, select, stirling};
+use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx_near, select, stirling};
 use rand_distr::Distribution;
 use std::f64::consts::PI;
 
@@ -15,39 +15,12 @@ pub(super) const DISPERSION: Dispersion = Dispersion {
 
 /// Limit of -eta under the log link: products with the shape then stay finite.
 const LOG_LIMIT: f64 = 360.0;
-/// Under the inverse link the log of the mean continues as a parabola beyond this multiple of 1 / y:
-/// impossible predictors (eta <= 0) get a finite, steep and still concave log density.
-const POLE: f64 = 1e-6;
-const LN_POLE: f64 = -13.815_510_557_964_274;
+/// Under the inverse link ln eta continues as a parabola below this predictor: impossible ones
+/// (eta <= 0) get a finite, steep and still concave log density.
+const POLE: f64 = 1e-40;
+const LN_POLE: f64 = -92.103_403_719_761_83;
 
 pub(super) struct Gamma(pub(super) Link);
-
-/// ln(y / mean) - y / mean + 1 and its derivatives, log link.
-#[inline(always)]
-fn unit_log(y: f64, eta: f64) -> [f64; 5] {
-    let x = y * exp((-eta).min(LOG_LIMIT));
-    let e = ln(y) - eta;
-    let excess = select(e.abs() <= 0.5, expm1_near(e), x - 1.0);
-    [e - excess, x - 1.0, -x, x, -x]
-}
-
-/// The same for the inverse link, 1 / mean = eta.
-#[inline(always)]
-fn unit_inverse(y: f64, eta: f64) -> [f64; 5] {
-    let x = y * eta;
-    let inside = x > POLE;
-    let i = 1.0 / select(inside, eta, 1.0);
-    let i2 = i * i;
-    let value = log1pmx(select(inside, x, 1.0) - 1.0);
-    let (d, j) = (x / POLE - 1.0, y / POLE);
-    [
-        select(inside, value, LN_POLE + d - 0.5 * d * d - x + 1.0),
-        select(inside, i, j * (1.0 - d)) - y,
-        select(inside, -i2, -j * j),
-        select(inside, 2.0 * i2 * i, 0.0),
-        select(inside, -6.0 * i2 * i2, 0.0),
-    ]
-}
 
 /// a ln a - a - lgamma(a) with a = exp(-2 t), and its derivatives in t.
 #[inline(always)]
@@ -61,6 +34,50 @@ fn constant(t: f64) -> [f64; 5] {
         8.0 * (s1 + 3.0 * s2 + s3),
         -16.0 * (s1 + 7.0 * s2 + 6.0 * s3 + s4),
     ]
+}
+
+struct Log;
+struct Inverse;
+
+impl Unit for Log {
+    /// ln(y / mean) - y / mean + 1.
+    #[inline(always)]
+    fn unit(y: f64, eta: f64) -> [f64; 5] {
+        let x = y * exp(select(-eta > LOG_LIMIT, LOG_LIMIT, -eta));
+        let e = ln(y) - eta;
+        let excess = select(e.abs() <= 0.5, expm1_near(e), x - 1.0);
+        [e - excess, x - 1.0, -x, x, -x]
+    }
+
+    #[inline(always)]
+    fn constant(t: f64) -> [f64; 5] {
+        constant(t)
+    }
+}
+
+impl Unit for Inverse {
+    /// The same with 1 / mean = eta.
+    #[inline(always)]
+    fn unit(y: f64, eta: f64) -> [f64; 5] {
+        let x = y * eta;
+        let inside = eta > POLE;
+        let i = 1.0 / select(inside, eta, POLE);
+        let i2 = i * i;
+        let d = eta / POLE - 1.0;
+        let value = select((x - 1.06).abs() < 0.35, log1pmx_near(x - 1.0), ln(x) - (x - 1.0));
+        [
+            select(inside, value, ln(y) + LN_POLE + d - 0.5 * d * d - (x - 1.0)),
+            select(inside, i, i * (1.0 - d)) - y,
+            -i2,
+            select(inside, 2.0 * i2 * i, 0.0),
+            select(inside, -6.0 * i2 * i2, 0.0),
+        ]
+    }
+
+    #[inline(always)]
+    fn constant(t: f64) -> [f64; 5] {
+        constant(t)
+    }
 }
 
 impl Family for Gamma {
@@ -78,26 +95,8 @@ impl Family for Gamma {
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
         match self.0 {
-            Link::Inverse => scaled::derivs(
-                #[inline(always)]
-                |y, eta| unit_inverse(y, eta),
-                #[inline(always)]
-                |t| constant(t),
-                rows,
-                eta,
-                want,
-                out,
-            ),
-            _ => scaled::derivs(
-                #[inline(always)]
-                |y, eta| unit_log(y, eta),
-                #[inline(always)]
-                |t| constant(t),
-                rows,
-                eta,
-                want,
-                out,
-            ),
+            Link::Inverse => scaled::derivs::<Inverse>(rows, eta, want, out),
+            _ => scaled::derivs::<Log>(rows, eta, want, out),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Gaussian responses: predictor 1 is the log of the standard deviation.
 
-use super::{Derivs, Dispersion, Family, Random, Rows, Want, scaled};
+use super::scaled::{self, Unit};
+use super::{Derivs, Dispersion, Family, Random, Rows, Want};
 use crate::link::Link;
 use crate::special::{exp, ln, normal_cdf, select};
 use rand_distr::{Distribution, StandardNormal};
@@ -29,21 +30,6 @@ fn unit(y: f64, m: [f64; 5]) -> [f64; 5] {
     ]
 }
 
-#[inline(always)]
-fn unit_identity(y: f64, eta: f64) -> [f64; 5] {
-    unit(y, [eta, 1.0, 0.0, 0.0, 0.0])
-}
-
-#[inline(always)]
-fn unit_log(y: f64, eta: f64) -> [f64; 5] {
-    unit(y, [exp(eta.min(LOG_MEAN_LIMIT)); 5])
-}
-
-#[inline(always)]
-fn unit_inverse(y: f64, eta: f64) -> [f64; 5] {
-    unit(y, Link::Inverse.inverse_derivatives(off_pole(eta)))
-}
-
 /// A linear predictor of the inverse link, kept away from the pole.
 #[inline(always)]
 fn off_pole(eta: f64) -> f64 {
@@ -53,6 +39,46 @@ fn off_pole(eta: f64) -> f64 {
 #[inline(always)]
 fn constant(t: f64) -> [f64; 5] {
     [-t, -1.0, 0.0, 0.0, 0.0]
+}
+
+struct Identity;
+struct Log;
+struct Inverse;
+
+impl Unit for Identity {
+    #[inline(always)]
+    fn unit(y: f64, eta: f64) -> [f64; 5] {
+        unit(y, [eta, 1.0, 0.0, 0.0, 0.0])
+    }
+
+    #[inline(always)]
+    fn constant(t: f64) -> [f64; 5] {
+        constant(t)
+    }
+}
+
+impl Unit for Log {
+    #[inline(always)]
+    fn unit(y: f64, eta: f64) -> [f64; 5] {
+        unit(y, [exp(select(eta > LOG_MEAN_LIMIT, LOG_MEAN_LIMIT, eta)); 5])
+    }
+
+    #[inline(always)]
+    fn constant(t: f64) -> [f64; 5] {
+        constant(t)
+    }
+}
+
+impl Unit for Inverse {
+    #[inline(always)]
+    fn unit(y: f64, eta: f64) -> [f64; 5] {
+        unit(y, Link::Inverse.inverse_derivatives(off_pole(eta)))
+    }
+
+    #[inline(always)]
+    fn constant(t: f64) -> [f64; 5] {
+        constant(t)
+    }
 }
 
 impl Family for Gaussian {
@@ -70,36 +96,9 @@ impl Family for Gaussian {
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
         match self.0 {
-            Link::Log => scaled::derivs(
-                #[inline(always)]
-                |y, eta| unit_log(y, eta),
-                #[inline(always)]
-                |t| constant(t),
-                rows,
-                eta,
-                want,
-                out,
-            ),
-            Link::Inverse => scaled::derivs(
-                #[inline(always)]
-                |y, eta| unit_inverse(y, eta),
-                #[inline(always)]
-                |t| constant(t),
-                rows,
-                eta,
-                want,
-                out,
-            ),
-            _ => scaled::derivs(
-                #[inline(always)]
-                |y, eta| unit_identity(y, eta),
-                #[inline(always)]
-                |t| constant(t),
-                rows,
-                eta,
-                want,
-                out,
-            ),
+            Link::Log => scaled::derivs::<Log>(rows, eta, want, out),
+            Link::Inverse => scaled::derivs::<Inverse>(rows, eta, want, out),
+            _ => scaled::derivs::<Identity>(rows, eta, want, out),
         }
     }
 

@@ -7,7 +7,7 @@
 //! and both vanish smoothly in the Poisson limit: nothing cancels for large theta.
 
 use super::poisson::{check_count, draw};
-use super::rows::{Cache, Kernel, LANES, each, run1, run2};
+use super::rows::{Cache, Kernel, LANES, run1, run2};
 use super::{Derivs, Dispersion, Family, Random, Rows, Want};
 use crate::link::Link;
 use crate::special::{
@@ -41,20 +41,16 @@ impl Stage {
 
     #[inline(always)]
     fn update(&mut self, [y, eta, t]: &[[f64; LANES]; 3], theta: &[f64; LANES]) {
-        for lane in 0..LANES {
-            self.e[lane] = exp(-(eta[lane] - t[lane]).abs());
+        for (e, (eta, t)) in self.e.iter_mut().zip(eta.iter().zip(t)) {
+            *e = exp(-(eta - t).abs());
         }
         if self.want.value {
-            self.log_y = each(
-                y,
-                #[inline(always)]
-                |y| ln(y),
-            );
-            self.mean = each(
-                eta,
-                #[inline(always)]
-                |eta| exp(eta),
-            );
+            for (log_y, y) in self.log_y.iter_mut().zip(y) {
+                *log_y = ln(*y);
+            }
+            for (mean, eta) in self.mean.iter_mut().zip(eta) {
+                *mean = exp(*eta);
+            }
         }
         match self.want {
             Want { dims: 1, value: false, .. } => {}
@@ -69,8 +65,8 @@ impl Stage {
     fn remainders<const N: usize>(&mut self, y: &[f64; LANES], theta: &[f64; LANES]) {
         for lane in 0..LANES {
             let s = stirling(y[lane] + theta[lane]);
-            for k in 0..N {
-                self.s[k][lane] = s[k];
+            for (lanes, s) in self.s.iter_mut().zip(s).take(N) {
+                lanes[lane] = s;
             }
         }
     }
@@ -85,8 +81,8 @@ struct Parts {
     n: f64,
     q: f64,
     r: f64,
-    /// 1 + exp(-|eta - t|), so that m + theta = larger of m and theta times this
-    one_plus: f64,
+    /// exp(-|eta - t|): the smaller of m and theta over the larger
+    e: f64,
     /// derivative with respect to eta
     slope: f64,
     log_y: f64,
@@ -103,26 +99,22 @@ impl Parts {
         let (q, r) = (select(above, large, small), select(above, small, large));
         let slope = y.mul_add(r, -theta * q);
         let (log_y, mean) = (stage.log_y[lane], stage.mean[lane]);
-        Parts { y, eta, t, theta, n: y + theta, q, r, one_plus: 1.0 + e, slope, log_y, mean }
+        Parts { y, eta, t, theta, n: y + theta, q, r, e, slope, log_y, mean }
     }
 
-    /// ln of the larger of m and theta.
-    #[inline(always)]
-    fn top(&self) -> f64 {
-        select(self.eta > self.t, self.eta, self.t)
-    }
-
-    /// B = y ln(m / y) - n L.
+    /// B, from the smaller of m / theta and theta / m so that its two parts do not cancel.
     #[inline(always)]
     fn deviance(&self) -> f64 {
         let e = self.eta - self.log_y;
-        let near = e.abs() <= 0.5;
-        let gap = select(near, self.y * expm1_near(e), self.mean - self.y);
-        let x = gap / self.n;
-        let close = x.abs() < 0.5;
-        let top = select(close, 0.0, self.top());
-        let l = top + log1p_or_ln(close, x, self.one_plus / self.n);
-        self.y.mul_add(e, -self.n * l)
+        let gap = select(e.abs() <= 0.5, self.y * expm1_near(e), self.mean - self.y);
+        let above = self.eta > self.t;
+        let swap = above && self.y > 0.0;
+        let (lead, other) = (select(swap, -self.theta, self.y), select(swap, self.y, self.theta));
+        let x = select(swap, -self.e, 1.0) * (gap / self.n);
+        let log = log1p_or_ln(x.abs() < 0.5, x, (1.0 + self.e) * (other / self.n));
+        // without a success nothing can swap
+        let rise = select(above && !swap, self.eta - self.t, 0.0);
+        select(lead == 0.0, 0.0, lead * e) - self.n * (rise + log)
     }
 
     /// ln(1 + y / theta), sharp for large theta.
@@ -204,8 +196,8 @@ impl Kernel<3, 15> for Both {
         let k = self.cache.at(lane);
         let parts = Parts::new(input, k[0], &self.stage, lane);
         let mut s = [0.0; 5];
-        for j in 0..5 {
-            s[j] = self.stage.s[j][lane];
+        for (s, lanes) in s.iter_mut().zip(&self.stage.s) {
+            *s = lanes[lane];
         }
         let [f00, f000, f0000] = mean_derivatives(&parts);
         let [f01, f001, f011, f0001, f0011, f0111] = mixed_derivatives(&parts);
@@ -250,7 +242,8 @@ fn deviance_derivatives(parts: &Parts) -> [f64; 4] {
     let Parts { y, theta, n, q, r, slope, .. } = *parts;
     let x = slope / theta;
     let near = theta * log1pmx_near(x);
-    let log_ratio = parts.top() + ln(parts.one_plus / n);
+    let top = select(parts.eta > parts.t, parts.eta, parts.t);
+    let log_ratio = top + ln((1.0 + parts.e) / n);
     let far = -theta * log_ratio - slope;
     let h = select(x.abs() <= 0.25, near, far);
     let p = slope * (slope / n);

@@ -1,6 +1,6 @@
 //! Poisson counts.
 
-use super::rows::{Kernel, LANES, each, run1};
+use super::rows::{Kernel, LANES, run1};
 use super::{Derivs, Family, Random, Rows, Want};
 use crate::link::Link;
 use crate::special::{exp, expm1_near, gamma_inc, ln, saturated_poisson, select};
@@ -19,16 +19,12 @@ struct LogKernel {
 impl Kernel<2, 5> for LogKernel {
     #[inline(always)]
     fn prepare(&mut self, [y, eta]: &[[f64; LANES]; 2]) {
-        self.mean = each(
-            eta,
-            #[inline(always)]
-            |eta| exp(eta),
-        );
-        self.log_y = each(
-            y,
-            #[inline(always)]
-            |y| ln(y),
-        );
+        for (mean, eta) in self.mean.iter_mut().zip(eta) {
+            *mean = exp(*eta);
+        }
+        for (log_y, y) in self.log_y.iter_mut().zip(y) {
+            *log_y = ln(*y);
+        }
     }
 
     #[inline(always)]

@@ -11,21 +11,11 @@ pub(super) const LANES: usize = 16;
 /// What a family computes from one row of `IN` inputs: the log density and its derivatives, in the
 /// layout of [`Derivs`]. Components nobody asked for are removed by the compiler.
 pub(super) trait Kernel<const IN: usize, const OUT: usize> {
-    /// Called before the rows of each block, for functions of one input.
+    /// Called before the rows of each block. Costly functions of one input go here, one loop for each:
+    /// their long chains of dependent operations then overlap.
     fn prepare(&mut self, _block: &[[f64; LANES]; IN]) {}
 
     fn row(&self, lane: usize, input: [f64; IN]) -> [f64; OUT];
-}
-
-/// `f` of all lanes. Taking the costly functions of a block one after the other lets their long chains
-/// of dependent operations overlap.
-#[inline(always)]
-pub(super) fn each(lanes: &[f64; LANES], f: impl Fn(f64) -> f64) -> [f64; LANES] {
-    let mut values = [0.0; LANES];
-    for lane in 0..LANES {
-        values[lane] = f(lanes[lane]);
-    }
-    values
 }
 
 /// Functions of one input that is usually the same in all rows, recomputed when it changes.
@@ -49,8 +39,8 @@ impl<const N: usize> Cache<N> {
     #[inline(always)]
     pub(super) fn at(&self, lane: usize) -> [f64; N] {
         let mut terms = [0.0; N];
-        for k in 0..N {
-            terms[k] = self.terms[k][lane];
+        for (term, lanes) in terms.iter_mut().zip(&self.terms) {
+            *term = lanes[lane];
         }
         terms
     }
@@ -63,15 +53,14 @@ impl<const N: usize> Cache<N> {
         self.key = *key;
         if key.iter().all(|k| *k == key[0]) {
             let row = terms(key[0]);
-            for k in 0..N {
-                self.terms[k] = [row[k]; LANES];
+            for (lanes, term) in self.terms.iter_mut().zip(row) {
+                *lanes = [term; LANES];
             }
             return;
         }
-        for lane in 0..LANES {
-            let row = terms(key[lane]);
-            for k in 0..N {
-                self.terms[k][lane] = row[k];
+        for (lane, key) in key.iter().enumerate() {
+            for (lanes, term) in self.terms.iter_mut().zip(terms(*key)) {
+                lanes[lane] = term;
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::objective::Evaluation;
 
 /// Eigenvalues of the scaled negative Hessian below this fraction of the largest carry no information.
 const FLAT: f64 = 1e-10;
-/// A squared loading on a flat direction that makes a parameter unidentified.
-const LOADING: f64 = 1e-3;
+/// Part of the largest move along a flat direction that makes a parameter unidentified.
+const LOADING: f64 = 0.03;
 /// A coefficient is on its way to infinity when its standard error over its column's range is this
 /// large (in units of the linear predictor), and dwarfs the coefficient itself.
 const RUNAWAY_SE: f64 = 30.0;
@@ -70,8 +70,9 @@ pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], co
     let p = e.gradient.len();
     let runs_away = !matches!(data.family.link(), Link::Identity | Link::Inverse);
     let left = decrement(e);
-    let (own, flat) = covariance(e);
+    let (own, flat_directions) = covariance(e);
     let mut covariance = standard.covariance_to_user(&own);
+    let flat = moved(standard, &flat_directions, p);
     let mut identified: Vec<Identified> =
         flat.iter().map(|&flat| if flat { Identified::No } else { Identified::Yes }).collect();
     for (j, range) in standard.ranges.iter().enumerate().filter(|_| runs_away) {
@@ -79,12 +80,15 @@ pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], co
         // is the doing of another column, or of columns far from zero.
         let there = covariance[j * p + j].sqrt() / standard.unit(j);
         let se = own[j * p + j].sqrt();
+        if flat[j] && psi[j].abs() * range > RUNAWAY_SE {
+            identified[j] = Identified::Runaway;
+        }
         if se.min(there) * range > RUNAWAY_SE && psi[j].abs() < RUNAWAY_Z * se {
             identified[j] = Identified::Runaway;
         }
     }
     // Collinear columns have such errors too, but their errors cancel in every row.
-    if identified.contains(&Identified::Runaway) && !some_row_unknown(data, &own, p) {
+    if flat_directions.is_empty() && !some_row_unknown(data, &own, p) {
         let calm = |s: &mut Identified| {
             if *s == Identified::Runaway {
                 *s = Identified::Yes
@@ -108,19 +112,34 @@ pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], co
     }
 }
 
-/// The inverse of the negative Hessian on the directions that carry information, and the parameters
-/// that load on those that do not.
-fn covariance(e: &Evaluation) -> (Vec<f64>, Vec<bool>) {
+/// The inverse of the negative Hessian on the directions that carry information, and the directions
+/// that do not.
+fn covariance(e: &Evaluation) -> (Vec<f64>, Vec<Vec<f64>>) {
     let p = e.gradient.len();
-    let Some(s) = spectrum(e) else { return (vec![f64::NAN; p * p], vec![true; p]) };
+    let Some(s) = spectrum(e) else {
+        let axis = |j: usize| (0..p).map(|i| f64::from(u8::from(i == j))).collect();
+        return (vec![f64::NAN; p * p], (0..p).map(axis).collect());
+    };
     let top = s.values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-    let good: Vec<usize> = (0..p).filter(|&j| s.values[j] > FLAT * top).collect();
+    let (good, flat): (Vec<usize>, Vec<usize>) = (0..p).partition(|&j| s.values[j] > FLAT * top);
     let entry = |i: usize, k: usize| {
         let sum: f64 = good.iter().map(|&j| s.vectors[i * p + j] * s.vectors[k * p + j] / s.values[j]).sum();
         sum / (s.scale[i] * s.scale[k])
     };
-    let loading = |i: usize| (0..p).filter(|j| !good.contains(j)).map(|j| s.vectors[i * p + j].powi(2)).sum::<f64>();
-    ((0..p * p).map(|i| entry(i / p, i % p)).collect(), (0..p).map(|i| loading(i) > LOADING).collect())
+    let direction = |j: usize| (0..p).map(|i| s.vectors[i * p + j] / s.scale[i]).collect();
+    ((0..p * p).map(|i| entry(i / p, i % p)).collect(), flat.into_iter().map(direction).collect())
+}
+
+/// The user's parameters that move along any of the directions, each judged in its own units.
+fn moved(standard: &Standard, directions: &[Vec<f64>], p: usize) -> Vec<bool> {
+    let mut any = vec![false; p];
+    for direction in directions {
+        let user = standard.direction_to_user(direction);
+        let moves: Vec<f64> = (0..p).map(|i| user[i].abs() / standard.unit(i)).collect();
+        let most = moves.iter().fold(0.0, |m: f64, x| m.max(*x));
+        any.iter_mut().zip(moves).for_each(|(a, m)| *a |= m > LOADING * most);
+    }
+    any
 }
 
 /// Whether the linear predictor of some row, random effects aside, has a runaway standard error.

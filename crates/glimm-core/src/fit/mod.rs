@@ -31,6 +31,8 @@ const DECREMENT: f64 = 1e-8;
 /// The distance at which a fit counts as converged all the same.
 const CONVERGED: f64 = 1e-5;
 const MAX_ITERATIONS: usize = 100;
+/// Climbs by exact Newton steps after the first climb, where that did not reach the top.
+const MORE_CLIMBS: usize = 2;
 /// Standard deviation of an effect, in units of the linear predictor, that is tried as exactly zero.
 const ZERO_SD: f64 = 1e-4;
 /// Least standard deviation of an effect in a warm start.
@@ -175,16 +177,19 @@ impl Problem {
         Ok(())
     }
 
-    /// The objective at the user's parameters, with its derivatives in the user's units: for tests and profiles.
-    pub fn evaluate(&mut self, psi: &[f64]) -> Option<(f64, Vec<f64>)> {
-        let standard = self.standard.to_standard(psi);
-        let e = self.engine.objective().evaluate(&standard, Order::Gradient, 1e-20).ok()?;
-        Some((e.value - self.weight * self.standard.log_scale(), self.standard.gradient_to_user(&e.gradient)))
+    /// The objective and its gradient at the user's parameters; `None` where it has no value.
+    pub fn evaluate(&mut self, psi: &[f64]) -> Result<Option<(f64, Vec<f64>)>, Error> {
+        let standard = self.standard_parameters(psi)?;
+        let Ok(e) = self.engine.objective().evaluate(&standard, Order::Gradient, 1e-20) else { return Ok(None) };
+        let value = e.value - self.weight * self.standard.log_scale();
+        Ok(Some((value, self.standard.gradient_to_user(&e.gradient))))
     }
 
-    /// The Hessian of the objective in standard units, with the gradient there.
-    pub fn evaluate_standard(&mut self, psi: &[f64], tolerance: f64) -> Option<Evaluation> {
-        self.engine.objective().evaluate(psi, Order::Hessian, tolerance).ok()
+    fn standard_parameters(&self, psi: &[f64]) -> Result<Vec<f64>, Error> {
+        if psi.len() != self.layout.total {
+            return Err(Error::Length { what: "parameters".into(), expected: self.layout.total, found: psi.len() });
+        }
+        Ok(self.standard.to_standard(psi))
     }
 
     /// Maximises the likelihood, from `warm` (a previous fit's parameters) or from scratch.
@@ -192,7 +197,7 @@ impl Problem {
         let before = self.engine.objective().passes();
         self.engine.objective().reset();
         let start = match warm {
-            Some(psi) => self.lift(self.standard.to_standard(psi)),
+            Some(psi) => self.lift(self.standard_parameters(psi)?),
             None => start::start(&self.data, &self.reach()),
         };
         let mut outcome = self.climb(start, warm.is_some(), observe)?;
@@ -277,18 +282,13 @@ impl Problem {
     /// Exact derivatives at the top, with tight modes; climbs on by exact Newton steps if that shows
     /// the top was not reached.
     fn settle(&mut self, outcome: &mut Outcome, observe: Observer<'_>) -> Result<Evaluation, Error> {
-        self.orient(&mut outcome.psi);
-        for attempt in 0.. {
-            let evaluated = self.engine.objective().evaluate(&outcome.psi, Order::Hessian, INNER_LAST);
-            if let Ok(e) = &evaluated {
-                self.engine.objective().accept();
-                outcome.decrement = inference::decrement(e);
-                if outcome.decrement < 100.0 * DECREMENT || attempt == 2 {
-                    let last = evaluated.expect("just seen");
-                    return Ok(self.prefer_zeros(&mut outcome.psi, last));
+        for attempt in 0..=MORE_CLIMBS {
+            self.orient(&mut outcome.psi);
+            if let Some(last) = self.evaluate_top(&mut outcome.psi) {
+                outcome.decrement = inference::decrement(&last);
+                if outcome.decrement < DECREMENT || attempt == MORE_CLIMBS {
+                    return Ok(last);
                 }
-            } else if attempt == 2 {
-                break;
             }
             let settings = self.settings(Curvature::Exact, DECREMENT, INNER_LAST);
             let objective = self.engine.objective();
@@ -300,13 +300,19 @@ impl Problem {
             outcome.evaluations += more.evaluations;
             outcome.reason = more.reason;
             outcome.psi = more.psi;
-            self.orient(&mut outcome.psi);
         }
         let vanished = |r: &std::ops::Range<usize>| r.clone().any(|j| outcome.psi[j] < PERFECT.ln());
         if self.layout.beta[1..].iter().any(vanished) {
             return Err(perfect());
         }
         Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
+    }
+
+    /// Exact derivatives at `psi`, moved to zero variances where that costs nothing.
+    fn evaluate_top(&mut self, psi: &mut Vec<f64>) -> Option<Evaluation> {
+        let top = self.engine.objective().evaluate(psi, Order::Hessian, INNER_LAST).ok()?;
+        self.engine.objective().accept();
+        Some(self.prefer_zeros(psi, top))
     }
 
     /// Effects that hardly vary get a variance of exactly zero, when the likelihood is no worse.

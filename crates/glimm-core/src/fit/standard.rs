@@ -94,6 +94,12 @@ impl Standard {
         (0..p).map(|i| self.shift[i] + (0..p).map(|j| self.jacobian[i * p + j] * psi[j]).sum::<f64>()).collect()
     }
 
+    /// J d.
+    pub fn direction_to_user(&self, d: &[f64]) -> Vec<f64> {
+        let p = d.len();
+        (0..p).map(|i| (0..p).map(|j| self.jacobian[i * p + j] * d[j]).sum()).collect()
+    }
+
     /// J V J'.
     pub fn covariance_to_user(&self, v: &[f64]) -> Vec<f64> {
         let p = self.shift.len();

@@ -120,16 +120,19 @@ const MANTISSA: u64 = 0x000f_ffff_ffff_ffff;
 const TWO52_BITS: u64 = 0x4330_0000_0000_0000;
 const TWO52_BIASED: f64 = 4_503_599_627_370_496.0 + 1023.0;
 
-/// ln(u + c) for normal u > 0 and |c| below the spacing of u.
+/// (k, f, 2^-k) with u = 2^k (1 + f) and 1 + f in [sqrt(1/2), sqrt(2)], for normal u > 0.
 #[inline(always)]
-fn ln_sum(u: f64, c: f64) -> f64 {
+fn split(u: f64) -> (f64, f64, f64) {
     let shifted = u.to_bits().wrapping_add(ONE_BITS - SQRT_HALF_BITS);
     let k = f64::from_bits((shifted >> 52) | TWO52_BITS) - TWO52_BIASED;
-    let m_bits = (shifted & MANTISSA) + SQRT_HALF_BITS;
-    let f = f64::from_bits(m_bits) - 1.0;
-    // c / u to first order; m / u = 2^-k comes from the exponents.
-    let scale = f64::from_bits(ONE_BITS.wrapping_add(m_bits).wrapping_sub(u.to_bits()));
-    let low = c * scale * f.mul_add(f - 1.0, 1.0);
+    let m = (shifted & MANTISSA) + SQRT_HALF_BITS;
+    let scale = f64::from_bits(ONE_BITS.wrapping_add(m).wrapping_sub(u.to_bits()));
+    (k, f64::from_bits(m) - 1.0, scale)
+}
+
+/// k ln 2 + ln(1 + f) + low.
+#[inline(always)]
+fn assemble(k: f64, f: f64, low: f64) -> f64 {
     let s = f / (2.0 + f);
     let z = s * s;
     let half = 0.5 * f * f;
@@ -137,18 +140,28 @@ fn ln_sum(u: f64, c: f64) -> f64 {
     k.mul_add(LN_2, f - (half - tail))
 }
 
+/// ln(u + c) for |c| below the spacing of u.
+#[inline(always)]
+fn ln_sum(u: f64, c: f64) -> f64 {
+    let (k, f, scale) = split(u);
+    // c / u to second order in f
+    let log = assemble(k, f, c * scale * f.mul_add(f - 1.0, 1.0));
+    // the bits of NaN would pass for a number
+    select(u.is_nan(), u, log)
+}
+
 /// ln(x) for x > 0; zero and subnormal numbers count as the smallest normal one.
 #[inline(always)]
 pub fn ln(x: f64) -> f64 {
-    ln_sum(if x < f64::MIN_POSITIVE { f64::MIN_POSITIVE } else { x }, 0.0)
+    let (k, f, _) = split(select(x < f64::MIN_POSITIVE, f64::MIN_POSITIVE, x));
+    select(x.is_nan(), x, assemble(k, f, 0.0))
 }
 
 /// ln(1 + x) for x > -1.
 #[inline(always)]
 pub fn log1p(x: f64) -> f64 {
     let u = 1.0 + x;
-    let c = select(x > 1.0, 1.0 - (u - x), x - (u - 1.0));
-    ln_sum(u, c)
+    ln_sum(u, select(x > 1.0, 1.0 - (u - x), x - (u - 1.0)))
 }
 
 /// ln(1 + x) where `near`, else ln(u), for the price of one logarithm.

@@ -9,7 +9,7 @@ const STEPS: usize = 11;
 /// B_2k / (2k (2k - 1)): the remainder is their sum over x^(2k - 1).
 const SERIES: [f64; 11] = [
     0.083_333_333_333_333_33,
-    -0.002_777_777_777_777_777_8,
+    -0.002_777_777_777_777_778,
     0.000_793_650_793_650_793_7,
     -0.000_595_238_095_238_095_2,
     0.000_841_750_841_750_841_7,
@@ -40,7 +40,8 @@ const SERIES_DERIVATIVES: [[f64; 11]; 5] =
 
 /// Stirling's remainder S(x) = lgamma(x) - (x - 1/2) ln x + x - ln(2 pi) / 2 for x > 0, and
 /// x^k times its k-th derivative for k = 1..4: these stay bounded at both ends, except S itself,
-/// which grows like ln(1/x) / 2 at 0. Absolute error about 1e-15.
+/// which grows like ln(1/x) / 2 at 0. Absolute error 1e-15, in
+/// the fourth derivative 1e-14.
 #[inline(always)]
 pub fn stirling(x: f64) -> [f64; 5] {
     let steps = STEPS as f64;

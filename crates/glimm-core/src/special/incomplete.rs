@@ -76,10 +76,10 @@ pub fn gamma_inc(a: f64, x: f64) -> (f64, f64) {
     let scale = (a / (2.0 * PI)).sqrt() * exp(-a * deviance - stirling(a)[0]);
     let drop = |h: f64| (a - x).mul_add(h, -x * expm1mx(h));
     if x < a {
-        let lower = scale * tail_integral(|h| drop(-h));
+        let lower = (scale * tail_integral(|h| drop(-h))).min(1.0);
         (lower, 1.0 - lower)
     } else {
-        let upper = scale * tail_integral(drop);
+        let upper = (scale * tail_integral(drop)).min(1.0);
         (1.0 - upper, upper)
     }
 }
@@ -96,34 +96,42 @@ pub fn beta_inc(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
         let (upper, lower) = beta_inc(b, a, y, x);
         return (lower, upper);
     }
-    let lower = beta_scale(a, b, x, y) * tail_integral(|h| beta_drop(a, b, x, y, -h));
+    let tail = tail_integral(|h| beta_drop(a, b, x, y, -h));
+    let lower = (beta_scale(a, b, x, y) * tail).min(1.0);
     (lower, 1.0 - lower)
 }
 
 /// x^a y^b / B(a, b).
 fn beta_scale(a: f64, b: f64, x: f64, y: f64) -> f64 {
     let n = a + b;
-    // The deviance a ln(a / (n x)) + b ln(b / (n y)) with a / n = x + d.
+    // The deviance a ln(a / (n x)) + b ln(b / (n y)) with a / n = x + d and b / n = y - d.
     let d = (a * y - b * x) / n;
-    let deviance = if d.abs() < 0.25 * x.min(y) {
-        n * (d / x) * (d / y) + a * log1pmx(d / x) + b * log1pmx(-d / y)
+    let (u, v) = (d / x, -d / y);
+    let deviance = if u.abs().max(v.abs()) < 0.25 {
+        -n * u * v + a * log1pmx(u) + b * log1pmx(v)
     } else {
-        a * ln(a / (n * x)) + b * ln(b / (n * y))
+        a * log_share(u, a / (n * x)) + b * log_share(v, b / (n * y))
     };
     let remainder = stirling(n)[0] - stirling(a)[0] - stirling(b)[0];
     (a * (b / n) / (2.0 * PI)).sqrt() * exp(remainder - deviance)
 }
 
+/// ln(share), where share = 1 + u.
+fn log_share(u: f64, share: f64) -> f64 {
+    if u.abs() < 0.5 { log1p(u) } else { ln(share) }
+}
+
 /// Change of a ln t + b ln(1 - t) when logit t moves from logit x by h.
 fn beta_drop(a: f64, b: f64, x: f64, y: f64, h: f64) -> f64 {
     let slope = a * y - b * x;
-    // h and the roles of x and y swap so that x <= 1/2: then nothing cancels for small h.
-    let (x, h, slope) = if x <= y { (x, h, slope) } else { (y, -h, -slope) };
+    // Roles swap so that x <= 1/2: then nothing cancels for small h.
+    let (x, y, h, slope) = if x <= y { (x, y, h, slope) } else { (y, x, -h, -slope) };
     if h.abs() <= 0.5 {
         let growth = log1pmx(x * expm1(h)) + x * expm1mx(h);
         slope.mul_add(h, -(a + b) * growth)
     } else {
-        let log = if h > 0.0 { h + ln(x + y * exp(-h)) } else { log1p(x * expm1(h)) };
+        // exp saturates beyond
+        let log = if h > 700.0 { h + ln(x + y * exp(-h)) } else { log1p(x * expm1(h)) };
         slope.mul_add(h, -(a + b) * (log - x * h))
     }
 }

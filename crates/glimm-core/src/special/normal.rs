@@ -10,6 +10,8 @@ const INV_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// Larger arguments count as this one; squares stay finite.
 const LIMIT: f64 = 1e100;
+/// The same for the density, which is below 1e-308 here.
+const PDF_LIMIT: f64 = 40.0;
 
 /// (z + 1) d.
 const EXCESS: [f64; 27] = [
@@ -106,6 +108,12 @@ const FOURTH: [f64; 29] = [
     2.3383350995889556e-05,
 ];
 
+/// |x|, at most `limit`; NaN stays NaN.
+#[inline(always)]
+fn cap(x: f64, limit: f64) -> f64 {
+    select(x.abs() > limit, limit, x.abs())
+}
+
 #[inline(always)]
 fn mapped(z: f64) -> f64 {
     (z - 3.5) / (z + 3.5)
@@ -120,6 +128,7 @@ fn excess(z: f64) -> f64 {
 /// Density of the standard normal (at least 1e-308).
 #[inline(always)]
 pub fn normal_pdf(x: f64) -> f64 {
+    let x = cap(x, PDF_LIMIT);
     let square = x * x;
     // what rounding took from the square
     let low = x.mul_add(x, -square);
@@ -135,7 +144,7 @@ pub fn mills(z: f64) -> f64 {
 /// P(Z <= x).
 #[inline(always)]
 pub fn normal_cdf(x: f64) -> f64 {
-    let z = x.abs().min(LIMIT);
+    let z = cap(x, LIMIT);
     let tail = normal_pdf(z) * mills(z);
     select(x < 0.0, tail, 1.0 - tail)
 }
@@ -149,7 +158,7 @@ pub fn log_normal_cdf(x: f64) -> f64 {
 /// ln P(Z <= x) and its first four derivatives.
 #[inline(always)]
 pub fn log_normal_cdf_derivatives(x: f64) -> [f64; 5] {
-    let z = x.abs().min(LIMIT);
+    let z = cap(x, LIMIT);
     let d = excess(z);
     let m = z + d;
     let pdf = normal_pdf(z);
