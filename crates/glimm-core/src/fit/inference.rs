@@ -8,6 +8,8 @@ use crate::objective::Evaluation;
 
 /// Eigenvalues of the scaled negative Hessian below this fraction of the largest carry no information.
 const FLAT: f64 = 1e-10;
+/// Negative eigenvalues beyond this fraction of the largest are no rounding.
+const UPWARDS: f64 = 1e-6;
 /// Part of the largest move along a flat direction that makes a parameter unidentified.
 const LOADING: f64 = 0.03;
 /// A coefficient is on its way to infinity when its standard error over its column's range is this
@@ -63,6 +65,13 @@ pub fn decrement(e: &Evaluation) -> f64 {
             g * g / s.values[j].abs().max(FLAT * top)
         })
         .sum()
+}
+
+/// Whether the likelihood still bends upwards in some direction, as it can at zero variances.
+pub fn is_saddle(e: &Evaluation) -> bool {
+    let Some(s) = spectrum(e) else { return false };
+    let top = s.values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    s.values.iter().any(|&v| v < -UPWARDS * top)
 }
 
 /// `psi` are the parameters in standard units.

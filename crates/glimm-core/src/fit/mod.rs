@@ -208,14 +208,11 @@ impl Problem {
         self.finish(outcome, last, before)
     }
 
-    /// A warm start away from zero variances, where the likelihood is flat in theta by symmetry.
+    /// A start away from singular covariances, where the likelihood is flat in theta by symmetry.
     fn lift(&self, mut psi: Vec<f64>) -> Vec<f64> {
         let unit = self.residual_sd(&psi).unwrap_or(1.0);
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
-            let mut tried = psi[range.clone()].to_vec();
-            if term.structure.drop_small(&mut tried, WARM_SD * unit) || tried.iter().all(|&t| t == 0.0) {
-                psi[range.clone()].copy_from_slice(&term.structure.start(WARM_SD * unit));
-            }
+            term.structure.raise(&mut psi[range.clone()], WARM_SD * unit);
         }
         psi
     }
@@ -286,8 +283,12 @@ impl Problem {
             self.orient(&mut outcome.psi);
             if let Some(last) = self.evaluate_top(&mut outcome.psi) {
                 outcome.decrement = inference::decrement(&last);
-                if outcome.decrement < DECREMENT || attempt == MORE_CLIMBS {
+                let saddle = inference::is_saddle(&last);
+                if (outcome.decrement < DECREMENT && !saddle) || attempt == MORE_CLIMBS {
                     return Ok(last);
+                }
+                if saddle {
+                    outcome.psi = self.lift(std::mem::take(&mut outcome.psi));
                 }
             }
             let settings = self.settings(Curvature::Exact, DECREMENT, INNER_LAST);

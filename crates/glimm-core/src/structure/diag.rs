@@ -61,6 +61,10 @@ impl Structure for Diag {
         any
     }
 
+    fn raise(&self, theta: &mut [f64], least: f64) {
+        theta.iter_mut().filter(|t| t.abs() < least).for_each(|t| *t = least);
+    }
+
     fn orient(&self, theta: &mut [f64]) -> bool {
         let flipped = theta.iter().any(|&t| t < 0.0);
         theta.iter_mut().for_each(|t| *t = t.abs());

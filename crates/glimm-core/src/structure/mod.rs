@@ -44,6 +44,10 @@ pub trait Structure: Send + Sync {
     /// Sets effects with a standard deviation below `least` to exactly zero; true when there were any.
     fn drop_small(&self, theta: &mut [f64], least: f64) -> bool;
 
+    /// Raises Lambda's diagonal to at least `least` in size. Where it is zero the likelihood is flat in
+    /// it by symmetry, so that no climb should start there.
+    fn raise(&self, theta: &mut [f64], least: f64);
+
     /// The same covariance with a non-negative diagonal of Lambda; true when signs changed.
     fn orient(&self, theta: &mut [f64]) -> bool;
 }

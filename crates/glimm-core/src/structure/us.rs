@@ -73,6 +73,14 @@ impl Structure for Us {
         (0..self.q).any(small)
     }
 
+    fn raise(&self, theta: &mut [f64], least: f64) {
+        for (_, t) in self.cells().zip(theta).filter(|((r, c), _)| r == c) {
+            if t.abs() < least {
+                *t = least;
+            }
+        }
+    }
+
     fn orient(&self, theta: &mut [f64]) -> bool {
         let negative: Vec<bool> =
             self.cells().zip(theta.iter()).filter(|((r, c), _)| r == c).map(|(_, &t)| t < 0.0).collect();
