@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
 DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs
 
-.PHONY: help build demo test lint bench bench-smoke clean
+.PHONY: help build demo test lint bench bench-setup bench-smoke clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ test: lint ## all that .ci/run checks
 	cargo test --release --quiet -p glimm-core
 	$(PY) -m pytest
 	$(PY) benchmarks/run.py --smoke
+
+bench-setup: build ## make the virtual environments of the peers that bench times
+	$(PY) benchmarks/run.py --setup
 
 bench: build ## time glimm and the peers installed; tables go to benchmarks/results
 	$(PY) benchmarks/run.py

@@ -254,7 +254,7 @@ class Fit:
 
         return predict(self, new, kind=kind, scale=scale, new_levels=new_levels, offset=offset)
 
-    def simulate(self, n: int = 1, *, seed: int) -> Array:
+    def simulate(self, n: int = 1, seed: int = 0) -> Array:
         """Draw responses from the fitted model, with new random effects each time.
 
         Parameters
@@ -271,7 +271,7 @@ class Fit:
         """
         from .simulate import simulate
 
-        return simulate(self, n, seed=seed)
+        return simulate(self, n, seed)
 
     def refit(self, y: ArrayLike) -> Fit:
         """Fit the same model to another response of the same rows.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-def simulate(fit: Fit, n: int, *, seed: int) -> Array:
+def simulate(fit: Fit, n: int, seed: int) -> Array:
     """See `Fit.simulate`."""
     _check("n", n, 2**31 - 1)
     _check("seed", seed, 2**64 - 1)

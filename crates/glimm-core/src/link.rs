@@ -62,7 +62,8 @@ impl Link {
             Link::Logit => ln(mu) - log1p(-mu),
             Link::Probit => normal_quantile(mu),
             Link::Cloglog => ln(-log1p(-mu)),
-            Link::Cauchit => -1.0 / libm::tan(PI * mu),
+            Link::Cauchit if mu < 0.5 => -1.0 / libm::tan(PI * mu),
+            Link::Cauchit => 1.0 / libm::tan(PI * (1.0 - mu)),
             Link::Inverse => 1.0 / mu,
         }
     }

@@ -179,10 +179,6 @@ impl Family for Binomial {
         if size == 1.0 {
             return 0.0;
         }
-        // A single trial is its own observed proportion.
-        if size == 1.0 {
-            return 0.0;
-        }
         saturated_poisson(y) + saturated_poisson(size - y) - saturated_poisson(size)
     }
 

@@ -19,6 +19,10 @@ const LOG_LIMIT: f64 = 360.0;
 /// (eta <= 0) get a finite, steep and still concave log density.
 const POLE: f64 = 1e-40;
 const LN_POLE: f64 = -92.103_403_719_761_83;
+/// Least predictor of a mean under the inverse link.
+const SMALLEST: f64 = 1e-300;
+/// Least squared coefficient of variation to start from, for responses that equal their means.
+const LEAST_SQUARE: f64 = 1e-12;
 
 pub(super) struct Gamma(pub(super) Link);
 
@@ -110,7 +114,7 @@ impl Family for Gamma {
 
     fn mean(&self, eta: &[f64]) -> f64 {
         match self.0 {
-            Link::Inverse => 1.0 / eta[0].max(f64::MIN_POSITIVE),
+            Link::Inverse => 1.0 / eta[0].max(SMALLEST),
             link => link.inverse(eta[0]),
         }
     }
@@ -128,8 +132,8 @@ impl Family for Gamma {
     fn draw(&self, rng: &mut Random, _size: f64, eta: &[f64]) -> f64 {
         let a = scale(eta[1]);
         let unit = rand_distr::Gamma::new(a, 1.0 / a).map_or(1.0, |gamma| gamma.sample(rng));
-        // Small shapes underflow to zero, which is not a gamma response.
-        (unit * self.mean(eta)).max(f64::MIN_POSITIVE)
+        // Small shapes underflow to zero, which is not a gamma response; nor is infinity.
+        (unit * self.mean(eta)).clamp(f64::MIN_POSITIVE, f64::MAX)
     }
 
     fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {
@@ -142,6 +146,6 @@ impl Family for Gamma {
 
     fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
         let relative = y.iter().zip(mean).map(|(y, m)| (y / m - 1.0) * (y / m - 1.0));
-        0.5 * ln(super::weighted_mean(freq, relative))
+        0.5 * ln(super::weighted_mean(freq, relative).max(LEAST_SQUARE))
     }
 }

@@ -14,6 +14,8 @@ pub(super) const DISPERSION: Dispersion =
 /// Beyond these the mean of the log and inverse links saturates, so that squares stay finite.
 const LOG_MEAN_LIMIT: f64 = 150.0;
 const INVERSE_LIMIT: f64 = 1e-25;
+/// Least variance to start from, as a share of the mean square, for responses that equal their means.
+const LEAST_SHARE: f64 = 1e-12;
 
 pub(super) struct Gaussian(pub(super) Link);
 
@@ -146,7 +148,8 @@ impl Family for Gaussian {
 
     fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
         let variance = super::weighted_mean(freq, y.iter().zip(mean).map(|(y, m)| (y - m) * (y - m)));
-        0.5 * ln(variance)
+        let square = super::weighted_mean(freq, y.iter().map(|y| y * y));
+        if square > 0.0 { 0.5 * ln(variance.max(LEAST_SHARE * square)) } else { 0.0 }
     }
 
     fn affine(&self) -> bool {

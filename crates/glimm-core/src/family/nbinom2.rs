@@ -235,8 +235,8 @@ fn mixed_derivatives(parts: &Parts) -> [f64; 6] {
     ]
 }
 
-/// Derivatives 1 to 4 of B in t. The first is H = theta (ln(1 + x) - x) with x = slope / theta... where
-/// 1 + x = n / (m + theta); then H' = H + P with P = slope^2 / n, and P' = P (1 + w - 2 r).
+/// Derivatives 1 to 4 of B in t. The first is H = theta (ln(1 + x) - x) with x = slope / theta, that is
+/// 1 + x = n / (m + theta); further H' = H + P with P = slope^2 / n, and P' = P (1 + w - 2 r).
 #[inline(always)]
 fn deviance_derivatives(parts: &Parts) -> [f64; 4] {
     let Parts { y, theta, n, q, r, slope, .. } = *parts;
@@ -322,7 +322,7 @@ impl Family for Nbinom2 {
     fn draw(&self, rng: &mut Random, _size: f64, eta: &[f64]) -> f64 {
         let theta = exp(eta[1]);
         let unit = rand_distr::Gamma::new(theta, 1.0 / theta).map_or(1.0, |gamma| gamma.sample(rng));
-        draw(rng, unit * self.mean(eta))
+        draw(rng, (unit * self.mean(eta)).min(f64::MAX))
     }
 
     fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {

@@ -107,6 +107,17 @@ fn starting_values_are_near_the_response() {
 }
 
 #[test]
+fn starting_dispersions_are_usable_when_nothing_varies() {
+    for f in all().iter().filter(|f| f.dispersion().is_some()) {
+        for y in [1.0, 1e6] {
+            let start = f.start_dispersion(&[y, y], &[y, y], &[]);
+            assert!(start.abs() < 30.0, "{}: {start}", label(&**f));
+        }
+    }
+    assert_eq!(lookup("gaussian", None).unwrap().start_dispersion(&[0.0], &[0.0], &[]), 0.0);
+}
+
+#[test]
 fn starting_dispersions_recover_the_truth_from_draws() {
     for f in all().iter().filter(|f| f.dispersion().is_some()) {
         let eta = [0.8, 0.3];
