@@ -17,7 +17,7 @@ $(VENV)/.ready: pyproject.toml Makefile
 	touch $@
 
 build: $(VENV)/.ready ## build glimm into the virtual environment .venv
-	. $(VENV)/bin/activate && maturin develop --release --quiet
+	. $(VENV)/bin/activate && PIP_QUIET=2 maturin develop --release --quiet
 
 demo: build ## build, then fit a shipped study by the command-line program and print it
 	$(VENV)/bin/glimm fit "seizures ~ treatment * period + (1 | patient)" dataset:epilepsy --family nbinom2

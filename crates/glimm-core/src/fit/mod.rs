@@ -1,6 +1,7 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+mod refusals;
 mod shuffle;
 mod standard;
 mod start;
@@ -8,6 +9,7 @@ mod start;
 pub use inference::{Identified, Verdict};
 pub use standard::Aliased;
 
+use self::refusals::{perfect, refuse_constant};
 use self::standard::Standard;
 use crate::design::{Data, Layout};
 use crate::error::Error;
@@ -396,26 +398,4 @@ impl Problem {
             }
         }
     }
-}
-
-fn perfect() -> Error {
-    Error::Degenerate {
-        why: "the model reproduces the response exactly, so that there is no residual variation".into(),
-    }
-}
-
-/// A response that never varies has no finite estimates worth the name.
-fn refuse_constant(data: &Data) -> Result<(), Error> {
-    let value = |i: usize| data.y[i] / data.size_at(i);
-    let same = (1..data.n()).all(|i| value(i) == value(0));
-    let offset_varies = data.predictors[0].offset.as_ref().is_some_and(|o| o.iter().any(|x| *x != o[0]));
-    if data.n() == 0 {
-        return Err(Error::Degenerate { why: "there are no rows".into() });
-    }
-    if same && (!offset_varies || value(0) == 0.0) {
-        return Err(Error::Degenerate {
-            why: format!("the response is {} in every row; nothing can be estimated from it", value(0)),
-        });
-    }
-    Ok(())
 }

@@ -55,8 +55,6 @@ pub struct Posterior {
 /// A log-likelihood with exact derivatives. It keeps the modes of the last accepted point as the
 /// start of the next search.
 pub trait Objective {
-    fn parameters(&self) -> usize;
-
     /// The objective at `psi`. Modes are found to the square of their Newton decrement `tolerance`.
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject>;
 

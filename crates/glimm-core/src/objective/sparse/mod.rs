@@ -223,10 +223,6 @@ fn v_inverse(patch: &mut Patch<'_, Cells<'_>>, f: &[Vec<f64>]) -> Vec<Vec<f64>> 
 }
 
 impl Objective for Sparse {
-    fn parameters(&self) -> usize {
-        self.layout.total
-    }
-
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         self.predict_modes(psi);
         let lambda = self.lambda(psi);

@@ -1,0 +1,27 @@
+//! Data that have no maximum-likelihood estimate.
+
+use crate::design::Data;
+use crate::error::Error;
+
+/// The model reproduces the response, so that its likelihood has no bound.
+pub fn perfect() -> Error {
+    Error::Degenerate {
+        why: "the model reproduces the response exactly, so that there is no residual variation".into(),
+    }
+}
+
+/// A response that never varies has no finite estimates worth the name.
+pub fn refuse_constant(data: &Data) -> Result<(), Error> {
+    let value = |i: usize| data.y[i] / data.size_at(i);
+    let same = (1..data.n()).all(|i| value(i) == value(0));
+    let offset_varies = data.predictors[0].offset.as_ref().is_some_and(|o| o.iter().any(|x| *x != o[0]));
+    if data.n() == 0 {
+        return Err(Error::Degenerate { why: "there are no rows".into() });
+    }
+    if same && (!offset_varies || value(0) == 0.0) {
+        return Err(Error::Degenerate {
+            why: format!("the response is {} in every row; nothing can be estimated from it", value(0)),
+        });
+    }
+    Ok(())
+}
