@@ -14,12 +14,16 @@ pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
 pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>);
 
 pub fn vector(v: &Vector<'_>) -> Vec<f64> {
-    v.as_array().iter().copied().collect()
+    v.as_slice().map_or_else(|_| v.as_array().iter().copied().collect(), <[f64]>::to_vec)
 }
 
 pub fn columns(m: &Matrix<'_>) -> Vec<Column> {
     let m = m.as_array();
-    (0..m.ncols()).map(|j| Column::new(m.column(j).iter().copied().collect())).collect()
+    let column = |j: usize| {
+        let column = m.column(j);
+        column.as_slice().map_or_else(|| column.iter().copied().collect(), <[f64]>::to_vec)
+    };
+    (0..m.ncols()).map(|j| Column::new(column(j))).collect()
 }
 
 fn term((name, codes, levels, z): &TermArrays<'_>) -> Result<Term, Error> {

@@ -97,7 +97,8 @@ pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], co
         }
     }
     // Collinear columns have such errors too, but their errors cancel in every row.
-    if flat_directions.is_empty() && !some_row_unknown(data, &own, p) {
+    let suspected = identified.contains(&Identified::Runaway) && flat_directions.is_empty();
+    if suspected && !some_row_unknown(data, &own, p) {
         let calm = |s: &mut Identified| {
             if *s == Identified::Runaway {
                 *s = Identified::Yes

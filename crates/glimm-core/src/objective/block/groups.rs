@@ -39,16 +39,23 @@ impl<'a> Groups<'a> {
         self.starts[g]..self.starts[g + 1]
     }
 
-    /// Columns of Z that belong to predictor `k`.
+    /// Calls `op(q, g, rows of g)` for every group, compiled for small q and vectorised.
     #[inline(always)]
-    fn columns(&self, k: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..self.q()).filter(move |&c| self.predictor[c] == k)
-    }
-
-    /// Pairs of columns (c of predictor k, d of predictor l) that are stored: d <= c when k = l.
-    #[inline(always)]
-    fn pairs(&self, k: usize, l: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.columns(k).flat_map(move |c| self.columns(l).map(move |d| (c, d))).filter(move |(c, d)| k != l || d <= c)
+    fn each_group(&self, mut op: impl FnMut(usize, usize, std::ops::Range<usize>)) {
+        vectorized(
+            #[inline(always)]
+            || {
+                by_size(
+                    self.q(),
+                    #[inline(always)]
+                    |q| {
+                        for g in 0..self.count() {
+                            op(q, g, self.rows(g));
+                        }
+                    },
+                );
+            },
+        );
     }
 
     /// max_i |z_i^k' b| over the rows of group g and the predictors k.
@@ -89,46 +96,40 @@ impl Geometry for Groups<'_> {
     }
 
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
-        vectorized(
+        self.each_group(
             #[inline(always)]
-            || {
-                let q = self.q();
-                for c in self.columns(k) {
-                    for g in 0..self.count() {
-                        let (rows, b) = (self.rows(g), x[g * q + c]);
-                        for (o, z) in out[rows.clone()].iter_mut().zip(&self.z[c][rows]) {
-                            *o += z * b;
-                        }
+            |q, g, rows| {
+                let out = &mut out[rows.clone()];
+                for c in (0..q).filter(|&c| self.predictor[c] == k) {
+                    let b = x[g * q + c];
+                    for (o, z) in out.iter_mut().zip(&self.z[c][rows.clone()]) {
+                        *o += z * b;
                     }
                 }
             },
-        )
+        );
     }
 
     fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
-        vectorized(
+        self.each_group(
             #[inline(always)]
-            || {
-                let q = self.q();
-                for c in self.columns(k) {
-                    for g in 0..self.count() {
-                        let rows = self.rows(g);
-                        out[g * q + c] += dot(&self.z[c][rows.clone()], &row[rows]);
-                    }
+            |q, g, rows| {
+                let row = &row[rows.clone()];
+                for c in (0..q).filter(|&c| self.predictor[c] == k) {
+                    out[g * q + c] += dot(&self.z[c][rows.clone()], row);
                 }
             },
-        )
+        );
     }
 
     fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
-        vectorized(
+        self.each_group(
             #[inline(always)]
-            || {
-                let q = self.q();
-                for (c, d) in self.pairs(k, l) {
-                    for g in 0..self.count() {
-                        let rows = self.rows(g);
-                        let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], &row[rows]);
+            |q, g, rows| {
+                let row = &row[rows.clone()];
+                for c in (0..q).filter(|&c| self.predictor[c] == k) {
+                    for d in (0..q).filter(|&d| self.predictor[d] == l && (k != l || d <= c)) {
+                        let s = dot3(&self.z[c][rows.clone()], &self.z[d][rows.clone()], row);
                         out[(g * q + c) * q + d] += s;
                         if c != d {
                             out[(g * q + d) * q + c] += s;
@@ -136,27 +137,27 @@ impl Geometry for Groups<'_> {
                     }
                 }
             },
-        )
+        );
     }
 
     fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
-        vectorized(
+        out.fill(0.0);
+        self.each_group(
             #[inline(always)]
-            || {
-                let q = self.q();
-                out.fill(0.0);
-                for (c, d) in self.pairs(k, l) {
-                    let times = if k == l && d < c { 2.0 } else { 1.0 };
-                    for g in 0..self.count() {
-                        let (rows, m) = (self.rows(g), times * m[(g * q + c) * q + d]);
+            |q, g, rows| {
+                let out = &mut out[rows.clone()];
+                for c in (0..q).filter(|&c| self.predictor[c] == k) {
+                    for d in (0..q).filter(|&d| self.predictor[d] == l && (k != l || d <= c)) {
+                        let times = if k == l && d < c { 2.0 } else { 1.0 };
+                        let m = times * m[(g * q + c) * q + d];
                         let (zc, zd) = (&self.z[c][rows.clone()], &self.z[d][rows.clone()]);
-                        for ((o, x), y) in out[rows].iter_mut().zip(zc).zip(zd) {
+                        for ((o, x), y) in out.iter_mut().zip(zc).zip(zd) {
                             *o += m * x * y;
                         }
                     }
                 }
             },
-        )
+        );
     }
 
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {

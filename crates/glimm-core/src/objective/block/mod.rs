@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use self::groups::Groups;
 use self::order::{cut, place, sort_by_group};
-use super::geometry::{Factors, Geometry};
+use super::geometry::Factors;
 use super::laplace::{Patch, Share};
 use super::tangent::Direction;
 use super::{Evaluation, Objective, Order, Posterior, Reject, chain};
@@ -51,6 +51,8 @@ pub struct Block {
     tangents: Option<Tangents>,
     trial_tangents: Option<Tangents>,
     last: Vec<f64>,
+    /// H^-1 of every group at the last evaluation.
+    inverse: Vec<f64>,
     passes: f64,
 }
 
@@ -64,6 +66,8 @@ struct Part {
     share: Share,
     /// One row per parameter.
     rows: Vec<Share>,
+    /// C of every group.
+    c: Vec<f64>,
     evaluated: usize,
 }
 
@@ -98,6 +102,7 @@ impl Block {
             tangents: None,
             trial_tangents: None,
             last: Vec::new(),
+            inverse: Vec::new(),
             passes: 0.0,
         };
         block.reset();
@@ -222,7 +227,7 @@ impl Block {
                 rows.push(row);
             }
         }
-        Ok(Part { share, rows, evaluated: chunk.evaluated })
+        Ok(Part { share, rows, c: at.c, evaluated: chunk.evaluated })
     }
 
     /// Writes the tangent along parameter `j`, group by group.
@@ -309,6 +314,7 @@ impl Objective for Block {
         self.passes += parts.iter().map(|p| p.evaluated).sum::<usize>() as f64 / self.data.n() as f64;
         self.trial_tangents = (width > 0).then(|| Tangents { at: psi.to_vec(), du });
         self.last = psi.to_vec();
+        self.inverse = parts.iter().flat_map(|p| &p.c).copied().collect();
         let evaluation = self.assemble(psi, parts, order);
         if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
     }
@@ -344,21 +350,13 @@ impl Objective for Block {
             modes: terms.iter().map(|t| vec![0.0; self.levels * t.effects()]).collect(),
             covariances: terms.iter().map(|t| vec![0.0; self.levels * t.effects() * t.effects()]).collect(),
         };
-        let mut u = self.u.clone();
-        let mut rest = u.as_mut_slice();
-        for groups in &self.chunks {
-            let (head, tail) = std::mem::take(&mut rest).split_at_mut(groups.len() * q);
-            rest = tail;
-            let mut chunk = self.chunk(groups, &lambda, head);
-            chunk.set_fixed(&self.last);
-            let Ok((_, at)) = chunk.gradient(3) else { continue };
-            let (mut modes, mut covariances) = (vec![0.0; chunk.u.len()], vec![0.0; at.c.len()]);
-            chunk.geometry.apply(&lambda, chunk.u, &mut modes);
-            chunk.geometry.add_outer(&lambda, &at.c, &lambda, &mut covariances);
-            for (i, g) in groups.clone().enumerate() {
-                let (b, covariance) = (&modes[i * q..(i + 1) * q], &covariances[i * n..(i + 1) * n]);
-                self.scatter(b, covariance, self.level[g] as usize, &mut posterior);
-            }
+        let (mut b, mut covariance) = (vec![0.0; q], vec![0.0; n]);
+        let groups = self.u.chunks_exact(q).zip(self.inverse.chunks_exact(n)).zip(&self.level);
+        for ((u, c), &level) in groups {
+            dense::matvec(&lambda[0], u, q, &mut b);
+            covariance.fill(0.0);
+            dense::each_sandwich::<false>(q, &lambda[0], c, &lambda[0], &mut covariance);
+            self.scatter(&b, &covariance, level as usize, &mut posterior);
         }
         self.fill_absent(&lambda[0], &mut posterior);
         posterior
