@@ -13,7 +13,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("CoreError", m.py().get_type::<seam::CoreError>())?;
     m.add_class::<problem::Problem>()?;
     m.add_function(wrap_pyfunction!(registry::families, m)?)?;
-    m.add_function(wrap_pyfunction!(registry::structures, m)?)?;
     m.add_function(wrap_pyfunction!(registry::error_codes, m)?)?;
     m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;
     m.add_function(wrap_pyfunction!(registry::factor, m)?)?;

@@ -26,11 +26,6 @@ pub fn families(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
 }
 
 #[pyfunction]
-pub fn structures() -> Vec<&'static str> {
-    structure::REGISTRY.iter().map(|(name, _)| *name).collect()
-}
-
-#[pyfunction]
 pub fn error_codes() -> Vec<&'static str> {
     glimm_core::error::CODES.to_vec()
 }

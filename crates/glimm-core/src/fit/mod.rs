@@ -81,7 +81,7 @@ impl Engine {
 
 /// Data in standard units with everything that does not depend on parameters or responses.
 pub struct Problem {
-    /// Standardised data without rows of the terms' codes; kept for starts.
+    /// Standardised data in the order given; the engine has its own copy, sorted as it needs.
     data: Data,
     layout: Layout,
     standard: Standard,
@@ -367,8 +367,13 @@ impl Problem {
         };
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);
-        let verdict =
-            inference::verdict(&self.standard, &self.data, &last, &outcome.psi, outcome.decrement < CONVERGED);
+        let verdict = inference::verdict(
+            &self.standard,
+            &self.data,
+            &last,
+            &outcome.psi,
+            outcome.decrement < CONVERGED && !inference::is_saddle(&last),
+        );
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,

@@ -99,12 +99,6 @@ pub fn matmul(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
     product(q, out, |i, k| a[i * q + k], |k, j| b[k * q + j]);
 }
 
-/// out = A' B.
-#[inline(always)]
-pub fn matmul_tn(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {
-    product(q, out, |i, k| a[k * q + i], |k, j| b[k * q + j]);
-}
-
 /// out = A B'.
 #[inline(always)]
 pub fn matmul_nt(a: &[f64], b: &[f64], q: usize, out: &mut [f64]) {

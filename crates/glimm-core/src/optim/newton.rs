@@ -52,6 +52,8 @@ pub enum Reason {
     /// No step raises the objective further.
     NoProgress,
     IterationLimit,
+    /// The likelihood still bends upwards where the climb ended.
+    Saddle,
     /// The objective has no value at the start.
     BadStart,
     Interrupted,
