@@ -287,6 +287,9 @@ impl Problem {
                 outcome.decrement = inference::decrement(&last);
                 let saddle = inference::is_saddle(&last);
                 if (outcome.decrement < DECREMENT && !saddle) || attempt == MORE_CLIMBS {
+                    if saddle {
+                        outcome.reason = Reason::Saddle;
+                    }
                     return Ok(last);
                 }
                 if saddle {
@@ -367,13 +370,8 @@ impl Problem {
         };
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);
-        let verdict = inference::verdict(
-            &self.standard,
-            &self.data,
-            &last,
-            &outcome.psi,
-            outcome.decrement < CONVERGED && !inference::is_saddle(&last),
-        );
+        let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
+        let verdict = inference::verdict(&self.standard, &self.data, &last, &outcome.psi, converged);
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,
