@@ -8,20 +8,12 @@
 /// One factor matrix (q x q, row by row) per kind of effect.
 pub type Factors = Vec<Vec<f64>>;
 
-pub trait Geometry {
+/// Operations that no longer see rows.
+pub trait Effects {
     fn vector_len(&self) -> usize;
     fn matrix_len(&self) -> usize;
     /// Effects per level of each kind.
     fn sizes(&self) -> Vec<usize>;
-
-    /// out_i += z_i^k' x over rows.
-    fn expand(&self, k: usize, x: &[f64], out: &mut [f64]);
-    /// out += Z^k' row.
-    fn sum(&self, k: usize, row: &[f64], out: &mut [f64]);
-    /// out += Z^k' diag(row) Z^l on the pattern, with its transpose when k < l.
-    fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]);
-    /// out_i = z_i^k' M z_i^l.
-    fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]);
 
     /// out = F x and out = F'x, level by level.
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]);
@@ -43,4 +35,16 @@ pub trait Geometry {
     fn inverse(&mut self, out: &mut [f64]);
     /// -C dH C on the pattern, where C is the last inverse.
     fn inverse_tangent(&mut self, c: &[f64], dh: &[f64], out: &mut [f64]);
+}
+
+/// Operations between rows and random effects.
+pub trait Geometry: Effects {
+    /// out_i += z_i^k' x over rows.
+    fn expand(&self, k: usize, x: &[f64], out: &mut [f64]);
+    /// out += Z^k' row.
+    fn sum(&self, k: usize, row: &[f64], out: &mut [f64]);
+    /// out += Z^k' diag(row) Z^l on the pattern, with its transpose when k < l.
+    fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]);
+    /// out_i = z_i^k' M z_i^l.
+    fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]);
 }

@@ -1,7 +1,7 @@
 //! The geometry of consecutive independent groups: matrices are one q x q block per group.
 
 use crate::linalg::dense::{self, by_size};
-use crate::objective::geometry::{Factors, Geometry};
+use crate::objective::geometry::{Effects, Factors, Geometry};
 use crate::objective::sums::{dot, dot3};
 use crate::special::vectorized;
 
@@ -83,18 +83,6 @@ impl<'a> Groups<'a> {
 }
 
 impl Geometry for Groups<'_> {
-    fn vector_len(&self) -> usize {
-        self.count() * self.q()
-    }
-
-    fn matrix_len(&self) -> usize {
-        self.count() * self.q() * self.q()
-    }
-
-    fn sizes(&self) -> Vec<usize> {
-        vec![self.q()]
-    }
-
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
         self.each_group(
             #[inline(always)]
@@ -158,6 +146,20 @@ impl Geometry for Groups<'_> {
                 }
             },
         );
+    }
+}
+
+impl Effects for Groups<'_> {
+    fn vector_len(&self) -> usize {
+        self.count() * self.q()
+    }
+
+    fn matrix_len(&self) -> usize {
+        self.count() * self.q() * self.q()
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        vec![self.q()]
     }
 
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::design::{Column, Data, Term};
 use crate::linalg::sparse::{Factor, Symbolic};
-use crate::objective::geometry::{Factors, Geometry};
+use crate::objective::geometry::{Effects, Factors, Geometry};
 
 /// The cells of one pair of terms.
 struct Pair {
@@ -193,18 +193,6 @@ impl<'a> Cells<'a> {
 }
 
 impl Geometry for Cells<'_> {
-    fn vector_len(&self) -> usize {
-        self.pattern.effects()
-    }
-
-    fn matrix_len(&self) -> usize {
-        self.pattern.matrix_len
-    }
-
-    fn sizes(&self) -> Vec<usize> {
-        self.data.terms.iter().map(Term::effects).collect()
-    }
-
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
         for (t, term) in self.terms(k) {
             let (q, x) = (term.effects(), &x[self.pattern.term(t)]);
@@ -250,6 +238,20 @@ impl Geometry for Cells<'_> {
                 }
             });
         }
+    }
+}
+
+impl Effects for Cells<'_> {
+    fn vector_len(&self) -> usize {
+        self.pattern.effects()
+    }
+
+    fn matrix_len(&self) -> usize {
+        self.pattern.matrix_len
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.data.terms.iter().map(Term::effects).collect()
     }
 
     fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {

@@ -5,7 +5,7 @@ mod cells;
 mod modes;
 
 use self::cells::{Cells, Pattern};
-use super::geometry::{Factors, Geometry};
+use super::geometry::{Effects, Factors, Geometry};
 use super::laplace::{AtMode, Patch, Share};
 use super::tangent::Direction;
 use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain};

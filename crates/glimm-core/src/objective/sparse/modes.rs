@@ -3,7 +3,7 @@
 use super::cells::Cells;
 use crate::family::Want;
 use crate::objective::Reject;
-use crate::objective::geometry::Geometry;
+use crate::objective::geometry::{Effects, Geometry};
 use crate::objective::laplace::Patch;
 use crate::objective::sums::{dot, total};
 
