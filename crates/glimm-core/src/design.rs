@@ -36,7 +36,7 @@ impl Column {
         }
     }
 
-    fn gather(&self, rows: &[u32]) -> Column {
+    pub fn gather(&self, rows: &[u32]) -> Column {
         match self {
             Column::One => Column::One,
             Column::Values(v) => Column::Values(rows.iter().map(|&i| v[i as usize]).collect()),

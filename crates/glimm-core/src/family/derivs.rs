@@ -73,10 +73,15 @@ impl Derivs {
     }
 
     /// The partial derivative along a sorted multi-index, such as `&[0, 0, 1]`.
+    #[inline]
     pub fn get(&self, index: &[usize]) -> &[f64] {
+        if self.dims == 1 {
+            return self.component(index.len());
+        }
         self.component(component_offset(self.dims, index))
     }
 
+    #[inline]
     pub fn component(&self, c: usize) -> &[f64] {
         &self.data[c * self.len..(c + 1) * self.len]
     }
@@ -97,13 +102,69 @@ impl Derivs {
 }
 
 impl Derivs {
-    /// Multiplies every row by its frequency weight.
+    /// Multiplies every row by its weight. Rows of weight zero are zero even where the density is not finite.
     pub fn weigh(&mut self, freq: &[f64], want: Want) {
         let components: usize = (0..=want.order).map(|o| component_count(self.dims, o)).sum();
         for c in usize::from(!want.value)..components {
             for (d, w) in self.component_mut(c).iter_mut().zip(freq) {
-                *d *= w;
+                *d = if *w == 0.0 { 0.0 } else { *d * w };
             }
+        }
+    }
+}
+
+/// For every component up to `order`: itself and its derivatives in predictor 0, one after another.
+pub fn chains(dims: usize, order: usize) -> Vec<Vec<usize>> {
+    fn walk(dims: usize, index: &mut Vec<usize>, order: usize, out: &mut Vec<Vec<usize>>) {
+        let further = |zeros: usize| {
+            let longer: Vec<usize> = std::iter::repeat_n(0, zeros).chain(index.iter().copied()).collect();
+            component_offset(dims, &longer)
+        };
+        out.push((0..=order - index.len()).map(further).collect());
+        if index.len() < order {
+            for next in index.last().copied().unwrap_or(0)..dims {
+                index.push(next);
+                walk(dims, index, order, out);
+                index.pop();
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(dims, &mut Vec::new(), order, &mut out);
+    out.sort_unstable();
+    out
+}
+
+impl Derivs {
+    /// Moves the first component of `chain` at `rows` by `delta` in predictor 0, by its Taylor series.
+    #[inline(always)]
+    pub fn shift(&mut self, chain: &[usize], rows: std::ops::Range<usize>, delta: &[f64]) {
+        match chain.len() {
+            2 => self.shift_by::<1>(chain, rows, delta),
+            3 => self.shift_by::<2>(chain, rows, delta),
+            4 => self.shift_by::<3>(chain, rows, delta),
+            5 => self.shift_by::<4>(chain, rows, delta),
+            _ => {}
+        }
+    }
+
+    /// With N derivatives: f + d (f' + d / 2 (f'' + d / 3 (...))).
+    #[inline(always)]
+    fn shift_by<const N: usize>(&mut self, chain: &[usize], rows: std::ops::Range<usize>, delta: &[f64]) {
+        let (len, n) = (self.len, delta.len());
+        // Components stand in ascending order along a chain.
+        let (head, tail) = self.data.split_at_mut((chain[0] + 1) * len);
+        let target = &mut head[chain[0] * len + rows.start..][..n];
+        let mut sources: [&[f64]; N] = [&[]; N];
+        for power in 0..N {
+            sources[power] = &tail[(chain[power + 1] - chain[0] - 1) * len + rows.start..][..n];
+        }
+        for i in 0..n {
+            let mut sum = 0.0;
+            for power in (0..N).rev() {
+                sum = (sources[power][i] + sum) * (delta[i] * (1.0 / (power + 1) as f64));
+            }
+            target[i] += sum;
         }
     }
 }

@@ -15,7 +15,7 @@ mod registry;
 mod rows;
 mod scaled;
 
-pub use derivs::{Derivs, Want, component_count, component_offset};
+pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use registry::{Entry, REGISTRY, families, lookup};
 
 use crate::link::Link;

@@ -236,9 +236,8 @@ impl Problem {
         match &self.engine {
             Engine::Sparse(_) => curvature = Curvature::Updated(None),
             Engine::Block(block) if !warm => {
-                if let Some((psi, h)) = self.climb_sample(block, &start, observe) {
+                if let Some((psi, _)) = self.climb_sample(block, &start, observe) {
                     start = psi;
-                    curvature = Curvature::Updated(Some(h));
                 }
             }
             Engine::Block(_) => {}
@@ -274,7 +273,7 @@ impl Problem {
         if outcome.reason != Reason::Converged {
             return None;
         }
-        let scale = n as f64 / sample.data().n() as f64;
+        let scale = n as f64 / sample.n() as f64;
         Some((outcome.psi, outcome.curvature.iter().map(|h| h * scale).collect()))
     }
 

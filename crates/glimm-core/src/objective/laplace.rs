@@ -80,13 +80,6 @@ impl Share {
     pub fn new(beta: usize, sizes: &[usize]) -> Share {
         Share { value: 0.0, beta: vec![0.0; beta], lambda: sizes.iter().map(|q| vec![0.0; q * q]).collect() }
     }
-
-    pub fn add(&mut self, other: &Share) {
-        let plus = |a: &mut Vec<f64>, b: &Vec<f64>| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        self.value += other.value;
-        plus(&mut self.beta, &other.beta);
-        self.lambda.iter_mut().zip(&other.lambda).for_each(|(a, b)| plus(a, b));
-    }
 }
 
 impl<'a, G: Geometry> Patch<'a, G> {

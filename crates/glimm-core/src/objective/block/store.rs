@@ -1,0 +1,158 @@
+//! The rows of a problem at their places in tiles.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::tiles::{self, Tile};
+use crate::design::{Column, Data, Predictor, Term};
+use crate::family::{Family, Rows};
+
+pub struct Store {
+    pub family: Arc<dyn Family>,
+    y: Vec<f64>,
+    size: Option<Vec<f64>>,
+    /// Frequency weights; zero at repeats. Absent where all are one.
+    weight: Option<Vec<f64>>,
+    has_freq: bool,
+    offset: Vec<Option<Vec<f64>>>,
+    /// The distinct columns of X and Z, by linear predictor: those of X first.
+    pub columns: Vec<Column>,
+    /// Columns of each linear predictor.
+    pub spans: Vec<Range<usize>>,
+    /// The linear predictor of each column, and its coefficient if it has one.
+    pub predictor: Vec<usize>,
+    pub coefficient: Vec<Option<usize>>,
+    /// The column of each effect of a group, over all terms.
+    pub z: Vec<usize>,
+    /// Number of leading predictors with random effects.
+    pub random: usize,
+    row: Vec<u32>,
+    repeats: Vec<bool>,
+    rows: usize,
+}
+
+impl Store {
+    pub fn new(data: &Data, layout: &tiles::Layout) -> Store {
+        let at = |v: &Vec<f64>| layout.row.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
+        let (columns, spans, z) = distinct(data);
+        let coefficients = data.layout().beta;
+        let mut coefficient = vec![None; columns.len()];
+        let mut predictor = vec![0; columns.len()];
+        for (k, (span, beta)) in spans.iter().zip(&coefficients).enumerate() {
+            span.clone().for_each(|a| predictor[a] = k);
+            span.clone().zip(beta.clone()).for_each(|(a, b)| coefficient[a] = Some(b));
+        }
+        let mut store = Store {
+            family: data.family.clone(),
+            y: at(&data.y),
+            size: data.size.as_ref().map(at),
+            weight: data.freq.as_ref().map(at),
+            has_freq: data.freq.is_some(),
+            offset: data.predictors.iter().map(|p| p.offset.as_ref().map(at)).collect(),
+            columns: columns.into_iter().map(|c| c.gather(&layout.row)).collect(),
+            spans,
+            predictor,
+            coefficient,
+            z,
+            random: data.random_predictors(),
+            rows: data.n(),
+            row: layout.row.clone(),
+            repeats: layout.repeats.clone(),
+        };
+        if store.has_freq || store.repeats.contains(&true) {
+            let weights = store.weight.get_or_insert_with(|| vec![1.0; layout.row.len()]);
+            weights.iter_mut().zip(&layout.repeats).filter(|(_, r)| **r).for_each(|(w, _)| *w = 0.0);
+        }
+        store
+    }
+
+    pub fn n(&self) -> usize {
+        self.rows
+    }
+
+    pub fn rows(&self, places: Range<usize>) -> Rows<'_> {
+        Rows { y: &self.y[places.clone()], size: self.size.as_ref().map(|s| &s[places]) }
+    }
+
+    /// Weights of a tile's places, where they are not all one.
+    pub fn weights(&self, tile: &Tile) -> Option<&[f64]> {
+        let needed = self.has_freq || tile.has_repeats();
+        self.weight.as_ref().filter(|_| needed).map(|w| &w[tile.places()])
+    }
+
+    pub fn offset(&self, k: usize, places: Range<usize>) -> Option<&[f64]> {
+        self.offset[k].as_ref().map(|o| &o[places])
+    }
+
+    /// New responses, in the order of the rows given first.
+    pub fn set_response(&mut self, y: &[f64]) {
+        self.y.iter_mut().zip(&self.row).for_each(|(a, &i)| *a = y[i as usize]);
+    }
+
+    /// Sum of the terms of the log density that depend on the responses alone, each times `copies` of its place.
+    pub fn log_constant(&self, copies: impl Fn(usize) -> f64) -> f64 {
+        let weight = |i: usize| self.weight.as_ref().map_or(1.0, |w| w[i]) * copies(i);
+        let size = |i: usize| self.size.as_ref().map_or(1.0, |s| s[i]);
+        let places = (0..self.y.len()).filter(|&i| !self.repeats[i]);
+        places.map(|i| weight(i) * self.family.log_constant(self.y[i], size(i))).sum()
+    }
+
+    /// The rows at some places as data of their own, with the shape of `shape` and new group codes.
+    pub fn gather(&self, places: &[usize], codes: Vec<u32>, levels: usize, shape: &Data) -> Data {
+        let pick = |v: &Vec<f64>| places.iter().map(|&i| v[i]).collect::<Vec<f64>>();
+        let column = |a: usize| match &self.columns[a] {
+            Column::One => Column::One,
+            Column::Values(v) => Column::Values(pick(v)),
+        };
+        let predictor = |(k, p): (usize, &Predictor)| Predictor {
+            columns: self.spans[k].clone().take(p.columns.len()).map(column).collect(),
+            offset: self.offset[k].as_ref().map(pick),
+        };
+        let mut z = self.z.iter();
+        let term = |t: &Term| Term {
+            codes: codes.clone(),
+            levels,
+            columns: z.by_ref().take(t.effects()).map(|&a| column(a)).collect(),
+            predictor: t.predictor,
+            structure: t.structure.clone(),
+        };
+        Data {
+            family: self.family.clone(),
+            y: pick(&self.y),
+            size: self.size.as_ref().map(pick),
+            freq: self.weight.as_ref().filter(|_| self.has_freq).map(pick),
+            predictors: shape.predictors.iter().enumerate().map(predictor).collect(),
+            terms: shape.terms.iter().map(term).collect(),
+        }
+    }
+}
+
+/// The columns of X and, where they are not among them, of Z; the columns of each predictor; the column
+/// of each effect.
+fn distinct(data: &Data) -> (Vec<&Column>, Vec<Range<usize>>, Vec<usize>) {
+    let (mut columns, mut spans): (Vec<&Column>, Vec<Range<usize>>) = Default::default();
+    let effects: Vec<(usize, &Column)> =
+        data.terms.iter().flat_map(|t| t.columns.iter().map(|c| (t.predictor, c))).collect();
+    let mut z = vec![0; effects.len()];
+    for (k, p) in data.predictors.iter().enumerate() {
+        let first = columns.len();
+        columns.extend(&p.columns);
+        for (z, (_, column)) in z.iter_mut().zip(&effects).filter(|(_, e)| e.0 == k) {
+            let known = columns[first..].iter().position(|c| same(c, column));
+            *z = first + known.unwrap_or(columns.len() - first);
+            if known.is_none() {
+                columns.push(column);
+            }
+        }
+        spans.push(first..columns.len());
+    }
+    (columns, spans, z)
+}
+
+fn same(a: &Column, b: &Column) -> bool {
+    match (a, b) {
+        (Column::One, Column::One) => true,
+        (Column::Values(a), Column::Values(b)) => a == b,
+        _ => false,
+    }
+}

@@ -1,0 +1,145 @@
+//! Rows laid out so that eight groups stand side by side.
+//!
+//! Groups are sorted by size. A *narrow* tile holds eight groups of about one size, one to a lane: slot j
+//! has the j-th row of each. A large group has a *wide* tile for itself, its rows dealt to the lanes in turn.
+//! Places without a row repeat a row of their lane with weight zero. Loops over slots then need neither
+//! sums across lanes nor remainders, however small the groups are.
+
+use std::ops::Range;
+
+use super::lanes::LANES;
+
+/// Rows from which a group has a tile for itself.
+const WIDE_ROWS: usize = 64;
+/// Places of a chunk, the unit of work of a thread.
+const CHUNK_PLACES: usize = 2048;
+
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// Place of the first row among all places.
+    pub first: usize,
+    pub slots: usize,
+    /// First group and number of groups.
+    pub group: usize,
+    pub groups: usize,
+    /// Rows, which is less than the number of places where there are repeats.
+    pub rows: usize,
+}
+
+impl Tile {
+    pub fn places(&self) -> Range<usize> {
+        self.first..self.first + self.slots * LANES
+    }
+
+    pub fn is_wide(&self) -> bool {
+        self.groups == 1
+    }
+
+    pub fn has_repeats(&self) -> bool {
+        self.rows < self.slots * LANES
+    }
+}
+
+/// Where every row stands.
+#[derive(Default)]
+pub struct Layout {
+    pub tiles: Vec<Tile>,
+    /// The row at each place, as numbered by the caller, and whether the place repeats another's row.
+    pub row: Vec<u32>,
+    pub repeats: Vec<bool>,
+    /// The level and the number of rows of each group.
+    pub level: Vec<u32>,
+    pub size: Vec<u32>,
+}
+
+impl Layout {
+    /// Groups of rows with equal codes below `levels`; levels without rows have no group.
+    pub fn by_code(codes: &[u32], levels: usize) -> Layout {
+        let mut start = vec![0usize; levels + 1];
+        codes.iter().for_each(|&c| start[c as usize + 1] += 1);
+        (0..levels).for_each(|l| start[l + 1] += start[l]);
+        let (mut next, mut sorted) = (start.clone(), vec![0u32; codes.len()]);
+        for (i, &c) in codes.iter().enumerate() {
+            sorted[next[c as usize]] = i as u32;
+            next[c as usize] += 1;
+        }
+        let size = |l: u32| start[l as usize + 1] - start[l as usize];
+        let mut order: Vec<u32> = (0..levels as u32).filter(|&l| size(l) > 0).collect();
+        order.sort_by_key(|&l| std::cmp::Reverse(size(l)));
+        Layout::of_groups(&order, |l| &sorted[start[l as usize]..start[l as usize + 1]])
+    }
+
+    /// Groups that mean nothing: runs of successive rows, for models without random effects.
+    pub fn of_runs(rows: usize) -> Layout {
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let runs: Vec<&[u32]> = all.chunks(CHUNK_PLACES).collect();
+        let order: Vec<u32> = (0..runs.len() as u32).collect();
+        Layout::of_groups(&order, |l| runs[l as usize])
+    }
+
+    /// `order` lists the levels, larger groups first.
+    fn of_groups<'a>(order: &[u32], rows: impl Fn(u32) -> &'a [u32]) -> Layout {
+        let mut layout = Layout::default();
+        let mut at = 0;
+        while at < order.len() {
+            let wide = rows(order[at]).len() >= WIDE_ROWS;
+            let end = if wide { at + 1 } else { order.len().min(at + LANES) };
+            let members: Vec<&[u32]> = order[at..end].iter().map(|&l| rows(l)).collect();
+            layout.add_tile(&members, wide || members.len() == 1);
+            layout.level.extend(&order[at..end]);
+            layout.size.extend(members.iter().map(|m| m.len() as u32));
+            at = end;
+        }
+        layout
+    }
+
+    fn add_tile(&mut self, members: &[&[u32]], wide: bool) {
+        let longest = members[0].len();
+        let slots = if wide { longest.div_ceil(LANES) } else { longest };
+        self.tiles.push(Tile {
+            first: self.row.len(),
+            slots,
+            group: self.level.len(),
+            groups: members.len(),
+            rows: members.iter().map(|m| m.len()).sum(),
+        });
+        for slot in 0..slots {
+            for lane in 0..LANES {
+                let (member, at) = if wide { (0, slot * LANES + lane) } else { (lane, slot) };
+                let rows = members.get(member).unwrap_or(&members[0]);
+                self.repeats.push(member >= members.len() || at >= rows.len());
+                self.row.push(rows[at.min(rows.len() - 1)]);
+            }
+        }
+    }
+
+    pub fn groups(&self) -> usize {
+        self.level.len()
+    }
+
+    /// Successive tiles of about `CHUNK_PLACES` places.
+    pub fn chunks(&self) -> Vec<Range<usize>> {
+        let (mut chunks, mut first) = (Vec::new(), 0);
+        for t in 0..self.tiles.len() {
+            if self.tiles[t].places().end - self.tiles[first].first >= CHUNK_PLACES || t + 1 == self.tiles.len() {
+                chunks.push(first..t + 1);
+                first = t + 1;
+            }
+        }
+        chunks
+    }
+
+    /// Places of the rows of the given groups, group by group, with the position of the group in the list.
+    pub fn places_of(&self, groups: &[usize]) -> (Vec<usize>, Vec<u32>) {
+        let (mut places, mut codes) = (Vec::new(), Vec::new());
+        for (code, &g) in groups.iter().enumerate() {
+            let t = self.tiles.partition_point(|t| t.group <= g) - 1;
+            let tile = &self.tiles[t];
+            for at in 0..self.size[g] as usize {
+                places.push(tile.first + if tile.is_wide() { at } else { at * LANES + g - tile.group });
+                codes.push(code as u32);
+            }
+        }
+        (places, codes)
+    }
+}
