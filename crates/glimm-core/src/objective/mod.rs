@@ -10,6 +10,10 @@ mod tangent;
 
 pub use sums::dot;
 
+use std::sync::Arc;
+
+use crate::control::Control;
+
 /// How much of an objective is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
@@ -66,6 +70,9 @@ pub trait Objective {
 
     /// Forgets the modes, as after a change of signs in the factors.
     fn reset(&mut self);
+
+    /// Whom to ask, often, whether to stop; an objective that is never long need not.
+    fn set_control(&mut self, _control: &Arc<Control>) {}
 
     /// Row evaluations so far, in passes over all rows.
     fn passes(&self) -> f64;

@@ -1,6 +1,7 @@
 //! The inner problem when random effects are crossed or nested: one Newton search for all of them.
 
 use super::cells::Cells;
+use crate::control::Control;
 use crate::family::Want;
 use crate::objective::Reject;
 use crate::objective::geometry::{Effects, Geometry};
@@ -17,11 +18,15 @@ impl Patch<'_, Cells<'_>> {
     /// Moves `self.u` to the mode of h(u) = -sum_i f_i + u'u / 2, stopping after the first step whose
     /// squared Newton decrement is below `tolerance`. Steps are damped by log(1 + D) / D, D the
     /// largest change of eta, and halved when they raise h.
-    pub fn find_modes(&mut self, tolerance: f64) -> Result<(), Reject> {
+    pub fn find_modes(&mut self, tolerance: f64, control: &Control) -> Result<(), Reject> {
         self.tame_start();
         let concordance = self.data.family.concordance().unwrap_or(1.0);
         let (mut best, mut step) = (f64::INFINITY, vec![0.0; self.u.len()]);
         for _ in 0..MAX_STEPS {
+            if control.stopped() {
+                return Err(Reject::Interrupted);
+            }
+            control.advance(self.rows);
             self.linear_predictors();
             self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: true });
             let h = 0.5 * dot(self.u, self.u) - total(self.derivs.value());
