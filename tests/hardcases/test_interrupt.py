@@ -1,4 +1,4 @@
-"""Ctrl-C ends a fit soon, wherever it is, and leaves the problem usable."""
+"""A long fit shows its progress; Ctrl-C ends it soon and leaves the problem usable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# Seconds from Ctrl-C to control: 50 ms between looks at signals, a step of the search, the interpreter.
+# Seconds from Ctrl-C to control: 50 ms between looks at signals, and a step of the search.
 SOON = 0.2
 ROWS = 150_000
 
@@ -36,7 +36,7 @@ problem = make_problem(small.model, design)
 before = problem.evaluate(small.estimates.parameters)
 print("ready", flush=True)
 try:
-    solve(problem, small.model, design)
+    solve(problem, small.model, design, progress=True)
     print("finished", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -51,11 +51,14 @@ def test_ctrl_c_returns_soon_and_leaves_the_problem_usable(random: str, tmp_path
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(rows=ROWS, random=random))
     command = [sys.executable, str(program)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:
         assert running.stdout is not None
+        assert running.stderr is not None
         try:
             assert running.stdout.readline() == "ready\n"
-            time.sleep(0.4)
+            assert running.stderr.readline().startswith("glimm: climb, step ")
+            time.sleep(0.1)
             sent = time.monotonic()
             running.send_signal(signal.SIGINT)
             assert running.stdout.readline() == "interrupted\n"
