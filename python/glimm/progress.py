@@ -112,10 +112,10 @@ class Progress:
         # A step that takes longer than the ones before has used up part of what is left.
         since = now - self._steps[-1][0]
         rest = "" if left is None else f", about {max(left - since, 1):.0f} s left"
-        away = f"{math.sqrt(max(decrement, 0)):.2g} SE from the maximum"
+        away = f"{math.sqrt(max(decrement, 0)):.2g} SE away"
         return (
-            f"glimm: {self._stage}, step {self._iteration}: logLik {loglik:.3f}, {away}; "
-            f"{now - self._start:.0f} s{rest}; {size_text(self._memory)} of memory"
+            f"glimm: {self._stage} {self._iteration}, logLik {loglik:.3f}, {away}; "
+            f"{now - self._start:.0f} s{rest} ({size_text(self._memory)})"
         )
 
     def _show(self, text: str, now: float) -> None:

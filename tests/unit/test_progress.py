@@ -39,15 +39,15 @@ def test_a_short_fit_shows_nothing(wanted: bool | None, terminal: bool) -> None:
 
 def test_a_long_fit_shows_where_it_is_on_a_terminal() -> None:
     text = shown(None, terminal=True, seconds=5.0)
-    assert "climb, step 5: logLik -1229.500, 0.0032 SE from the maximum; 5 s" in text
-    assert "about 6 s left; 3 GB of memory" in text  # three more steps, and the end worth three
+    assert "climb 5, logLik -1229.500, 0.0032 SE away; 5 s" in text
+    assert "about 6 s left (3 GB)" in text  # three more steps, and the end worth three
 
 
 def test_elsewhere_only_what_was_asked_for() -> None:
     assert shown(None, terminal=False, seconds=9.0) == ""
     assert shown(False, terminal=True, seconds=9.0) == ""
     lines = shown(True, terminal=False, seconds=9.0).splitlines()
-    assert [line.split(":")[1] for line in lines] == [f" climb, step {k}" for k in (2, 4, 6, 8)]
+    assert [line.split(",")[0] for line in lines] == [f"glimm: climb {k}" for k in (2, 4, 6, 8)]
 
 
 def test_time_left_follows_the_fall_of_the_distance() -> None:
@@ -69,7 +69,7 @@ def test_an_earlier_stage_does_not_count() -> None:
     assert "climb" not in file.getvalue()
     clock.now = 5.0
     show("climb", 3, -1.0, 1e-3, 1)
-    assert "climb, step 3" in file.getvalue()
+    assert "climb 3" in file.getvalue()
     assert "left" not in file.getvalue().splitlines()[-1]
 
 

@@ -7,8 +7,8 @@ use crate::control::Control;
 use crate::design::Data;
 use crate::family::{Derivs, Family, Rows, Want};
 
-/// Rows that one task merges.
-const CHUNK_ROWS: usize = 16_384;
+/// Rows that one task merges: its arrays then stay in the second-level cache.
+const CHUNK_ROWS: usize = 4_096;
 
 /// Rows by level of the first grouping factor, one run for each level; without factors one run.
 pub struct Runs {
@@ -82,8 +82,9 @@ impl Cells {
         } else {
             chunks.into_iter().map(one).collect()
         };
-        let mut all = Cells::default();
-        merged?.into_iter().for_each(|part| all.append(part));
+        let merged = merged?;
+        let mut all = Cells::with_capacity(merged.iter().map(Cells::count).sum(), runs.count());
+        merged.into_iter().for_each(|part| all.append(part));
         Some(all)
     }
 
@@ -93,6 +94,19 @@ impl Cells {
 
     pub fn run(&self, run: usize) -> std::ops::Range<usize> {
         (if run == 0 { 0 } else { self.ends[run - 1] })..self.ends[run]
+    }
+
+    fn with_capacity(cells: usize, runs: usize) -> Cells {
+        let numbers = || Vec::with_capacity(cells);
+        Cells {
+            row: Vec::with_capacity(cells),
+            y: numbers(),
+            size: Vec::new(),
+            freq: numbers(),
+            constants: numbers(),
+            hash: Vec::with_capacity(cells),
+            ends: Vec::with_capacity(runs),
+        }
     }
 
     fn append(&mut self, other: Cells) {
@@ -126,53 +140,63 @@ fn merge(data: &Data, content: &Content<'_>, runs: &Runs, chunk: std::ops::Range
     let rows = &runs.order[runs.starts[chunk.start]..runs.starts[chunk.end]];
     let hashes: Vec<u64> = rows.iter().map(|&i| content.hash(i as usize)).collect();
     let (mut cells, mut cell_of) = (Cells::default(), vec![0u32; rows.len()]);
-    let mut table = Table::new();
+    let mut sorter = Sorter { content, table: Table::new(), found: Vec::new(), order: Vec::new(), place: Vec::new() };
     let mut done = 0;
     for run in chunk {
-        let count = runs.rows(run).len();
-        let at = done..done + count;
-        done += count;
-        sort_into_cells(content, &rows[at.clone()], &hashes[at.clone()], &mut table, &mut cells, &mut cell_of[at]);
+        let at = done..done + runs.rows(run).len();
+        done = at.end;
+        sorter.find_cells(&rows[at.clone()], &hashes[at.clone()], &mut cell_of[at.clone()]);
+        sorter.put_in_order(&mut cells, &mut cell_of[at]);
     }
     sum_responses(data, rows, &cell_of, &mut cells);
     cells.constants = constants(data, rows, &cell_of, &cells);
     cells
 }
 
-/// Finds the cells of one run, in an order that depends on their contents alone.
-fn sort_into_cells(
-    content: &Content<'_>,
-    rows: &[u32],
-    hashes: &[u64],
-    table: &mut Table,
-    cells: &mut Cells,
-    cell_of: &mut [u32],
-) {
-    let before = cells.count();
-    table.clear(rows.len());
-    let mut first: Vec<(u64, u32)> = Vec::new();
-    for ((&row, &hash), cell) in rows.iter().zip(hashes).zip(cell_of.iter_mut()) {
-        let new = first.len();
-        let same = |k: usize| first[k].0 == hash && content.equal(first[k].1 as usize, row as usize);
-        let found = table.find(hash, new, same);
-        *cell = found as u32;
-        if found == new {
-            first.push((hash, row));
+/// Finds the cells of one run after another.
+struct Sorter<'a> {
+    content: &'a Content<'a>,
+    table: Table,
+    /// Hash and first row of each cell of the run, as they come.
+    found: Vec<(u64, u32)>,
+    order: Vec<u32>,
+    place: Vec<u32>,
+}
+
+impl Sorter<'_> {
+    /// The number of each row's cell, counted as they come.
+    fn find_cells(&mut self, rows: &[u32], hashes: &[u64], cell_of: &mut [u32]) {
+        self.table.clear(rows.len());
+        self.found.clear();
+        for ((&row, &hash), cell) in rows.iter().zip(hashes).zip(cell_of) {
+            let (new, found) = (self.found.len(), &self.found);
+            let same = |k: usize| found[k].0 == hash && self.content.equal(found[k].1 as usize, row as usize);
+            let number = self.table.find(hash, new, same);
+            *cell = number as u32;
+            if number == new {
+                self.found.push((hash, row));
+            }
         }
     }
-    let mut order: Vec<u32> = (0..first.len() as u32).collect();
-    order.sort_unstable_by(|&a, &b| {
-        let ((ha, a), (hb, b)) = (first[a as usize], first[b as usize]);
-        ha.cmp(&hb).then_with(|| content.compare(a as usize, b as usize))
-    });
-    let mut place = vec![0u32; first.len()];
-    for (to, &from) in order.iter().enumerate() {
-        place[from as usize] = (before + to) as u32;
-        cells.hash.push(first[from as usize].0);
-        cells.row.push(first[from as usize].1);
+
+    /// Adds the cells found in an order that depends on their contents alone.
+    fn put_in_order(&mut self, cells: &mut Cells, cell_of: &mut [u32]) {
+        let (before, found) = (cells.count(), &self.found);
+        self.order.clear();
+        self.order.extend(0..found.len() as u32);
+        self.order.sort_unstable_by(|&a, &b| {
+            let ((ha, a), (hb, b)) = (found[a as usize], found[b as usize]);
+            ha.cmp(&hb).then_with(|| self.content.compare(a as usize, b as usize))
+        });
+        self.place.resize(found.len(), 0);
+        for (to, &from) in self.order.iter().enumerate() {
+            self.place[from as usize] = (before + to) as u32;
+            cells.hash.push(found[from as usize].0);
+            cells.row.push(found[from as usize].1);
+        }
+        cell_of.iter_mut().for_each(|c| *c = self.place[*c as usize]);
+        cells.ends.push(cells.count());
     }
-    cell_of.iter_mut().for_each(|c| *c = place[*c as usize]);
-    cells.ends.push(cells.count());
 }
 
 /// Exponential families remember sums of responses and trials, as a mean with a weight where there are
