@@ -134,8 +134,9 @@ def _compression(e: Estimates) -> str | None:
     if e.compressed_rows is None:
         return None
     rows, left = e.compressed_rows
-    if e.compressed_groups is not None:
-        return f"{rows:,} rows -> {e.compressed_groups[1]:,} distinct groups, exact"
+    groups, distinct = e.compressed_groups or (0, 0)
+    if distinct < groups:
+        return f"{rows:,} rows -> {distinct:,} distinct groups, exact"
     return f"{rows:,} rows -> {left:,} distinct rows, exact"
 
 
