@@ -105,9 +105,13 @@ class Progress:
             self._steps.append((now, decrement))
         self._stage, self._iteration = stage, iteration
         if self._wanted is not False and now - self._start >= _PATIENCE:
-            self._show(self._text(loglik, decrement, now), now)
+            self._show(self._text(loglik, decrement, rows, now), now)
 
-    def _text(self, loglik: float, decrement: float, now: float) -> str:
+    def _text(self, loglik: float, decrement: float, rows: int, now: float) -> str:
+        passed, memory = f"{now - self._start:.0f} s", size_text(self._memory)
+        if not math.isfinite(loglik):  # still in the first evaluation
+            evaluated = f", {rows:,} rows evaluated" if rows else ""
+            return f"glimm: {self._stage}; {passed}{evaluated} ({memory})"
         left = time_left(self._steps)
         # A step that takes longer than the ones before has used up part of what is left.
         since = now - self._steps[-1][0]
@@ -115,7 +119,7 @@ class Progress:
         away = f"{math.sqrt(max(decrement, 0)):.2g} SE away"
         return (
             f"glimm: {self._stage} {self._iteration}, logLik {loglik:.3f}, {away}; "
-            f"{now - self._start:.0f} s{rest} ({size_text(self._memory)})"
+            f"{passed}{rest} ({memory})"
         )
 
     def _show(self, text: str, now: float) -> None:

@@ -57,7 +57,7 @@ def test_ctrl_c_returns_soon_and_leaves_the_problem_usable(random: str, tmp_path
         assert running.stderr is not None
         try:
             assert running.stdout.readline() == "ready\n"
-            assert running.stderr.readline().startswith("glimm: climb ")
+            assert running.stderr.readline().startswith("glimm: ")
             time.sleep(0.1)
             sent = time.monotonic()
             running.send_signal(signal.SIGINT)

@@ -28,6 +28,7 @@ def peak():
 rng = np.random.default_rng(1)
 n = {rows}
 data = dict(x=rng.normal(size=n), g=np.arange(n) // 10, h=rng.integers(0, 50, n))
+data["even"] = np.arange(n) % 2
 data["y"] = rng.poisson(np.exp(0.3 * data["x"] + 0.5 * rng.normal(size=n // 10 + 1)[data["g"]]))
 small = glimm.fit("{formula}", {{k: v[:2000] for k, v in data.items()}}, "{family}")
 design = glimm.design.build(
@@ -50,6 +51,7 @@ print(problem.memory, peak() - before)
     ("formula", "family", "rows"),
     [
         ("y ~ x + (1 | g)", "poisson", 600_000),
+        ("y ~ even + (1 | g)", "poisson", 600_000),  # merged to a fifth
         ("y ~ x + (1 + x | g)", "nbinom2", 300_000),
         ("y ~ x + (1 | g) + (1 | h)", "poisson", 100_000),
         ("y ~ x * I(x**2)", "nbinom2", 600_000),

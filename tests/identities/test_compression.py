@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,39 @@ def test_gaussian_and_unique_rows_stay_as_they_are() -> None:
     made = glimm.fit("hit ~ x + (1 | g)", unique, "binomial", compress=True)
     assert made.diagnostics.compression is None
     assert glimm.fit("hit ~ w + (1 | g)", frame(), "binomial").diagnostics.compression is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "codes"),
+    [
+        ("hit ~ rare + x + (1 | g)", {"separation"}),
+        ("hit ~ x + w + both + (1 | g)", {"aliased"}),
+        ("hit ~ x + year + (1 | g)", set()),
+    ],
+)
+def test_findings_are_those_of_all_rows(formula: str, codes: set[str]) -> None:
+    rare = (np.arange(ROWS) % 97 == 0).astype(float)
+    data = frame().assign(rare=rare, both=frame().x - 2 * frame().w, year=2000 + frame().x * 3)
+    data["hit"] = np.where(rare == 1, 1, data.hit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.FitWarning)
+        fits = [glimm.fit(formula, data, "binomial", compress=c) for c in (False, True)]
+    plain, merged = ({finding.code for finding in fit.diagnostics.findings} for fit in fits)
+    assert codes <= merged
+    assert merged == plain
+    assert fits[0].estimates.identified == fits[1].estimates.identified
+
+
+def test_large_data_are_compressed_by_themselves_to_the_same_bits_for_any_threads() -> None:
+    rng = np.random.default_rng(3)
+    n = 40_000
+    g, x = rng.integers(0, 500, n), rng.integers(0, 3, n)
+    y = rng.poisson(np.exp(0.3 * x + 0.5 * rng.normal(size=500)[g]))
+    fits = [
+        glimm.fit("y ~ x + (1 | g)", {"y": y, "x": x, "g": g}, "poisson", threads=threads)
+        for threads in (1, 2)
+    ]
+    assert fits[0].estimates.compressed_rows == (n, 1500)
+    assert fits[0].loglik == fits[1].loglik
+    np.testing.assert_array_equal(*(fit.estimates.parameters for fit in fits))
+    np.testing.assert_array_equal(*(fit.estimates.modes[0] for fit in fits))

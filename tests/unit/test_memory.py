@@ -48,11 +48,3 @@ def test_a_fit_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.Monk
 def test_nothing_is_refused_where_memory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(problem, "available", lambda: None)
     assert glimm.fit("y ~ x + (1 | g)", _data(), "poisson").diagnostics.converged
-
-
-def test_compressed_data_need_less() -> None:
-    data = _data() | {"x": np.arange(400) % 2}
-    plain = glimm.fit("y ~ x + (1 | g)", data, "poisson", compress=False)
-    merged = glimm.fit("y ~ x + (1 | g)", data, "poisson", compress=True)
-    needs = [problem.make_problem(made.model, made.design).memory for made in (plain, merged)]
-    assert needs[1] < 0.7 * needs[0]

@@ -73,6 +73,14 @@ def test_an_earlier_stage_does_not_count() -> None:
     assert "left" not in file.getvalue().splitlines()[-1]
 
 
+def test_the_first_evaluation_says_how_many_rows_it_has_seen() -> None:
+    clock, file = Clock(), io.StringIO()
+    show = Progress(True, 3_000_000, clock, Console(file=file, width=200))
+    clock.now = 4.0
+    show("start", 0, float("nan"), float("inf"), 25_000)
+    assert file.getvalue() == "glimm: start; 4 s, 25,000 rows evaluated (3 MB)\n"
+
+
 def test_fits_import_no_display() -> None:
     program = "import glimm, sys; d = glimm.datasets.load('cbpp');"
     program += "glimm.fit('incidence / size ~ 1 + (1 | herd)', d, 'binomial');"

@@ -156,6 +156,7 @@ impl Problem {
     fn run(&self, start: Option<&[f64]>, control: &Arc<Control>) -> Result<Fitted, Error> {
         let core: &mut Core = &mut self.lock();
         core.set_control(control);
+        control.tell(Report { stage: "start", iteration: 0, loglik: f64::NAN, decrement: f64::INFINITY });
         let mut observe = |stage: &'static str, iteration: usize, loglik: f64, decrement: f64| {
             control.tell(Report { stage, iteration, loglik, decrement })
         };

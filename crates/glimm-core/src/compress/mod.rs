@@ -39,6 +39,8 @@ pub enum When {
 pub struct Compressed {
     /// Rows before and after.
     pub rows: [usize; 2],
+    /// Rows before equal groups were merged.
+    pub cells: usize,
     /// Levels of the common grouping factor before and after, where groups were merged.
     pub groups: Option<[usize; 2]>,
     /// The level that each level given was merged to.
@@ -82,7 +84,10 @@ fn merge(data: &Data, runs: &Runs, merge_groups: bool, control: &Control) -> Opt
     if !merge_groups || data.terms.is_empty() {
         let picks: Vec<usize> = (0..cells.count()).collect();
         let rows = [data.n(), picks.len()];
-        return Some((smaller(data, &cells, &picks), Compressed { rows, groups: None, of_level: Vec::new() }));
+        return Some((
+            smaller(data, &cells, &picks),
+            Compressed { rows, cells: rows[1], groups: None, of_level: Vec::new() },
+        ));
     }
     let groups = Groups::new(&content, &mut cells);
     let picks: Vec<usize> = groups.level.iter().flat_map(|&l| cells.run(l as usize)).collect();
@@ -91,6 +96,7 @@ fn merge(data: &Data, runs: &Runs, merge_groups: bool, control: &Control) -> Opt
     let present = groups.copies.iter().sum::<f64>() as usize;
     let compressed = Compressed {
         rows: [data.n(), picks.len()],
+        cells: cells.count(),
         groups: Some([present, groups.level.len()]),
         of_level: groups.of_level,
     };

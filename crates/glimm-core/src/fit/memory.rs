@@ -1,11 +1,14 @@
 //! How much memory a fit takes, before it is taken.
 
 use super::Path;
+use crate::compress::Compressed;
 use crate::design::{Column, Data};
 use crate::error::Error;
 
 const NUMBER: u64 = 8;
 const CODE: u64 = 4;
+/// A cell of the compression: its row, its hash, response, weight and constant.
+const CELL: u64 = CODE + 4 * NUMBER;
 /// Numbers for each row that the sparse path works with: linear predictors, derivatives to fourth
 /// order in one and in two predictors, variances, residuals.
 const WORK: [u64; 2] = [24, 48];
@@ -43,9 +46,14 @@ pub fn bytes(data: &Data) -> u64 {
     n * (NUMBER * (1 + stored + offsets + others) as u64 + CODE * data.terms.len() as u64)
 }
 
-/// The peak of a fit of `data`, or an error when it is more than `limit` bytes.
-pub fn within(data: &Data, path: Path, limit: Option<u64>) -> Result<u64, Error> {
-    let needed = peak(data, path);
+/// Bytes at the peak of a compression of `given` bytes of data: their order and their cells, gathered
+/// by task and then together.
+pub fn compression(given: u64, compressed: &Compressed) -> u64 {
+    given + CODE * compressed.rows[0] as u64 + 2 * CELL * compressed.cells as u64
+}
+
+/// `needed`, or an error when it is more than `limit` bytes.
+pub fn within(needed: u64, limit: Option<u64>) -> Result<u64, Error> {
     match limit {
         Some(available) if needed > available => Err(Error::Memory { needed, available }),
         _ => Ok(needed),

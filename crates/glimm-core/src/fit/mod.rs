@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use self::refusals::{perfect, refuse_constant};
 use self::standard::Standard;
-use crate::compress::{Compressed, compress};
+use crate::compress::Compressed;
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
@@ -126,18 +126,11 @@ pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool
 
 impl Problem {
     /// Checks the data, compresses them where that pays and brings them to standard units.
-    pub fn new(mut data: Data, options: &Options) -> Result<Problem, Error> {
+    pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         refuse_constant(&data)?;
         let path = choose_path(&data, options.path);
-        let compressed = match compress(&data, options.compress, false, &options.control) {
-            Some((smaller, how)) => {
-                data = smaller;
-                Some(how)
-            }
-            None => None,
-        };
-        let memory = memory::within(&data, path, options.memory)?;
+        let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
         let layout = data.layout();
         if data.family.affine() && standard.kept.len() >= data.n() {

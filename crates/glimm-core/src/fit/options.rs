@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Path;
-use crate::compress::When;
+use super::{Path, memory};
+use crate::compress::{Compressed, When, compress};
 use crate::control::Control;
+use crate::design::Data;
+use crate::error::Error;
 
 /// How a problem is to be treated.
 #[derive(Clone, Debug)]
@@ -21,5 +23,19 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options { path: None, compress: When::Pays, memory: None, control: Arc::default() }
+    }
+}
+
+impl Options {
+    /// The data to be fitted, what compression did to them, and the bytes that the whole will take.
+    pub(super) fn reduce(&self, data: Data, path: Path) -> Result<(Data, Option<Compressed>, u64), Error> {
+        let given = memory::bytes(&data);
+        let (data, compressed) = match compress(&data, self.compress, false, &self.control) {
+            Some((smaller, how)) => (smaller, Some(how)),
+            None => (data, None),
+        };
+        let merging = compressed.as_ref().map_or(0, |c| memory::compression(given, c));
+        let needed = memory::within(merging.max(memory::peak(&data, path)), self.memory)?;
+        Ok((data, compressed, needed))
     }
 }

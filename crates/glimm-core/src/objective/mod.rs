@@ -48,6 +48,11 @@ pub enum Reject {
     Interrupted,
 }
 
+/// An engine's look, once for every chunk of rows or step of a search, whether it should end.
+fn proceed(control: &Control) -> Result<(), Reject> {
+    if control.stopped() { Err(Reject::Interrupted) } else { Ok(()) }
+}
+
 /// Modes of the random effects and their conditional covariance, by term.
 pub struct Posterior {
     /// Modes b of one term: levels x effects, row by row.

@@ -10,7 +10,7 @@ use self::cells::{Cells, Pattern};
 use super::geometry::{Effects, Factors, Geometry};
 use super::laplace::{AtMode, Patch, Share};
 use super::tangent::Direction;
-use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain};
+use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain, proceed};
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
@@ -147,11 +147,12 @@ struct Job<'a> {
 fn explore(patch: &mut Patch<'_, Cells<'_>>, job: &Job<'_>) -> Result<Found, Reject> {
     patch.set_fixed(job.psi);
     patch.find_modes(job.tolerance, job.control)?;
+    proceed(job.control)?;
     let (share, at) = patch.gradient(if job.order == Order::Hessian { 4 } else { 3 })?;
     let rows = match job.order {
         Order::Gradient => Vec::new(),
         Order::Hessian => {
-            let row = |d| if job.control.stopped() { Err(Reject::Interrupted) } else { Ok(patch.hessian_row(&at, d)) };
+            let row = |d| proceed(job.control).map(|()| patch.hessian_row(&at, d));
             job.directions.iter().map(row).collect::<Result<_, _>>()?
         }
     };

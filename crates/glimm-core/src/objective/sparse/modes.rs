@@ -3,10 +3,10 @@
 use super::cells::Cells;
 use crate::control::Control;
 use crate::family::Want;
-use crate::objective::Reject;
 use crate::objective::geometry::{Effects, Geometry};
 use crate::objective::laplace::Patch;
 use crate::objective::sums::{dot, total};
+use crate::objective::{Reject, proceed};
 
 const MAX_STEPS: usize = 200;
 /// A predicted mode this far from the offset (in eta) is worse than none.
@@ -23,12 +23,10 @@ impl Patch<'_, Cells<'_>> {
         let concordance = self.data.family.concordance().unwrap_or(1.0);
         let (mut best, mut step) = (f64::INFINITY, vec![0.0; self.u.len()]);
         for _ in 0..MAX_STEPS {
-            if control.stopped() {
-                return Err(Reject::Interrupted);
-            }
-            control.advance(self.rows);
+            proceed(control)?;
             self.linear_predictors();
             self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: true });
+            control.advance(self.rows);
             let h = 0.5 * dot(self.u, self.u) - total(self.derivs.value());
             let climbed = h <= best + ROUNDING * (1.0 + best.abs());
             if !climbed {
@@ -40,6 +38,7 @@ impl Patch<'_, Cells<'_>> {
                 continue;
             }
             best = h;
+            proceed(control)?;
             let (direction, decrement) = self.newton_direction()?;
             let reach = concordance * self.reach(&direction);
             let length = if reach > 1.0 { reach.ln_1p() / reach } else { 1.0 };
