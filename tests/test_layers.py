@@ -18,6 +18,8 @@ LAYERS = [
     ["_core", "data"],
     ["datasets", "formula"],
     ["design", "families"],
+    ["memory"],
+    ["progress"],
     ["problem", "diagnose"],
     ["fit"],
     ["inference", "predict"],
@@ -31,12 +33,12 @@ LAYERS = [
 DOORS = {"fit"}
 
 CORE_LAYERS = [
-    ["error", "special"],
+    ["control", "error", "special"],
     ["link", "linalg"],
     ["family", "structure"],
-    ["design"],
+    ["design", "shuffle"],
     ["objective"],
-    ["optim"],
+    ["compress", "optim"],
     ["fit", "simulate"],
 ]
 

@@ -1,5 +1,6 @@
 """Types of the compiled core."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 __version__: str
 
 Array = NDArray[np.float64]
-_Term = tuple[str, NDArray[np.int64], int, Array]
+_Term = tuple[str, NDArray[np.int64], int, Array, list[int]]
+_Show = Callable[[str, int, float, float, int], None]
 
 class CoreError(ValueError): ...
 
@@ -25,14 +27,22 @@ class Problem:
         terms: list[_Term],
         threads: int | None = None,
         path: str | None = None,
+        compress: bool | None = None,
+        memory: int | None = None,
     ) -> None: ...
-    def fit(self, start: Array | None = None) -> dict[str, Any]: ...
-    def refit(self, y: Array, start: Array | None = None) -> dict[str, Any]: ...
+    def fit(self, start: Array | None = None, progress: _Show | None = None) -> dict[str, Any]: ...
+    def refit(
+        self, y: Array, start: Array | None = None, progress: _Show | None = None
+    ) -> dict[str, Any]: ...
     def evaluate(self, parameters: Array) -> tuple[float, Array] | None: ...
     @property
     def path(self) -> str: ...
     @property
     def threads(self) -> int: ...
+    @property
+    def compressed(self) -> tuple[tuple[int, int], tuple[int, int] | None] | None: ...
+    @property
+    def memory(self) -> int: ...
     @property
     def kept(self) -> list[int]: ...
     @property

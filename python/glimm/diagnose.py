@@ -14,6 +14,7 @@ from .errors import CODES, listed
 if TYPE_CHECKING:
     from .design import DesignTerm, Drop
     from .fit import Fit
+    from .problem import Estimates
 
 Array = NDArray[np.float64]
 
@@ -82,6 +83,8 @@ class Diagnostics:
     path : str
         ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or ``"sparse"``.
     threads : int
+    compression : str, optional
+        Rows and what they were merged to, when the data were compressed.
     """
 
     converged: bool
@@ -97,6 +100,7 @@ class Diagnostics:
     passes: float
     path: str
     threads: int
+    compression: str | None = None
 
 
 def diagnose(fit: Fit) -> Diagnostics:
@@ -122,7 +126,18 @@ def diagnose(fit: Fit) -> Diagnostics:
         passes=e.passes,
         path=e.path,
         threads=e.threads,
+        compression=_compression(e),
     )
+
+
+def _compression(e: Estimates) -> str | None:
+    if e.compressed_rows is None:
+        return None
+    rows, left = e.compressed_rows
+    groups, distinct = e.compressed_groups or (0, 0)
+    if distinct < groups:
+        return f"{rows:,} rows -> {distinct:,} distinct groups, exact"
+    return f"{rows:,} rows -> {left:,} distinct rows, exact"
 
 
 def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:

@@ -129,7 +129,7 @@ def _estimates(header: dict[str, Any], arrays: dict[str, Any], terms: int) -> Es
             values[item.name] = tuple(arrays[f"{item.name}{i}"] for i in range(terms))
         elif item.name in header:
             values[item.name] = _tuples(header[item.name])
-        else:
+        elif item.name in arrays:
             values[item.name] = arrays[item.name]
     return Estimates(**values)
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .diagnose import Diagnostics, Finding, diagnose
 from .errors import DataError, listed, nearest_first
-from .problem import factor_of, make_problem, order, solve
+from .problem import factor_of, order, solve_again
 
 if TYPE_CHECKING:
     from .design import Design
@@ -287,9 +287,8 @@ class Fit:
             A new one, started from these estimates.
         """
         design = self.design.with_response(y)
-        problem = self._problem or make_problem(self.model, self.design)
+        problem, found = solve_again(self._problem, self.model, design, self.estimates)
         object.__setattr__(self, "_problem", problem)
-        found = solve(problem, self.model, design, design.y, self.estimates.parameters)
         return Fit(self.model, design, found, problem)
 
     def confint(self, level: float = 0.95, *, method: str = "wald") -> Any:

@@ -29,6 +29,8 @@ class Model:
         ``"drop"`` or ``"error"``.
     threads : int, optional
         None uses all cores. Results do not depend on it.
+    compress : bool, optional
+        None merges equal rows and groups where that pays. Results do not depend on it.
     """
 
     formula: Formula
@@ -36,6 +38,7 @@ class Model:
     link: str
     missing: str = "drop"
     threads: int | None = None
+    compress: bool | None = None
 
 
 def fit(
@@ -49,6 +52,8 @@ def fit(
     offset: str | ArrayLike | None = None,
     missing: str = "drop",
     threads: int | None = None,
+    compress: bool | None = None,
+    progress: bool | None = None,
 ) -> Fit:
     """Fit a generalized linear mixed model by maximum likelihood.
 
@@ -78,6 +83,12 @@ def fit(
         ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
     threads : int, optional
         Number of threads; all cores by default. Results are the same bits for any number.
+    compress : bool, optional
+        Whether equal rows, and groups of equal rows, are merged before the fit; the likelihood
+        stays the same, to rounding. By default where that makes a large problem smaller.
+    progress : bool, optional
+        Whether the progress of a fit of more than two seconds is shown on standard error. By
+        default if that is a terminal or a notebook.
 
     Returns
     -------
@@ -88,7 +99,10 @@ def fit(
     FormulaError, DataError, FamilyError
         When the formula, the data or the family cannot be used, with the column, row or level.
     FitError
-        When the likelihood has no value at any starting point.
+        When the likelihood has no value at any starting point, or the fit takes more memory than
+        there is.
+    KeyboardInterrupt
+        Soon after Ctrl-C, wherever the fit is.
 
     Warns
     -----
@@ -109,7 +123,7 @@ def fit(
     -92.0263
     """
     chosen, link = choose(family, link)
-    model = Model(parse(formula), chosen, link, missing, threads)
+    model = Model(parse(formula), chosen, link, missing, threads, compress)
     design = build(
         model.formula,
         data,
@@ -119,15 +133,15 @@ def fit(
         offset=offset,
         missing=missing,
     )
-    result = fit_design(model, design)
+    result = fit_design(model, design, progress)
     _warn(result)
     return result
 
 
-def fit_design(model: Model, design: Design) -> Fit:
+def fit_design(model: Model, design: Design, progress: bool | None = None) -> Fit:
     """Fit a model to a design."""
     problem = make_problem(model, design)
-    return Fit(model, design, solve(problem, model, design), problem)
+    return Fit(model, design, solve(problem, model, design, progress=progress), problem)
 
 
 def _warn(fit: Fit) -> None:

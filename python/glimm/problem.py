@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,18 @@ from numpy.typing import NDArray
 
 from . import _core
 from .errors import DataError, FamilyError, FitError, GlimmError
+from .memory import available, size_text
+from .progress import Progress
 
 if TYPE_CHECKING:
     from .design import Design, DesignTerm
     from .model import Model
 
 Array = NDArray[np.float64]
+
+_log = logging.getLogger("glimm")
+
+_SMALLER = "Use fewer rows or columns, or a machine with more memory"
 
 _REASONS = {
     "Converged": "converged",
@@ -51,6 +58,10 @@ class Estimates:
         How far from the maximum, in nats and in standard errors.
     iterations, evaluations, passes, path, threads
         What it took; a pass is one evaluation of all rows.
+    compressed_rows : (int, int), optional
+        Rows before and after lossless compression, if it was used.
+    compressed_groups : (int, int), optional
+        Groups before and after, if equal groups were merged too.
     """
 
     parameters: Array
@@ -71,6 +82,8 @@ class Estimates:
     passes: float
     path: str
     threads: int
+    compressed_rows: tuple[int, int] | None = None
+    compressed_groups: tuple[int, int] | None = None
 
 
 def order(term: DesignTerm) -> list[int]:
@@ -102,10 +115,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
     if model.threads is not None and model.threads < 1:
         message = f"threads={model.threads}; at least 1, or None for all cores"
         raise DataError(message, code="unknown_option")
-    terms = [
-        (t.structure, t.codes, len(t.levels), np.asfortranarray(t.z[:, order(t)]))
-        for t in design.terms
-    ]
+    terms = [(t.structure, t.codes, len(t.levels), t.z, order(t)) for t in design.terms]
     try:
         return _core.Problem(
             model.family.name,
@@ -117,6 +127,8 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             design.offset,
             terms,
             threads=model.threads,
+            compress=model.compress,
+            memory=available(),
         )
     except _core.CoreError as error:
         raise explain(error, design) from None
@@ -135,13 +147,32 @@ def solve(
     design: Design,
     y: Array | None = None,
     start: Array | None = None,
+    progress: bool | None = None,
 ) -> Estimates:
     """Maximise the likelihood, of new responses if given."""
+    needed = size_text(problem.memory)
+    _log.info("fitting %s rows takes about %s of memory", f"{design.n:,}", needed)
     try:
-        found = problem.fit(start) if y is None else problem.refit(y, start)
+        with Progress(progress, problem.memory) as show:
+            found = problem.fit(start, show) if y is None else problem.refit(y, start, show)
     except _core.CoreError as error:
         raise explain(error, design) from None
     return _estimates(problem, design, found)
+
+
+def solve_again(
+    problem: _core.Problem | None, model: Model, design: Design, before: Estimates
+) -> tuple[_core.Problem, Estimates]:
+    """Maximise the likelihood of a design whose responses alone are new.
+
+    Compression merges rows by their responses, so that a compressed problem is made anew.
+    """
+    if problem is None or problem.compressed is not None:
+        problem = make_problem(model, design)
+        known = tuple(problem.kept) == before.kept
+        start = before.parameters if known else None
+        return problem, solve(problem, model, design, start=start)
+    return problem, solve(problem, model, design, design.y, before.parameters)
 
 
 def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) -> Estimates:
@@ -157,6 +188,7 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
         np.ascontiguousarray(c.reshape(-1, q, q)[:, p][:, :, p])
         for c, q, p in zip(found["covariances"], widths, places, strict=True)
     ]
+    rows, groups = problem.compressed or (None, None)
     estimates = Estimates(
         parameters=parameters,
         covariance=found["covariance"].reshape(count, count),
@@ -176,6 +208,8 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
         passes=found["passes"],
         path=problem.path,
         threads=problem.threads,
+        compressed_rows=rows,
+        compressed_groups=groups,
     )
     for array in (estimates.parameters, estimates.covariance, *modes, *blocks):
         array.flags.writeable = False
@@ -196,6 +230,8 @@ def explain(error: _core.CoreError, design: Design) -> GlimmError:
     if code == "degenerate":
         text = message.replace("the response", f"the response {name}", 1)
         return DataError(text, code="degenerate")
+    if code == "memory":
+        return FitError(f"{message}. {_SMALLER}", code="memory")
     if code == "unknown_name":
         return FamilyError(message)
     return FitError(message)

@@ -136,6 +136,7 @@ def record(fit: Fit) -> dict[str, Any]:
             for drop in fit.design.dropped
         ],
         "groups": dict(fit.groups),
+        "compression": diagnostics.compression,
         "converged": diagnostics.converged,
         "reason": diagnostics.reason,
         "loglik_left": _plain(diagnostics.loglik_left),
@@ -177,6 +178,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     if fit.design.response_levels is not None:
         failure, success = fit.design.response_levels
         yield "Response", f"{fit.design.response_name}: {success!r} is success, {failure!r} failure"
+    if fit.diagnostics.compression is not None:
+        yield "Compressed", fit.diagnostics.compression
     yield "Converged", _converged(fit)
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
     yield "Fit", f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"

@@ -198,10 +198,9 @@ def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
     made = fitted(law, "slopes")
     design, model = made.design, made.model
     term = design.terms[0]
-    z = np.asfortranarray(term.z[:, [1, 0]])
     arguments = (
         model.family.name, model.link, design.y, design.trials, design.freq, design.x,
-        design.offset, [(term.structure, term.codes, len(term.levels), z)],
+        design.offset, [(term.structure, term.codes, len(term.levels), term.z, [1, 0])],
     )  # fmt: skip
     block = _core.Problem(*arguments)
     sparse = _core.Problem(*arguments, path="sparse")

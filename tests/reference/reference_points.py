@@ -27,7 +27,10 @@ def problem(case: str, model_id: str) -> _core.Problem:
     """Return the numerical problem of a fitted model."""
     fit = fitted(case, model_id)
     design = fit.design
-    terms = [(t.structure, t.codes, len(t.levels), t.z) for t in design.terms]
+    terms = [
+        (t.structure, t.codes, len(t.levels), t.z, list(range(len(t.columns))))
+        for t in design.terms
+    ]
     return _core.Problem(
         fit.model.family.name,
         fit.model.link,

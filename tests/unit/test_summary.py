@@ -52,7 +52,12 @@ def _fit(**changes: Any) -> Any:
             "corr": [math.nan, -0.31],
         },
         diagnostics=SimpleNamespace(
-            converged=True, reason="", loglik_left=2.3e-13, se_moved=1.2e-6, findings=()
+            converged=True,
+            reason="",
+            loglik_left=2.3e-13,
+            se_moved=1.2e-6,
+            findings=(),
+            compression=None,
         ),
     )
     vars(fit).update(changes)

@@ -77,6 +77,11 @@ pub struct Data {
     pub freq: Option<Vec<f64>>,
     pub predictors: Vec<Predictor>,
     pub terms: Vec<Term>,
+    /// How many equal groups each level of the common grouping factor stands for; none: one each.
+    pub copies: Option<Vec<f64>>,
+    /// Terms of the log density that depend on the responses alone, summed over all the rows that a
+    /// row stands for, its group's copies included; none: the family's own.
+    pub constants: Option<Vec<f64>>,
 }
 
 impl Data {
@@ -96,9 +101,14 @@ impl Data {
         self.freq.as_ref().map_or(1.0, |w| w[i])
     }
 
-    /// Sum of the frequency weights: the number of observations.
+    /// How many equal groups the group of row `i` stands for.
+    pub fn copies_at(&self, i: usize) -> f64 {
+        self.copies.as_ref().map_or(1.0, |c| c[self.terms[0].codes[i] as usize])
+    }
+
+    /// Sum of the frequency weights over all copies of groups: the number of observations.
     pub fn weight(&self) -> f64 {
-        self.freq.as_ref().map_or(self.n() as f64, |w| w.iter().sum())
+        (0..self.n()).map(|i| self.freq_at(i) * self.copies_at(i)).sum()
     }
 
     /// Number of leading predictors that random effects enter.
@@ -108,17 +118,22 @@ impl Data {
 
     /// Sum of the terms of the log density that depend on the responses alone.
     pub fn log_constant(&self) -> f64 {
+        if let Some(constants) = &self.constants {
+            return constants.iter().sum();
+        }
         (0..self.n()).map(|i| self.freq_at(i) * self.family.log_constant(self.y[i], self.size_at(i))).sum()
     }
 
-    /// The given rows, in the given order, without random effects.
+    /// The given rows, in the given order, without random effects; copies of groups become weights.
     pub fn gather_fixed(&self, rows: &[u32]) -> Data {
         let pick = |v: &Vec<f64>| rows.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
+        let weigh = |&i: &u32| self.freq_at(i as usize) * self.copies_at(i as usize);
+        let weighted = self.freq.is_some() || self.copies.is_some();
         Data {
             family: self.family.clone(),
             y: pick(&self.y),
             size: self.size.as_ref().map(pick),
-            freq: self.freq.as_ref().map(pick),
+            freq: weighted.then(|| rows.iter().map(weigh).collect()),
             predictors: self
                 .predictors
                 .iter()
@@ -128,12 +143,16 @@ impl Data {
                 })
                 .collect(),
             terms: Vec::new(),
+            copies: None,
+            constants: self.constants.as_ref().map(pick),
         }
     }
 
     /// The given rows, in the given order, with their terms; levels keep their numbers.
     pub fn gather(&self, rows: &[u32]) -> Data {
         let mut data = self.gather_fixed(rows);
+        data.freq = self.freq.as_ref().map(|w| rows.iter().map(|&i| w[i as usize]).collect());
+        data.copies = self.copies.clone();
         data.terms = self
             .terms
             .iter()

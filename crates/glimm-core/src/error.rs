@@ -14,13 +14,15 @@ pub enum Error {
     NotFinite { what: String, row: usize },
     /// A problem that has no maximum-likelihood estimate, or none that can be told.
     Degenerate { why: String },
+    /// A fit that takes more memory than there is, in bytes.
+    Memory { needed: u64, available: u64 },
     /// The user asked to stop.
     Interrupted,
 }
 
 /// Every code, for the documentation and its tests.
-pub const CODES: [&str; 6] =
-    ["unknown_name", "length_mismatch", "response_domain", "not_finite", "degenerate", "interrupted"];
+pub const CODES: [&str; 7] =
+    ["unknown_name", "length_mismatch", "response_domain", "not_finite", "degenerate", "memory", "interrupted"];
 
 impl Error {
     /// A short stable name, one for each kind.
@@ -31,6 +33,7 @@ impl Error {
             Error::Response { .. } => "response_domain",
             Error::NotFinite { .. } => "not_finite",
             Error::Degenerate { .. } => "degenerate",
+            Error::Memory { .. } => "memory",
             Error::Interrupted => "interrupted",
         }
     }
@@ -53,6 +56,15 @@ impl fmt::Display for Error {
             }
             Error::NotFinite { what, row } => write!(f, "{what} is not finite in row {row}"),
             Error::Degenerate { why } => f.write_str(why),
+            Error::Memory { needed, available } => {
+                let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+                write!(
+                    f,
+                    "the fit takes about {:.1} GB of memory where {:.1} GB are available",
+                    gigabytes(*needed),
+                    gigabytes(*available)
+                )
+            }
             Error::Interrupted => f.write_str("interrupted"),
         }
     }

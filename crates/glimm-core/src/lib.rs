@@ -1,6 +1,8 @@
 //! The numbers behind glimm: likelihoods of generalized linear mixed models, their derivatives and
 //! their maximisation. A plain Rust library; bindings live elsewhere.
 
+pub mod compress;
+pub mod control;
 pub mod design;
 pub mod error;
 pub mod family;
@@ -9,6 +11,7 @@ pub mod linalg;
 pub mod link;
 pub mod objective;
 pub mod optim;
+mod shuffle;
 pub mod simulate;
 pub mod special;
 pub mod structure;

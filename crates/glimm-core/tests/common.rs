@@ -92,7 +92,7 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
     }
     let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..4))).collect());
     let terms = terms(shape, &x, &w, &mut rng);
-    Data { family, y, size, freq, predictors, terms }
+    Data { family, y, size, freq, predictors, terms, copies: None, constants: None }
 }
 
 /// A point near which the problem is well behaved.

@@ -10,24 +10,28 @@ use crate::seam::raise;
 
 pub type Vector<'py> = PyReadonlyArray1<'py, f64>;
 pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
-/// (structure, codes, number of levels, columns of Z).
-pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>);
+/// (structure, codes, number of levels, Z, order of its columns).
+pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>, Vec<usize>);
 
 pub fn vector(v: &Vector<'_>) -> Vec<f64> {
     v.as_slice().map_or_else(|_| v.as_array().iter().copied().collect(), <[f64]>::to_vec)
 }
 
-pub fn columns(m: &Matrix<'_>) -> Vec<Column> {
+/// The columns at `places`, which lie below the number of columns. Intercepts are not copied.
+pub fn columns(m: &Matrix<'_>, places: impl Iterator<Item = usize>) -> Vec<Column> {
     let m = m.as_array();
     let column = |j: usize| {
         let column = m.column(j);
-        column.as_slice().map_or_else(|| column.iter().copied().collect(), <[f64]>::to_vec)
+        if column.iter().all(|&v| v == 1.0) {
+            return Column::One;
+        }
+        Column::Values(column.as_slice().map_or_else(|| column.iter().copied().collect(), <[f64]>::to_vec))
     };
-    (0..m.ncols()).map(|j| Column::new(column(j))).collect()
+    places.filter(|&j| j < m.ncols()).map(column).collect()
 }
 
-fn term((name, codes, levels, z): &TermArrays<'_>) -> Result<Term, Error> {
-    let columns = columns(z);
+fn term((name, codes, levels, z, order): &TermArrays<'_>) -> Result<Term, Error> {
+    let columns = columns(z, order.iter().copied());
     let structure = structure::lookup(name, columns.len()).ok_or_else(|| Error::Unknown {
         what: "covariance structure",
         name: name.clone(),
@@ -51,8 +55,9 @@ pub struct Arrays<'py> {
 
 impl Arrays<'_> {
     pub fn data(&self) -> PyResult<Data> {
+        let fixed = columns(&self.x, 0..self.x.as_array().ncols());
         let family = family::lookup(&self.family, Some(&self.link)).map_err(raise)?;
-        let mut predictors = vec![Predictor { columns: columns(&self.x), offset: self.offset.as_ref().map(vector) }];
+        let mut predictors = vec![Predictor { columns: fixed, offset: self.offset.as_ref().map(vector) }];
         // A dispersion that is the same in every row is a predictor with an intercept alone.
         if family.dispersion().is_some() {
             predictors.push(Predictor { columns: vec![Column::One], offset: None });
@@ -64,6 +69,8 @@ impl Arrays<'_> {
             freq: self.freq.as_ref().map(vector),
             predictors,
             terms: self.terms.iter().map(term).collect::<Result<_, _>>().map_err(raise)?,
+            copies: None,
+            constants: None,
         })
     }
 }

@@ -1,14 +1,20 @@
 //! Data met by a model, held in Rust; only parameters and results cross afterwards.
 
-use glimm_core::fit::{Aliased, Fitted, Identified, Path, Problem as Core};
+use glimm_core::compress::When;
+use glimm_core::control::{Control, Report};
+use glimm_core::error::Error;
+use glimm_core::fit::{Aliased, Fitted, Identified, Options, Path, Problem as Core};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::convert::{Arrays, Matrix, TermArrays, Vector, vector};
-use crate::seam::{Watch, enter};
+use crate::seam::enter;
+
+/// A number before and after compression.
+type Change = (usize, usize);
 
 #[pyclass(module = "glimm._core", frozen)]
 pub struct Problem {
@@ -20,7 +26,7 @@ pub struct Problem {
 #[pymethods]
 impl Problem {
     #[new]
-    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, path=None))]
+    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, path=None, compress=None, memory=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -34,6 +40,8 @@ impl Problem {
         terms: Vec<TermArrays<'_>>,
         threads: Option<usize>,
         path: Option<&str>,
+        compress: Option<bool>,
+        memory: Option<u64>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
         let path = path.and_then(|p| [Path::Sparse].into_iter().find(|q| q.name() == p));
@@ -41,25 +49,45 @@ impl Problem {
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
             .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
-        let core = enter(py, |_| Core::new(data, path))?;
+        let compress = match compress {
+            None => When::Pays,
+            Some(true) => When::Always,
+            Some(false) => When::Never,
+        };
+        let core = enter(py, None, |control| {
+            let options = Options { path, compress, memory, control: control.clone() };
+            inside(pool.as_ref(), || Core::new(data, &options))
+        })?;
         Ok(Problem { core: Mutex::new(core), pool })
     }
 
     /// Maximises the likelihood; `start` are parameters of an earlier fit of the same problem.
-    #[pyo3(signature = (start=None))]
-    fn fit<'py>(&self, py: Python<'py>, start: Option<Vector<'py>>) -> PyResult<Bound<'py, PyDict>> {
+    /// `progress` is called now and then with (stage, iteration, log-likelihood, decrement, rows done).
+    #[pyo3(signature = (start=None, progress=None))]
+    fn fit<'py>(
+        &self,
+        py: Python<'py>,
+        start: Option<Vector<'py>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let start = start.as_ref().map(vector);
-        let fitted = enter(py, |watch| self.run(start.as_deref(), watch))?;
+        let fitted = enter(py, progress.as_ref(), |control| self.run(start.as_deref(), control))?;
         self.report(py, fitted)
     }
 
     /// The same with new responses for the same rows.
-    #[pyo3(signature = (y, start=None))]
-    fn refit<'py>(&self, py: Python<'py>, y: Vector<'py>, start: Option<Vector<'py>>) -> PyResult<Bound<'py, PyDict>> {
+    #[pyo3(signature = (y, start=None, progress=None))]
+    fn refit<'py>(
+        &self,
+        py: Python<'py>,
+        y: Vector<'py>,
+        start: Option<Vector<'py>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let (y, start) = (vector(&y), start.as_ref().map(vector));
-        let fitted = enter(py, |watch| {
+        let fitted = enter(py, progress.as_ref(), |control| {
             self.lock().set_response(&y)?;
-            self.run(start.as_deref(), watch)
+            self.run(start.as_deref(), control)
         })?;
         self.report(py, fitted)
     }
@@ -71,7 +99,11 @@ impl Problem {
         parameters: Vector<'py>,
     ) -> PyResult<Option<(f64, Bound<'py, PyArray1<f64>>)>> {
         let psi = vector(&parameters);
-        let found = enter(py, |_| self.inside(|| self.lock().evaluate(&psi)))?;
+        let found = enter(py, None, |control| {
+            let core: &mut Core = &mut self.lock();
+            core.set_control(control);
+            inside(self.pool.as_ref(), || core.evaluate(&psi))
+        })?;
         Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
     }
 
@@ -83,6 +115,19 @@ impl Problem {
     #[getter]
     fn threads(&self) -> usize {
         self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// Rows before and after compression, then groups (None where they were not merged); None without.
+    #[getter]
+    fn compressed(&self) -> Option<(Change, Option<Change>)> {
+        let pair = |[before, after]: [usize; 2]| (before, after);
+        self.lock().compressed().map(|c| (pair(c.rows), c.groups.map(pair)))
+    }
+
+    /// Bytes that a fit takes at its peak.
+    #[getter]
+    fn memory(&self) -> u64 {
+        self.lock().memory()
     }
 
     /// Columns of x that are estimated.
@@ -108,15 +153,14 @@ impl Problem {
         self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
-    }
-
-    fn run(&self, start: Option<&[f64]>, watch: &mut Watch) -> Result<Fitted, glimm_core::error::Error> {
-        self.inside(|| self.lock().fit(start, &mut |_, _, _, _| watch.go_on()))
+    fn run(&self, start: Option<&[f64]>, control: &Arc<Control>) -> Result<Fitted, Error> {
+        let core: &mut Core = &mut self.lock();
+        core.set_control(control);
+        control.tell(Report { stage: "start", iteration: 0, loglik: f64::NAN, decrement: f64::INFINITY });
+        let mut observe = |stage: &'static str, iteration: usize, loglik: f64, decrement: f64| {
+            control.tell(Report { stage, iteration, loglik, decrement })
+        };
+        inside(self.pool.as_ref(), || core.fit(start, &mut observe))
     }
 
     fn report<'py>(&self, py: Python<'py>, f: Fitted) -> PyResult<Bound<'py, PyDict>> {
@@ -144,5 +188,13 @@ impl Problem {
         out.set_item("modes", arrays(f.posterior.modes))?;
         out.set_item("covariances", arrays(f.posterior.covariances))?;
         Ok(out)
+    }
+}
+
+/// On the pool's threads, or on this one where there is no pool.
+fn inside<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
     }
 }

@@ -1,12 +1,15 @@
 //! The one way in and out: release the interpreter, look at signals, turn errors into exceptions.
 
+use glimm_core::control::Control;
 use glimm_core::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread::Builder;
+use std::time::Duration;
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
-use std::time::{Duration, Instant};
 
 create_exception!(
     _core,
@@ -29,39 +32,62 @@ pub fn raise(error: Error) -> PyErr {
     }
 }
 
-/// What a long computation may ask while it runs without the interpreter.
-pub struct Watch {
-    last: Instant,
-    pub signal: Option<PyErr>,
-}
+type Outcome<T> = std::thread::Result<Result<T, Error>>;
 
-impl Watch {
-    /// False once the user has pressed Ctrl-C.
-    pub fn go_on(&mut self) -> bool {
-        if self.signal.is_some() {
-            return false;
-        }
-        if self.last.elapsed() >= LOOK {
-            self.last = Instant::now();
-            self.signal = Python::attach(|py| py.check_signals().err());
-        }
-        self.signal.is_none()
-    }
-}
-
-/// Runs `work` without the interpreter lock.
-pub fn enter<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&mut Watch) -> Result<T, Error>) -> PyResult<T> {
-    let (result, signal) = py.detach(|| {
-        let mut watch = Watch { last: Instant::now(), signal: None };
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut watch)));
-        (result, watch.signal)
+/// Runs `work` on a thread of its own without the interpreter lock. Meanwhile the calling thread, which
+/// alone may see signals, looks for them, stops the work when there is one, and shows progress.
+pub fn enter<T: Send>(
+    py: Python<'_>,
+    show: Option<&Py<PyAny>>,
+    work: impl Send + FnOnce(&Arc<Control>) -> Result<T, Error>,
+) -> PyResult<T> {
+    let control = &Arc::new(Control::default());
+    let (outcome, trouble) = py.detach(|| {
+        std::thread::scope(|scope| {
+            let (send, receive) = mpsc::channel();
+            let worker = move || send.send(catch_unwind(AssertUnwindSafe(|| work(control)))).ok();
+            match Builder::new().spawn_scoped(scope, worker) {
+                Ok(_) => wait(&receive, control, show),
+                Err(error) => (None, Some(error.into())),
+            }
+        })
     });
-    match (signal, result) {
-        (Some(signal), _) => Err(signal),
-        (None, Ok(result)) => result.map_err(raise),
+    match (trouble, outcome) {
+        (Some(trouble), _) => Err(trouble),
+        (None, Some(Ok(result))) => result.map_err(raise),
         // A panic is a defect of ours; it must not pass `except Exception` by.
-        (None, Err(_)) => {
+        (None, _) => {
             Err(CoreError::new_err(("internal", "an internal check failed; please report this", None::<usize>)))
         }
     }
+}
+
+/// Waits for the outcome. What goes wrong meanwhile, such as Ctrl-C, ends the work and comes with it.
+fn wait<T>(
+    outcome: &mpsc::Receiver<Outcome<T>>,
+    control: &Control,
+    show: Option<&Py<PyAny>>,
+) -> (Option<Outcome<T>>, Option<PyErr>) {
+    let mut trouble = None;
+    loop {
+        match outcome.recv_timeout(LOOK) {
+            Ok(outcome) => return (Some(outcome), trouble),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return (None, trouble),
+            Err(mpsc::RecvTimeoutError::Timeout) if trouble.is_none() => {
+                trouble = Python::attach(|py| look(py, control, show)).err();
+                if trouble.is_some() {
+                    control.stop();
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn look(py: Python<'_>, control: &Control, show: Option<&Py<PyAny>>) -> PyResult<()> {
+    py.check_signals()?;
+    if let (Some(show), Some(r)) = (show, control.latest()) {
+        show.call1(py, (r.stage, r.iteration, r.loglik, r.decrement, control.done()))?;
+    }
+    Ok(())
 }

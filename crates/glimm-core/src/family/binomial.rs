@@ -186,6 +186,10 @@ impl Family for Binomial {
         (self.0 == Link::Logit).then_some(1.0)
     }
 
+    fn exponential(&self) -> bool {
+        true
+    }
+
     fn mean(&self, eta: &[f64]) -> f64 {
         self.0.inverse(eta[0])
     }

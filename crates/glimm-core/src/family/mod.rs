@@ -99,6 +99,12 @@ pub trait Family: Send + Sync {
         0.0
     }
 
+    /// Whether the log density is y theta(eta) - size b(eta) + c(y, size), so that rows with equal eta
+    /// matter through their sums of y and of size alone (exponential families with known dispersion).
+    fn exponential(&self) -> bool {
+        false
+    }
+
     /// Families closed under y -> (y - center) / scale, with eta of predictor 0 mapped likewise
     /// (gaussian with the identity link): fitted in standard units and mapped back.
     fn affine(&self) -> bool {

@@ -71,6 +71,10 @@ impl Family for Poisson {
         Some(1.0)
     }
 
+    fn exponential(&self) -> bool {
+        true
+    }
+
     fn mean(&self, eta: &[f64]) -> f64 {
         self.0.inverse(eta[0])
     }

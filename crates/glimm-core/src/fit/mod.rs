@@ -1,16 +1,22 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+pub mod memory;
+mod options;
 mod refusals;
-mod shuffle;
 mod standard;
 mod start;
 
 pub use inference::{Identified, Verdict};
+pub use options::Options;
 pub use standard::Aliased;
+
+use std::sync::Arc;
 
 use self::refusals::{perfect, refuse_constant};
 use self::standard::Standard;
+use crate::compress::Compressed;
+use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
@@ -18,6 +24,7 @@ use crate::objective::block::Block;
 use crate::objective::sparse::Sparse;
 use crate::objective::{Evaluation, Objective, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
+use crate::shuffle;
 
 /// Rows and groups beyond which the climb starts from a sample of the groups.
 const SAMPLE_ROWS: usize = 20_000;
@@ -88,6 +95,18 @@ pub struct Problem {
     engine: Engine,
     path: Path,
     weight: f64,
+    compressed: Option<Compressed>,
+    memory: u64,
+}
+
+fn choose_path(data: &Data, wanted: Option<Path>) -> Path {
+    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
+    let natural = match data.terms.len() {
+        0 => Path::Glm,
+        _ if one_factor => Path::Block,
+        _ => Path::Sparse,
+    };
+    wanted.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural)
 }
 
 /// A fit, in the user's units.
@@ -106,11 +125,12 @@ pub struct Fitted {
 pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool;
 
 impl Problem {
-    /// Checks the data and brings them to standard units. `path` overrides the choice between the
-    /// block and the sparse path, which agree to rounding where both apply.
-    pub fn new(mut data: Data, path: Option<Path>) -> Result<Problem, Error> {
+    /// Checks the data, compresses them where that pays and brings them to standard units.
+    pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         refuse_constant(&data)?;
+        let path = choose_path(&data, options.path);
+        let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
         let layout = data.layout();
         if data.family.affine() && standard.kept.len() >= data.n() {
@@ -122,19 +142,27 @@ impl Problem {
                 ),
             });
         }
-        let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
-        let natural = match data.terms.len() {
-            0 => Path::Glm,
-            _ if one_factor => Path::Block,
-            _ => Path::Sparse,
-        };
-        let path = path.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural);
         let engine = match path {
             Path::Sparse => Engine::Sparse(Box::new(Sparse::new(&data)?)),
             _ => Engine::Block(Box::new(Block::new(&data))),
         };
         let weight = data.weight();
-        Ok(Problem { data, layout, standard, engine, path, weight })
+        Ok(Problem { data, layout, standard, engine, path, weight, compressed, memory })
+    }
+
+    /// Bytes that a fit takes at its peak.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Whom to ask whether to stop from now on.
+    pub fn set_control(&mut self, control: &Arc<Control>) {
+        self.engine.objective().set_control(control);
+    }
+
+    /// What compression did, if it was used; responses are then part of the compressed data.
+    pub fn compressed(&self) -> Option<&Compressed> {
+        self.compressed.as_ref()
     }
 
     pub fn path(&self) -> Path {
@@ -153,7 +181,8 @@ impl Problem {
         &self.standard.dropped
     }
 
-    /// New responses for the same rows; everything else stays.
+    /// New responses for the same rows; everything else stays. Compressed data, in which rows of
+    /// different responses are one, are made anew instead.
     pub fn set_response(&mut self, y: &[f64]) -> Result<(), Error> {
         if y.len() != self.data.n() {
             return Err(Error::Length { what: "response".into(), expected: self.data.n(), found: y.len() });
@@ -236,7 +265,7 @@ impl Problem {
         match &self.engine {
             Engine::Sparse(_) => curvature = Curvature::Updated(None),
             Engine::Block(block) if !warm => {
-                if let Some((psi, _)) = self.climb_sample(block, &start, observe) {
+                if let Some(psi) = self.climb_sample(block, &start, observe) {
                     start = psi;
                 }
             }
@@ -259,8 +288,8 @@ impl Problem {
         Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
     }
 
-    /// A maximum on a sample of the groups and the negative Hessian there, scaled to all rows.
-    fn climb_sample(&self, block: &Block, start: &[f64], observe: Observer<'_>) -> Option<(Vec<f64>, Vec<f64>)> {
+    /// A maximum on a sample of the groups.
+    fn climb_sample(&self, block: &Block, start: &[f64], observe: Observer<'_>) -> Option<Vec<f64>> {
         let (n, groups) = (self.data.n(), block.groups());
         if n < SAMPLE_ROWS || groups < SAMPLE_GROUPS || self.data.terms.is_empty() {
             return None;
@@ -273,8 +302,7 @@ impl Problem {
         if outcome.reason != Reason::Converged {
             return None;
         }
-        let scale = n as f64 / sample.n() as f64;
-        Some((outcome.psi, outcome.curvature.iter().map(|h| h * scale).collect()))
+        Some(outcome.psi)
     }
 
     /// Exact derivatives at the top, with tight modes; climbs on by exact Newton steps if that shows
@@ -368,6 +396,9 @@ impl Problem {
             Engine::Sparse(s) => s.posterior(),
         };
         self.scale_posterior(&mut posterior);
+        if let Some(compressed) = &self.compressed {
+            compressed.expand(&mut posterior);
+        }
         let psi = self.standard.to_user(&outcome.psi);
         let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
         let verdict = inference::verdict(&self.standard, &self.data, &last, &outcome.psi, converged);

@@ -1,12 +1,12 @@
 //! Where the climb begins: a generalized linear model, and moderate random effects.
 
-use super::shuffle;
 use crate::design::Data;
 use crate::linalg::dense;
 use crate::link::Link;
 use crate::objective::block::Block;
 use crate::objective::{Objective, Order};
 use crate::optim::{Curvature, Settings, maximise};
+use crate::shuffle;
 
 /// Rows of the GLM that gives the start.
 const START_ROWS: usize = 10_000;

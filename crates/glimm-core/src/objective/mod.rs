@@ -10,6 +10,10 @@ mod tangent;
 
 pub use sums::dot;
 
+use std::sync::Arc;
+
+use crate::control::Control;
+
 /// How much of an objective is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
@@ -44,6 +48,11 @@ pub enum Reject {
     Interrupted,
 }
 
+/// An engine's look, once for every chunk of rows or step of a search, whether it should end.
+fn proceed(control: &Control) -> Result<(), Reject> {
+    if control.stopped() { Err(Reject::Interrupted) } else { Ok(()) }
+}
+
 /// Modes of the random effects and their conditional covariance, by term.
 pub struct Posterior {
     /// Modes b of one term: levels x effects, row by row.
@@ -66,6 +75,9 @@ pub trait Objective {
 
     /// Forgets the modes, as after a change of signs in the factors.
     fn reset(&mut self);
+
+    /// Whom to ask, often, whether to stop; an objective that is never long need not.
+    fn set_control(&mut self, _control: &Arc<Control>) {}
 
     /// Row evaluations so far, in passes over all rows.
     fn passes(&self) -> f64;

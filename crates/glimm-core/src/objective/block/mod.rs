@@ -12,6 +12,7 @@ mod tiles;
 mod work;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -20,7 +21,8 @@ use self::laplace::{Direction, Point, Sums, lane_copies};
 use self::modes::Search;
 use self::store::Store;
 use self::work::Work;
-use super::{Evaluation, Objective, Order, Posterior, Reject, chain};
+use super::{Evaluation, Objective, Order, Posterior, Reject, chain, proceed};
+use crate::control::Control;
 use crate::design::{Column, Data, Layout, Predictor, Term};
 use crate::linalg::dense::{self, by_size};
 use crate::special::vectorized;
@@ -39,6 +41,8 @@ pub struct Block {
     chunks: Vec<Range<usize>>,
     levels: usize,
     log_constant: f64,
+    /// How many equal groups each level stands for.
+    copies: Option<Vec<f64>>,
     /// Accepted modes (tiles x q) and those of the last evaluation.
     u: Vec<Lanes>,
     trial: Vec<Lanes>,
@@ -49,6 +53,7 @@ pub struct Block {
     /// H^-1 of every tile at the last evaluation.
     inverse: Vec<Lanes>,
     passes: f64,
+    control: Arc<Control>,
 }
 
 struct Tangents {
@@ -104,7 +109,8 @@ impl Block {
             places,
             store,
             levels: data.terms.first().map_or(0, |t| t.levels),
-            log_constant: 0.0,
+            log_constant: data.log_constant(),
+            copies: data.copies.clone(),
             u: Vec::new(),
             trial: Vec::new(),
             tangents: None,
@@ -112,8 +118,8 @@ impl Block {
             last: Vec::new(),
             inverse: Vec::new(),
             passes: 0.0,
+            control: Arc::default(),
         };
-        block.log_constant = block.store.log_constant(|_| 1.0);
         block.reset();
         block
     }
@@ -130,13 +136,17 @@ impl Block {
     /// New responses, in the order of the rows given first.
     pub fn set_response(&mut self, y: &[f64]) {
         self.store.set_response(y);
-        self.log_constant = self.store.log_constant(|_| 1.0);
+        self.log_constant = self.store.log_constant();
     }
 
     /// A new problem of some of the groups.
     pub fn subset(&self, groups: &[usize]) -> Block {
         let (places, codes) = self.places.places_of(groups);
-        Block::new(&self.store.gather(&places, codes, groups.len(), &self.shape))
+        let mut data = self.store.gather(&places, codes, groups.len(), &self.shape);
+        data.copies = self.copies.as_ref().map(|c| groups.iter().map(|&g| c[self.places.level[g] as usize]).collect());
+        let mut block = Block::new(&data);
+        block.set_control(&self.control);
+        block
     }
 
     fn q(&self) -> usize {
@@ -174,6 +184,11 @@ impl Block {
             first += size;
         }
         directions
+    }
+
+    /// How many groups a group stands for.
+    fn copies_of(&self, group: usize) -> f64 {
+        self.copies.as_ref().map_or(1.0, |c| c[self.places.level[group] as usize])
     }
 
     fn keeps_tangents(&self) -> bool {
@@ -228,7 +243,7 @@ impl Block {
             let u = &mut slots.u[t * q..(t + 1) * q];
             work.open(tile);
             work.find_modes(q, u, job.near, &mut search)?;
-            let copies = lane_copies(tile.groups, |_| 1.0);
+            let copies = lane_copies(tile.groups, |lane| self.copies_of(tile.group + lane));
             work.contribute(q, u, copies, &mut point, &mut sums, &mut slots.du[t * width..(t + 1) * width])?;
             slots.inverse[t * q * q..(t + 1) * q * q].copy_from_slice(&point.c);
         }
@@ -247,10 +262,16 @@ impl Block {
             let du = du_rest.split_off_mut(..tiles.len() * width).expect("one per tile");
             work.push(Slots { tiles, u, inverse, du });
         }
+        let run = |slots: Slots<'_>| {
+            proceed(&self.control)?;
+            let part = self.part(slots, job)?;
+            self.control.advance(part.evaluated);
+            Ok(part)
+        };
         if self.n() < PARALLEL_ROWS {
-            return work.into_iter().map(|slots| self.part(slots, job)).collect();
+            return work.into_iter().map(run).collect();
         }
-        work.into_par_iter().map(|slots| self.part(slots, job)).collect()
+        work.into_par_iter().map(run).collect()
     }
 
     /// Sums the parts, in the order of the chunks, into the parameters' own derivatives.
@@ -307,6 +328,8 @@ fn shape(data: &Data) -> Data {
         freq: None,
         predictors: data.predictors.iter().map(predictor).collect(),
         terms: data.terms.iter().map(term).collect(),
+        copies: None,
+        constants: None,
     }
 }
 
@@ -358,6 +381,10 @@ impl Objective for Block {
         self.inverse = vec![Lanes::ZERO; tiles * q * q];
         self.tangents = None;
         self.trial_tangents = None;
+    }
+
+    fn set_control(&mut self, control: &Arc<Control>) {
+        self.control = control.clone();
     }
 
     fn passes(&self) -> f64 {

@@ -89,9 +89,9 @@ impl Store {
         self.y.iter_mut().zip(&self.row).for_each(|(a, &i)| *a = y[i as usize]);
     }
 
-    /// Sum of the terms of the log density that depend on the responses alone, each times `copies` of its place.
-    pub fn log_constant(&self, copies: impl Fn(usize) -> f64) -> f64 {
-        let weight = |i: usize| self.weight.as_ref().map_or(1.0, |w| w[i]) * copies(i);
+    /// Sum of the terms of the log density that depend on the responses alone.
+    pub fn log_constant(&self) -> f64 {
+        let weight = |i: usize| self.weight.as_ref().map_or(1.0, |w| w[i]);
         let size = |i: usize| self.size.as_ref().map_or(1.0, |s| s[i]);
         let places = (0..self.y.len()).filter(|&i| !self.repeats[i]);
         places.map(|i| weight(i) * self.family.log_constant(self.y[i], size(i))).sum()
@@ -123,6 +123,8 @@ impl Store {
             freq: self.weight.as_ref().filter(|_| self.has_freq).map(pick),
             predictors: shape.predictors.iter().enumerate().map(predictor).collect(),
             terms: shape.terms.iter().map(term).collect(),
+            copies: None,
+            constants: None,
         }
     }
 }

@@ -4,11 +4,14 @@
 mod cells;
 mod modes;
 
+use std::sync::Arc;
+
 use self::cells::{Cells, Pattern};
 use super::geometry::{Effects, Factors, Geometry};
 use super::laplace::{AtMode, Patch, Share};
 use super::tangent::Direction;
-use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain};
+use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain, proceed};
+use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::family::Derivs;
@@ -30,6 +33,7 @@ pub struct Sparse {
     last: Vec<f64>,
     information: Option<Vec<f64>>,
     passes: f64,
+    control: Arc<Control>,
 }
 
 impl Sparse {
@@ -50,6 +54,7 @@ impl Sparse {
             last: Vec::new(),
             information: None,
             passes: 0.0,
+            control: Arc::default(),
         })
     }
 
@@ -135,16 +140,21 @@ struct Job<'a> {
     order: Order,
     tolerance: f64,
     information: bool,
+    control: &'a Control,
 }
 
 /// Modes, value and derivatives.
 fn explore(patch: &mut Patch<'_, Cells<'_>>, job: &Job<'_>) -> Result<Found, Reject> {
     patch.set_fixed(job.psi);
-    patch.find_modes(job.tolerance)?;
+    patch.find_modes(job.tolerance, job.control)?;
+    proceed(job.control)?;
     let (share, at) = patch.gradient(if job.order == Order::Hessian { 4 } else { 3 })?;
     let rows = match job.order {
         Order::Gradient => Vec::new(),
-        Order::Hessian => job.directions.iter().map(|d| patch.hessian_row(&at, d)).collect(),
+        Order::Hessian => {
+            let row = |d| proceed(job.control).map(|()| patch.hessian_row(&at, d));
+            job.directions.iter().map(row).collect::<Result<_, _>>()?
+        }
     };
     let information = job.information.then(|| information(patch, &at, job.directions));
     Ok(Found { share, rows, information })
@@ -231,7 +241,9 @@ impl Objective for Sparse {
         let directions = self.directions(&chain);
         let information = order == Order::Gradient && self.information.is_none();
         let mut patch = self.patch(factor, &lambda, &mut trial);
-        let found = explore(&mut patch, &Job { psi, directions: &directions, order, tolerance, information });
+        let control = &self.control;
+        let job = Job { psi, directions: &directions, order, tolerance, information, control };
+        let found = explore(&mut patch, &job);
         let evaluated = patch.evaluated as f64 / self.data.n() as f64;
         let factor = patch.geometry.into_factor();
         let evaluation = found.as_ref().map_err(|r| *r).and_then(|found| {
@@ -269,6 +281,10 @@ impl Objective for Sparse {
         self.tangents = None;
         self.trial_tangents = None;
         self.information = None;
+    }
+
+    fn set_control(&mut self, control: &Arc<Control>) {
+        self.control = control.clone();
     }
 
     fn passes(&self) -> f64 {

@@ -1,11 +1,12 @@
 //! The inner problem when random effects are crossed or nested: one Newton search for all of them.
 
 use super::cells::Cells;
+use crate::control::Control;
 use crate::family::Want;
-use crate::objective::Reject;
 use crate::objective::geometry::{Effects, Geometry};
 use crate::objective::laplace::Patch;
 use crate::objective::sums::{dot, total};
+use crate::objective::{Reject, proceed};
 
 const MAX_STEPS: usize = 200;
 /// A predicted mode this far from the offset (in eta) is worse than none.
@@ -17,13 +18,15 @@ impl Patch<'_, Cells<'_>> {
     /// Moves `self.u` to the mode of h(u) = -sum_i f_i + u'u / 2, stopping after the first step whose
     /// squared Newton decrement is below `tolerance`. Steps are damped by log(1 + D) / D, D the
     /// largest change of eta, and halved when they raise h.
-    pub fn find_modes(&mut self, tolerance: f64) -> Result<(), Reject> {
+    pub fn find_modes(&mut self, tolerance: f64, control: &Control) -> Result<(), Reject> {
         self.tame_start();
         let concordance = self.data.family.concordance().unwrap_or(1.0);
         let (mut best, mut step) = (f64::INFINITY, vec![0.0; self.u.len()]);
         for _ in 0..MAX_STEPS {
+            proceed(control)?;
             self.linear_predictors();
             self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: true });
+            control.advance(self.rows);
             let h = 0.5 * dot(self.u, self.u) - total(self.derivs.value());
             let climbed = h <= best + ROUNDING * (1.0 + best.abs());
             if !climbed {
@@ -35,6 +38,7 @@ impl Patch<'_, Cells<'_>> {
                 continue;
             }
             best = h;
+            proceed(control)?;
             let (direction, decrement) = self.newton_direction()?;
             let reach = concordance * self.reach(&direction);
             let length = if reach > 1.0 { reach.ln_1p() / reach } else { 1.0 };

@@ -1,4 +1,4 @@
-//! Samples without replacement, the same every time: they choose starts, never results.
+//! Samples without replacement, the same every time: they choose routes, never results.
 
 use rand::SeedableRng;
 use rand::seq::index;

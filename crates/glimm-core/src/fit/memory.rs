@@ -1,0 +1,61 @@
+//! How much memory a fit takes, before it is taken.
+
+use super::Path;
+use crate::compress::Compressed;
+use crate::design::{Column, Data};
+use crate::error::Error;
+
+const NUMBER: u64 = 8;
+const CODE: u64 = 4;
+/// A cell of the compression: its row, its hash, response, weight and constant.
+const CELL: u64 = CODE + 4 * NUMBER;
+/// Numbers for each row that the sparse path works with: linear predictors, derivatives to fourth
+/// order in one and in two predictors, variances, residuals.
+const WORK: [u64; 2] = [24, 48];
+
+/// Bytes at the peak of a fit: the data in standard units and the engine's copy of them, the modes with
+/// their tangents and covariances. Crossed effects add the factor of their matrix, whose size shows
+/// only once it is ordered.
+pub fn peak(data: &Data, path: Path) -> u64 {
+    let (n, parameters) = (data.n() as u64, data.layout().total as u64);
+    let order = if path == Path::Sparse { 0 } else { CODE * n };
+    let rows = 2 * bytes(data) + order + NUMBER * n;
+    let effects: u64 = data.terms.iter().map(|t| (t.levels * t.effects()) as u64).sum();
+    match path {
+        Path::Glm => rows,
+        Path::Block => {
+            let q: u64 = data.terms.iter().map(|t| t.effects() as u64).sum();
+            let tangents = (effects * parameters).min(4 * n);
+            // Modes twice, tangents twice, covariances as evaluated, kept, and reported with the modes.
+            rows + NUMBER * (2 * effects + 2 * tangents + 3 * effects * q + effects)
+        }
+        Path::Sparse => {
+            let work = WORK[usize::from(data.predictors.len() > 1)] * n;
+            rows + NUMBER * (work + 2 * effects * parameters + 4 * effects)
+        }
+    }
+}
+
+/// Bytes of the arrays of `data`.
+pub fn bytes(data: &Data) -> u64 {
+    let n = data.n() as u64;
+    let columns = data.predictors.iter().flat_map(|p| &p.columns).chain(data.terms.iter().flat_map(|t| &t.columns));
+    let stored = columns.filter(|c| matches!(c, Column::Values(_))).count();
+    let offsets = data.predictors.iter().filter(|p| p.offset.is_some()).count();
+    let others = [&data.size, &data.freq, &data.constants].into_iter().flatten().count();
+    n * (NUMBER * (1 + stored + offsets + others) as u64 + CODE * data.terms.len() as u64)
+}
+
+/// Bytes at the peak of a compression of `given` bytes of data: their order and their cells, gathered
+/// by task and then together.
+pub fn compression(given: u64, compressed: &Compressed) -> u64 {
+    given + CODE * compressed.rows[0] as u64 + 2 * CELL * compressed.cells as u64
+}
+
+/// `needed`, or an error when it is more than `limit` bytes.
+pub fn within(needed: u64, limit: Option<u64>) -> Result<u64, Error> {
+    match limit {
+        Some(available) if needed > available => Err(Error::Memory { needed, available }),
+        _ => Ok(needed),
+    }
+}
