@@ -12,6 +12,7 @@ import pytest
 
 # Seconds from Ctrl-C to control: 50 ms between looks at signals, and a step of the search.
 SOON = 0.2
+ROWS = 150_000
 
 PROGRAM = """
 import sys, time
@@ -44,13 +45,11 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(
-    ("random", "rows"), [("(1 + x | g) + (1 | h)", 150_000), ("(1 + x | g)", 4_000_000)]
-)
+@pytest.mark.parametrize("random", ["(1 + x | g) + (1 | h)"])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
-def test_ctrl_c_returns_soon_and_leaves_the_problem_usable(random: str, rows: int, tmp_path: Path) -> None:
+def test_ctrl_c_returns_soon_and_leaves_the_problem_usable(random: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(rows=rows, random=random))
+    program.write_text(PROGRAM.format(rows=ROWS, random=random))
     command = [sys.executable, str(program)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:

@@ -196,7 +196,9 @@ def test_equal_groups_are_merged(case: str) -> None:
     assert groups is not None
     assert groups[0] == merged.groups["g"]
     assert groups[1] < groups[0]
-    assert merged.diagnostics.compression == f"{ROWS:,} rows -> {groups[1]:,} distinct groups, exact"
+    assert (
+        merged.diagnostics.compression == f"{ROWS:,} rows -> {groups[1]:,} distinct groups, exact"
+    )
 
 
 def test_a_million_rows_of_groups_come_in_460_kinds() -> None:

@@ -8,26 +8,31 @@ use common::{Shape, evaluate, point, problem};
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
 use glimm_core::fit::{Options, Problem};
+use glimm_core::objective::block::Block;
 use glimm_core::objective::sparse::Sparse;
 use glimm_core::objective::{Objective, Order, Reject};
 
-#[test]
-fn a_stopped_evaluation_has_no_value_and_harms_no_later_one() {
-    let data = problem("poisson", "log", Shape::CrossedSlopes, 3);
-    let psi = point(&data, 4);
-    let mut sparse = Sparse::new(&data).unwrap();
-    let before = evaluate(&mut sparse, &psi, Order::Hessian);
+fn check_stop(objective: &mut dyn Objective, psi: &[f64]) {
+    let before = evaluate(objective, psi, Order::Hessian);
     let control = Arc::new(Control::default());
-    sparse.set_control(&control);
+    objective.set_control(&control);
     control.stop();
     for order in [Order::Gradient, Order::Hessian] {
-        assert_eq!(sparse.evaluate(&psi, order, 1e-10).unwrap_err(), Reject::Interrupted);
+        assert_eq!(objective.evaluate(psi, order, 1e-10).unwrap_err(), Reject::Interrupted);
     }
-    sparse.set_control(&Arc::default());
-    let after = evaluate(&mut sparse, &psi, Order::Hessian);
+    objective.set_control(&Arc::default());
+    let after = evaluate(objective, psi, Order::Hessian);
     assert_eq!(before.value, after.value);
     assert_eq!(before.gradient, after.gradient);
     assert_eq!(before.hessian, after.hessian);
+}
+
+#[test]
+fn a_stopped_evaluation_has_no_value_and_harms_no_later_one() {
+    let crossed = problem("poisson", "log", Shape::CrossedSlopes, 3);
+    check_stop(&mut Sparse::new(&crossed).unwrap(), &point(&crossed, 4));
+    let slopes = problem("poisson", "log", Shape::Slope, 3);
+    check_stop(&mut Block::new(&slopes), &point(&slopes, 4));
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Work<'_> {
             // Near the mode h tells nothing but rounding.
             let checked = value && expected > CERTAIN;
             let back = if checked { self.step_back(q, u, &mut best, room)? } else { [false; LANES] };
-            let decrement = self.newton_direction(q, u, room)?;
+            let decrement = self.newton_direction(q, u, back, room);
             let most = decrement.largest();
             if !most.is_finite() {
                 return Err(Reject::NoMode);
@@ -166,16 +166,19 @@ impl Work<'_> {
     /// H^-1 (Lambda'Z'r - u) and its squared decrement. Where h is not convex, rows that bend the wrong way are left
     /// out of H, which keeps the step uphill.
     #[inline(always)]
-    fn newton_direction(&mut self, q: usize, u: &[Lanes], room: &mut Search) -> Result<Lanes, Reject> {
-        for bent in [false, true] {
-            self.score_and_curvature(q, bent, &mut room.score, &mut room.s);
-            lanes::product(q, (&room.s, false), (&self.job.lambda, false), &mut room.room);
-            lanes::product(q, (&self.job.lambda, true), (&room.room, false), &mut room.h);
-            for c in 0..q {
-                room.h[c * q + c] += Lanes::ONE;
-            }
-            if !lanes::cholesky(q, &mut room.h).contains(&false) {
-                break;
+    fn newton_direction(&mut self, q: usize, u: &[Lanes], back: [bool; LANES], room: &mut Search) -> Lanes {
+        let mut good = self.factorise(q, false, room);
+        // What lies behind a step that is taken back does not matter.
+        for l in 0..LANES {
+            good[l] |= back[l];
+        }
+        if good.contains(&false) {
+            let convex = room.h.clone();
+            self.factorise(q, true, room);
+            for (h, convex) in room.h.iter_mut().zip(&convex) {
+                for l in 0..LANES {
+                    h.0[l] = if good[l] { convex.0[l] } else { h.0[l] };
+                }
             }
         }
         lanes::matvec(q, true, &self.job.lambda, &room.score, &mut room.gradient);
@@ -184,6 +187,22 @@ impl Work<'_> {
             room.direction[c] = room.gradient[c];
         }
         lanes::cholesky_solve(q, &room.h, &mut room.direction);
-        Ok(lanes::dot(q, &room.gradient, &room.direction))
+        let mut decrement = lanes::dot(q, &room.gradient, &room.direction);
+        for l in 0..LANES {
+            decrement.0[l] = if back[l] { f64::MAX } else { decrement.0[l] };
+        }
+        decrement
+    }
+
+    /// H = I + Lambda'S Lambda and its Cholesky factor.
+    #[inline(always)]
+    fn factorise(&mut self, q: usize, bent: bool, room: &mut Search) -> [bool; LANES] {
+        self.score_and_curvature(q, bent, &mut room.score, &mut room.s);
+        lanes::product(q, (&room.s, false), (&self.job.lambda, false), &mut room.room);
+        lanes::product(q, (&self.job.lambda, true), (&room.room, false), &mut room.h);
+        for c in 0..q {
+            room.h[c * q + c] += Lanes::ONE;
+        }
+        lanes::cholesky(q, &mut room.h)
     }
 }
