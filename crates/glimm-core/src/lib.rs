@@ -12,3 +12,4 @@ pub mod optim;
 pub mod simulate;
 pub mod special;
 pub mod structure;
+pub mod suffstat;

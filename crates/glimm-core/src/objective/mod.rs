@@ -4,6 +4,7 @@ pub mod block;
 mod chain;
 mod geometry;
 mod laplace;
+pub mod lmm;
 pub mod sparse;
 mod sums;
 mod tangent;
