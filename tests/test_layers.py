@@ -35,6 +35,7 @@ CORE_LAYERS = [
     ["link", "linalg"],
     ["family", "structure"],
     ["design"],
+    ["suffstat"],
     ["objective"],
     ["optim"],
     ["fit", "simulate"],

@@ -5,7 +5,7 @@
 //! the regression keep the digits that cross-products of raw columns would lose.
 
 use crate::linalg::dense;
-use crate::objective::dot;
+use crate::linalg::sums::dot;
 
 /// Sums over rows that enter the random effects.
 pub trait RowSums {

@@ -20,7 +20,7 @@ pub struct Problem {
 #[pymethods]
 impl Problem {
     #[new]
-    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, path=None))]
+    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, reml=false, threads=None, path=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -32,16 +32,17 @@ impl Problem {
         x: Matrix<'_>,
         offset: Option<Vector<'_>>,
         terms: Vec<TermArrays<'_>>,
+        reml: bool,
         threads: Option<usize>,
         path: Option<&str>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
-        let path = path.and_then(|p| [Path::Sparse].into_iter().find(|q| q.name() == p));
+        let path = path.and_then(|p| [Path::Block, Path::Sparse, Path::Lmm].into_iter().find(|q| q.name() == p));
         let pool = (data.n() >= PARALLEL_ROWS)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
             .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
-        let core = enter(py, |_| Core::new(data, path))?;
+        let core = enter(py, |_| Core::new(data, reml, path))?;
         Ok(Problem { core: Mutex::new(core), pool })
     }
 

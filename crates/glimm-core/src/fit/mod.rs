@@ -1,6 +1,7 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+mod lmm;
 mod refusals;
 mod shuffle;
 mod standard;
@@ -15,6 +16,7 @@ use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::block::Block;
+use crate::objective::lmm::Lmm;
 use crate::objective::sparse::Sparse;
 use crate::objective::{Evaluation, Objective, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
@@ -53,6 +55,8 @@ pub enum Path {
     Glm,
     Block,
     Sparse,
+    /// In closed form: gaussian responses with the identity link.
+    Lmm,
 }
 
 impl Path {
@@ -61,6 +65,7 @@ impl Path {
             Path::Glm => "glm",
             Path::Block => "block",
             Path::Sparse => "sparse",
+            Path::Lmm => "lmm",
         }
     }
 }
@@ -68,6 +73,7 @@ impl Path {
 enum Engine {
     Block(Box<Block>),
     Sparse(Box<Sparse>),
+    Lmm(Box<Lmm>),
 }
 
 impl Engine {
@@ -75,6 +81,7 @@ impl Engine {
         match self {
             Engine::Block(b) => b.as_mut(),
             Engine::Sparse(s) => s.as_mut(),
+            Engine::Lmm(l) => l.as_mut(),
         }
     }
 }
@@ -106,10 +113,15 @@ pub struct Fitted {
 pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool;
 
 impl Problem {
-    /// Checks the data and brings them to standard units. `path` overrides the choice between the
-    /// block and the sparse path, which agree to rounding where both apply.
-    pub fn new(mut data: Data, path: Option<Path>) -> Result<Problem, Error> {
+    /// Checks the data and brings them to standard units. `reml` asks for restricted maximum
+    /// likelihood. `path` overrides the choice of path: the closed form, the block and the sparse
+    /// path agree to rounding where they apply.
+    pub fn new(mut data: Data, reml: bool, path: Option<Path>) -> Result<Problem, Error> {
         data.check()?;
+        let linear = lmm::applies(&data) && matches!(path, None | Some(Path::Lmm));
+        if reml && !linear {
+            return Err(lmm::refuse_reml());
+        }
         refuse_constant(&data)?;
         let standard = Standard::new(&mut data);
         let layout = data.layout();
@@ -124,12 +136,14 @@ impl Problem {
         }
         let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
         let natural = match data.terms.len() {
+            _ if linear => Path::Lmm,
             0 => Path::Glm,
             _ if one_factor => Path::Block,
             _ => Path::Sparse,
         };
         let path = path.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural);
         let engine = match path {
+            Path::Lmm => Engine::Lmm(Box::new(Lmm::new(&data, reml)?)),
             Path::Sparse => Engine::Sparse(Box::new(Sparse::new(&data)?)),
             _ => Engine::Block(Box::new(Block::new(&data))),
         };
@@ -175,6 +189,7 @@ impl Problem {
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
             Engine::Sparse(s) => s.set_response(&self.data.y),
+            Engine::Lmm(l) => l.set_response(&self.data),
         }
         Ok(())
     }
@@ -182,9 +197,23 @@ impl Problem {
     /// The objective and its gradient at the user's parameters; `None` where it has no value.
     pub fn evaluate(&mut self, psi: &[f64]) -> Result<Option<(f64, Vec<f64>)>, Error> {
         let standard = self.standard_parameters(psi)?;
-        let Ok(e) = self.engine.objective().evaluate(&standard, Order::Gradient, 1e-20) else { return Ok(None) };
-        let value = e.value - self.weight * self.standard.log_scale();
-        Ok(Some((value, self.standard.gradient_to_user(&e.gradient))))
+        let found = match &mut self.engine {
+            Engine::Lmm(l) => l.evaluate_at(&standard),
+            engine => {
+                engine.objective().evaluate(&standard, Order::Gradient, 1e-20).map(|e| (e.value, e.gradient))
+            }
+        };
+        let Ok((value, gradient)) = found else { return Ok(None) };
+        Ok(Some((value + self.unit_change(), self.standard.gradient_to_user(&gradient))))
+    }
+
+    /// What the log-likelihood gains by the change to the user's units.
+    fn unit_change(&self) -> f64 {
+        let columns = match &self.engine {
+            Engine::Lmm(l) if l.reml() => self.layout.beta[0].clone().map(|j| self.standard.unit(j).ln()).sum(),
+            _ => 0.0,
+        };
+        columns - self.weight * self.standard.log_scale()
     }
 
     fn standard_parameters(&self, psi: &[f64]) -> Result<Vec<f64>, Error> {
@@ -196,6 +225,9 @@ impl Problem {
 
     /// Maximises the likelihood, from `warm` (a previous fit's parameters) or from scratch.
     pub fn fit(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<Fitted, Error> {
+        if self.path == Path::Lmm {
+            return self.fit_linear(warm, observe);
+        }
         let before = self.engine.objective().passes();
         self.engine.objective().reset();
         let start = match warm {
@@ -241,7 +273,7 @@ impl Problem {
                     curvature = Curvature::Updated(Some(h));
                 }
             }
-            Engine::Block(_) => {}
+            Engine::Block(_) | Engine::Lmm(_) => {}
         }
         let mut settings = self.settings(curvature, DECREMENT, INNER);
         // Too strong random effects at the start can overflow; weaker ones cannot.
@@ -364,10 +396,7 @@ impl Problem {
     }
 
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
-        let mut posterior = match &self.engine {
-            Engine::Block(b) => b.posterior(),
-            Engine::Sparse(s) => s.posterior(),
-        };
+        let mut posterior = self.engine.objective().posterior();
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);
         let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
@@ -375,7 +404,7 @@ impl Problem {
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,
-            loglik: last.value - self.weight * self.standard.log_scale(),
+            loglik: last.value + self.unit_change(),
             verdict,
             posterior,
             reason: outcome.reason,

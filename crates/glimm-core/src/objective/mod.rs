@@ -6,10 +6,10 @@ mod geometry;
 mod laplace;
 pub mod lmm;
 pub mod sparse;
-mod sums;
 mod tangent;
 
-pub use sums::dot;
+pub(crate) use crate::linalg::sums;
+pub use crate::linalg::sums::dot;
 
 /// How much of an objective is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -46,7 +46,7 @@ impl Lmm {
         let mut gradient = vec![0.0; p + 1];
         gradient.extend(chain.pull(&at.gradient));
         let psi = [beta, vec![log_sigma], self.theta(tau, log_sigma)].concat();
-        let evaluation = Evaluation { value: at.profile.value, gradient, hessian: Some(hessian) };
+        let evaluation = Evaluation { value: self.value(&at.profile), gradient, hessian: Some(hessian) };
         if evaluation.is_finite() { Ok(Joint { psi, evaluation }) } else { Err(Reject::NoMode) }
     }
 
@@ -60,7 +60,7 @@ impl Lmm {
         let chain = self.theta_chain(&tau, log_sigma);
         let of_sigma = profile.r2 / profile.sigma2() - profile.df + dot(&chain.sigma, &gradient);
         let of_beta = self.rows.basis.l_times(&profile.score).iter().map(|g| g / profile.sigma2()).collect();
-        Ok((profile.value, [of_beta, vec![of_sigma], chain.pull(&gradient)].concat()))
+        Ok((self.value(&profile), [of_beta, vec![of_sigma], chain.pull(&gradient)].concat()))
     }
 
     /// theta of the absolute factor sigma Lambda, and back.

@@ -2,6 +2,7 @@
 //! with coefficients and residual variance profiled out. Its parameters tau are those of the structures
 //! for relative factors, Lambda / sigma.
 
+mod average;
 mod blocks;
 mod effects;
 mod joint;
@@ -15,6 +16,7 @@ use std::ops::Range;
 
 use self::effects::Algebra;
 pub(crate) use self::effects::Linear;
+pub use self::average::Averaged;
 pub use self::joint::Joint;
 use self::moments::Rows;
 use self::profile::{Given, Profile, profile};
@@ -109,24 +111,36 @@ impl Lmm {
         self.layout.theta.iter().enumerate().flat_map(of).collect()
     }
 
+    /// The log-likelihood; M_xx of REML is that of the basis, not of X.
+    fn value(&self, at: &Profile) -> f64 {
+        at.value - if self.reml { 0.5 * self.rows.basis.log_determinant() } else { 0.0 }
+    }
+
+    /// Whether a tangent of the inverse costs much more than an evaluation.
+    pub fn is_crossed(&self) -> bool {
+        matches!(self.algebra, Algebra::Crossed(_))
+    }
+
     fn at(&mut self, tau: &[f64], given: Given<'_>, order: Order) -> Result<At, Reject> {
         let lambda = self.lambda(tau);
         let chain = Chain::new(&self.skeleton, &self.layout, tau);
         let directions = if order == Order::Hessian { self.directions(&chain) } else { Vec::new() };
         let (m, reml) = (&self.working, self.reml);
-        let (mut profile, found) = self.algebra.with(|e| {
+        let (profile, found) = self.algebra.with(|e| {
             let at = profile(e, m, &lambda, reml, given)?;
             let found = (order == Order::Hessian).then(|| second(e, m, &lambda, reml, &at, &directions));
             Ok::<_, Reject>((at, found))
         })?;
-        if reml {
-            // M_xx is that of the basis.
-            profile.value -= 0.5 * self.rows.basis.log_determinant();
-        }
         let gradient = chain.gradient(&[], &profile.lambda);
         let second = found.map(|s| in_tau(&chain, s, &profile));
         Ok(At { profile, gradient, second })
     }
+}
+
+/// With sigma following, L'' is L_tt - L_ts L_st / L_ss, where L_ts = dr2 / sigma^2 and L_ss = -2 df.
+fn with_sigma(hessian: &[f64], r2: &[f64], at: &Profile) -> Vec<f64> {
+    let (m, ts) = (r2.len(), r2.iter().map(|d| d / at.sigma2()).collect::<Vec<f64>>());
+    (0..m * m).map(|i| hessian[i] + ts[i / m] * ts[i % m] / (2.0 * at.df)).collect()
 }
 
 fn in_tau(chain: &Chain<'_>, found: Second, at: &Profile) -> InTau {
@@ -148,12 +162,8 @@ impl Objective for Lmm {
     fn evaluate(&mut self, tau: &[f64], order: Order, _tolerance: f64) -> Result<Evaluation, Reject> {
         self.last = tau.to_vec();
         let At { profile, gradient, second } = self.at(tau, Given::default(), order)?;
-        // With sigma following, L'' is L_tt - L_ts L_st / L_ss, where L_ts = dr2 / sigma^2 and L_ss = -2 df.
-        let hessian = second.map(|s| {
-            let (m, ts) = (tau.len(), s.r2.iter().map(|d| d / profile.sigma2()).collect::<Vec<f64>>());
-            (0..m * m).map(|i| s.hessian[i] + ts[i / m] * ts[i % m] / (2.0 * profile.df)).collect()
-        });
-        let evaluation = Evaluation { value: profile.value, gradient, hessian };
+        let hessian = second.map(|s| with_sigma(&s.hessian, &s.r2, &profile));
+        let evaluation = Evaluation { value: self.value(&profile), gradient, hessian };
         if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
     }
 
