@@ -129,6 +129,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "formula": fit.model.formula.text,
         "family": fit.model.family.name,
         "link": fit.model.link,
+        "reml": fit.model.reml,
         "rows": fit.design.n,
         "rows_given": fit.design.n_input,
         "dropped": [
@@ -179,12 +180,15 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         yield "Response", f"{fit.design.response_name}: {success!r} is success, {failure!r} failure"
     yield "Converged", _converged(fit)
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
-    yield "Fit", f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
+    name = "REML logLik" if fit.model.reml else "logLik"
+    yield "Fit", f"{name} {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
 
 
 def _estimator(fit: Fit) -> str:
     if not fit.design.terms:
-        return "maximum likelihood (exact)"
+        return "restricted maximum likelihood (REML)" if fit.model.reml else "maximum likelihood (exact)"
+    if fit.model.reml:
+        return "restricted maximum likelihood (REML); random effects integrated exactly"
     if _is_exact(fit):
         return "maximum likelihood; random effects integrated exactly"
     return "maximum likelihood; Laplace approximation, whose error is not estimated"

@@ -1,13 +1,27 @@
 //! Fits of linear mixed models: the climb is in the relative factors alone.
 
-use super::{CONVERGED, DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, PERFECT, WARM_SD, ZERO_SD};
+use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, PERFECT, WARM_SD, ZERO_SD};
 use super::{Engine, Fitted, Observer, Problem};
 use super::{inference, refusals};
 use crate::design::{Column, Data};
 use crate::error::Error;
 use crate::objective::lmm::{Averaged, Joint, Lmm};
-use crate::objective::Objective;
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
+
+/// Squared distance to the maximum, in standard errors, at which exact second derivatives take over.
+const NEAR: f64 = 1e-2;
+/// The distance at which results are taken.
+const SETTLED: f64 = 1e-12;
+
+fn settings(parameters: usize, tolerance: f64) -> Settings {
+    Settings {
+        curvature: Curvature::Exact,
+        tolerance,
+        inner_tolerance: INNER,
+        max_iterations: MAX_ITERATIONS,
+        reach: vec![f64::INFINITY; parameters],
+    }
+}
 
 /// Whether the likelihood has a closed form: gaussian, identity link, one residual variance.
 pub fn applies(data: &Data) -> bool {
@@ -39,8 +53,8 @@ impl Problem {
             }
             None => self.lmm().start(),
         };
-        let mut outcome = self.climb_linear(start, "climb", observe)?;
-        let top = self.settle_linear(&mut outcome, observe)?;
+        let outcome = self.climb_linear(start, observe)?;
+        let (mut outcome, top) = self.settle_linear(outcome, observe)?;
         outcome.psi = top.psi;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(refusals::perfect());
@@ -59,61 +73,60 @@ impl Problem {
         tau
     }
 
-    fn climb_linear(
-        &mut self,
-        mut start: Vec<f64>,
-        stage: &'static str,
-        observe: Observer<'_>,
-    ) -> Result<Outcome, Error> {
-        let settings = |parameters: usize| Settings {
-            curvature: Curvature::Exact,
-            tolerance: DECREMENT,
-            inner_tolerance: INNER,
-            max_iterations: MAX_ITERATIONS,
-            reach: vec![f64::INFINITY; parameters],
-        };
+    /// By average information, which is the better guide far from the top; where exact second
+    /// derivatives cost little they take over near it.
+    fn climb_linear(&mut self, mut start: Vec<f64>, observe: Observer<'_>) -> Result<Outcome, Error> {
+        let near = if self.lmm().is_crossed() { DECREMENT } else { NEAR };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..4 {
-            let lmm = self.lmm();
-            let mut averaged;
-            let objective: &mut dyn Objective = if lmm.is_crossed() {
-                averaged = Averaged(lmm);
-                &mut averaged
-            } else {
-                lmm
-            };
-            let settings = settings(start.len());
-            let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe(stage, i, v, d));
+            let settings = settings(start.len(), near);
+            let objective = &mut Averaged(self.lmm());
+            let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
                 Reason::Interrupted => return Err(Error::Interrupted),
                 Reason::BadStart => start.iter_mut().for_each(|t| *t *= 0.1),
+                _ if near == NEAR => return self.climb_exactly(outcome, observe),
                 _ => return Ok(outcome),
             }
         }
         Err(refusals::perfect())
     }
 
+    /// Exact Newton steps from where another climb ended.
+    fn climb_exactly(&mut self, before: Outcome, observe: Observer<'_>) -> Result<Outcome, Error> {
+        let settings = settings(before.psi.len(), DECREMENT);
+        let more = maximise(self.lmm(), &before.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
+        match more.reason {
+            Reason::Interrupted => Err(Error::Interrupted),
+            Reason::BadStart => Ok(before),
+            _ => Ok(Outcome {
+                iterations: before.iterations + more.iterations,
+                evaluations: before.evaluations + more.evaluations,
+                ..more
+            }),
+        }
+    }
+
     /// The likelihood in all parameters at the top; climbs on if that shows the top was not reached.
-    fn settle_linear(&mut self, outcome: &mut Outcome, observe: Observer<'_>) -> Result<Joint, Error> {
-        for attempt in 0..=MORE_CLIMBS {
-            let mut tau = std::mem::take(&mut outcome.psi);
-            self.orient_relative(&mut tau);
-            let top = self.top(&mut tau).ok_or_else(refusals::perfect)?;
+    fn settle_linear(&mut self, mut outcome: Outcome, observe: Observer<'_>) -> Result<(Outcome, Joint), Error> {
+        let mut attempt = 0;
+        loop {
+            self.orient_relative(&mut outcome.psi);
+            let top = self.top(&mut outcome.psi).ok_or_else(refusals::perfect)?;
             outcome.decrement = inference::decrement(&top.evaluation);
             let saddle = inference::is_saddle(&top.evaluation);
-            if (outcome.decrement < CONVERGED && !saddle) || attempt == MORE_CLIMBS {
+            if (outcome.decrement < SETTLED && !saddle) || attempt == MORE_CLIMBS {
                 if saddle {
                     outcome.reason = Reason::Saddle;
                 }
-                return Ok(top);
+                return Ok((outcome, top));
             }
-            let start = if saddle { self.raised(tau) } else { tau };
-            let more = self.climb_linear(start, "settle", observe)?;
-            outcome.iterations += more.iterations;
-            outcome.evaluations += more.evaluations;
-            (outcome.psi, outcome.reason) = (more.psi, more.reason);
+            if saddle {
+                outcome.psi = self.raised(outcome.psi);
+            }
+            outcome = self.climb_exactly(outcome, observe)?;
+            attempt += 1;
         }
-        Err(refusals::perfect())
     }
 
     fn orient_relative(&self, tau: &mut [f64]) {

@@ -37,7 +37,7 @@ impl ThetaChain {
 impl Lmm {
     /// The likelihood at tau with coefficients and sigma following.
     pub fn joint(&mut self, tau: &[f64]) -> Result<Joint, Reject> {
-        self.last = tau.to_vec();
+        (self.last, self.settled) = (tau.to_vec(), None);
         let at = self.at(tau, Given::default(), Order::Hessian)?;
         let log_sigma = at.profile.log_sigma;
         let beta = self.rows.beta(at.profile.beta.clone());
@@ -47,7 +47,11 @@ impl Lmm {
         gradient.extend(chain.pull(&at.gradient));
         let psi = [beta, vec![log_sigma], self.theta(tau, log_sigma)].concat();
         let evaluation = Evaluation { value: self.value(&at.profile), gradient, hessian: Some(hessian) };
-        if evaluation.is_finite() { Ok(Joint { psi, evaluation }) } else { Err(Reject::NoMode) }
+        if !evaluation.is_finite() {
+            return Err(Reject::NoMode);
+        }
+        self.settled = Some(at.profile);
+        Ok(Joint { psi, evaluation })
     }
 
     /// Value and gradient at any psi. With REML they do not depend on beta.

@@ -37,8 +37,9 @@ pub struct Lmm {
     rows: Rows,
     working: Moments,
     algebra: Algebra,
-    /// The point evaluated last.
+    /// The point evaluated last, and what was found there if that was in all parameters.
     last: Vec<f64>,
+    settled: Option<Profile>,
 }
 
 /// A likelihood at one point, with derivatives in tau at its sigma.
@@ -64,11 +65,12 @@ impl Lmm {
         let working = algebra.condense(&rows.moments);
         let skeleton = data.gather(&[]);
         let layout = tau_layout(&data.layout());
-        Ok(Lmm { reml, skeleton, layout, rows, working, algebra, last: Vec::new() })
+        Ok(Lmm { reml, skeleton, layout, rows, working, algebra, last: Vec::new(), settled: None })
     }
 
     /// New responses in the same rows.
     pub fn set_response(&mut self, data: &Data) {
+        self.settled = None;
         self.rows.set_response(data, &mut self.algebra);
         self.working = self.algebra.condense(&self.rows.moments);
     }
@@ -160,7 +162,7 @@ fn tau_layout(layout: &Layout) -> Layout {
 /// The profile likelihood in tau.
 impl Objective for Lmm {
     fn evaluate(&mut self, tau: &[f64], order: Order, _tolerance: f64) -> Result<Evaluation, Reject> {
-        self.last = tau.to_vec();
+        (self.last, self.settled) = (tau.to_vec(), None);
         let At { profile, gradient, second } = self.at(tau, Given::default(), order)?;
         let hessian = second.map(|s| with_sigma(&s.hessian, &s.r2, &profile));
         let evaluation = Evaluation { value: self.value(&profile), gradient, hessian };

@@ -9,8 +9,16 @@ impl Lmm {
     /// b = Lambda u and sigma^2 Lambda C Lambda' at a relative factor, with coefficients and sigma following.
     pub fn posterior_at(&self, tau: &[f64]) -> Option<Posterior> {
         let (lambda, m) = (self.lambda(tau), &self.rows.moments);
+        let stored = self.settled.as_ref().filter(|_| self.is_crossed() && tau == self.last);
         let (b, covariance) = self.algebra.with_all_levels(|e| {
-            let at: Profile = profile(e, m, &lambda, self.reml, Given::default()).ok()?;
+            let fresh: Profile;
+            let at = match stored {
+                Some(at) => at,
+                None => {
+                    fresh = profile(e, m, &lambda, self.reml, Given::default()).ok()?;
+                    &fresh
+                }
+            };
             let scaled: Factors = lambda.iter().map(|f| f.iter().map(|l| l * at.sigma2()).collect()).collect();
             let (mut b, mut covariance) = (vec![0.0; e.vector_len()], vec![0.0; m.zz.len()]);
             e.apply(&lambda, &at.u[..e.vector_len()], &mut b);
