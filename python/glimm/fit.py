@@ -47,7 +47,7 @@ class Fit:
     >>> data = glimm.datasets.load("sleepstudy")
     >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
     >>> round(fit.coef["days"], 3), round(fit.loglik, 3)
-    (10.467, -875.97)
+    (10.467, -871.814)
     """
 
     model: Model

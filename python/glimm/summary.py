@@ -98,8 +98,8 @@ def summary(fit: Fit) -> Summary:
     Random effects (units of reaction)
     group    name            sd  corr
     ─────────────────────────────────
-    subject  (Intercept)  23.78
-    subject  days          5.72  0.08
+    subject  (Intercept)  24.74
+    subject  days          5.92  0.07
     """
     blocks: list[Block] = [Facts(_title(fit), tuple(_facts(fit)))]
     if fit.design.terms:
@@ -186,7 +186,11 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
 
 def _estimator(fit: Fit) -> str:
     if not fit.design.terms:
-        return "restricted maximum likelihood (REML)" if fit.model.reml else "maximum likelihood (exact)"
+        return (
+            "restricted maximum likelihood (REML)"
+            if fit.model.reml
+            else "maximum likelihood (exact)"
+        )
     if fit.model.reml:
         return "restricted maximum likelihood (REML); random effects integrated exactly"
     if _is_exact(fit):

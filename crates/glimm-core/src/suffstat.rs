@@ -146,9 +146,8 @@ impl Basis {
     /// L M L': a matrix of Q's coefficients' information in the coefficients of X.
     pub fn sandwich(&self, m: &[f64]) -> Vec<f64> {
         let p = self.p;
-        let lm: Vec<f64> = (0..p * p)
-            .map(|i| (0..=i / p).map(|k| self.l[i / p * p + k] * m[k * p + i % p]).sum())
-            .collect();
+        let lm: Vec<f64> =
+            (0..p * p).map(|i| (0..=i / p).map(|k| self.l[i / p * p + k] * m[k * p + i % p]).sum()).collect();
         (0..p * p).map(|i| (0..=i % p).map(|k| lm[i / p * p + k] * self.l[i % p * p + k]).sum()).collect()
     }
 

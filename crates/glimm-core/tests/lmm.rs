@@ -6,10 +6,11 @@ mod common;
 use common::*;
 use glimm_core::design::{Column, Data};
 use glimm_core::objective::block::Block;
-use glimm_core::objective::lmm::Lmm;
+use glimm_core::objective::lmm::{Averaged, Lmm};
 use glimm_core::objective::sparse::Sparse;
 use glimm_core::objective::{Objective, Order};
-use glimm_core::optim::{Curvature, Settings, maximise};
+use glimm_core::optim::{Curvature, Reason, Settings, maximise};
+use glimm_core::suffstat::{Moments, RowSums};
 
 const ALL: [Shape; 9] = [
     Shape::None,
@@ -157,6 +158,107 @@ fn the_posterior_is_that_of_the_laplace_path() {
     }
 }
 
+/// Rows of one grouping factor with a column of its own, summed plainly.
+struct Plain {
+    codes: Vec<u32>,
+    z: Vec<f64>,
+}
+
+impl RowSums for Plain {
+    fn vector_len(&self) -> usize {
+        9
+    }
+
+    fn matrix_len(&self) -> usize {
+        9
+    }
+
+    fn sum(&self, row: &[f64], out: &mut [f64]) {
+        self.codes.iter().zip(&self.z).zip(row).for_each(|((&g, z), r)| out[g as usize] += z * r);
+    }
+
+    fn sum_outer(&self, row: &[f64], out: &mut [f64]) {
+        self.codes.iter().zip(&self.z).zip(row).for_each(|((&g, z), r)| out[g as usize] += z * z * r);
+    }
+}
+
+#[test]
+fn moments_of_two_parts_are_those_of_the_whole() {
+    let data = gaussian(Shape::Intercept, 30);
+    let x: Vec<Vec<f64>> =
+        data.predictors[0].columns.iter().map(|c| (0..data.n()).map(|i| c.at(i)).collect()).collect();
+    let of = |rows: std::ops::Range<usize>| {
+        let part = Plain { codes: data.terms[0].codes[rows.clone()].to_vec(), z: x[1][rows.clone()].to_vec() };
+        let columns: Vec<Vec<f64>> = x.iter().map(|c| c[rows.clone()].to_vec()).collect();
+        let weights = &data.freq.as_ref().unwrap()[rows.clone()];
+        let mut moments = Moments::of(&part, &columns, weights);
+        let y = &data.y[rows];
+        let xy: Vec<f64> = columns.iter().map(|c| (0..y.len()).map(|i| weights[i] * c[i] * y[i]).sum()).collect();
+        moments.set_response(&part, y, &xy, weights);
+        moments
+    };
+    let (whole, merged) = (of(0..data.n()), of(0..25).merge(&of(25..data.n())));
+    assert_eq!(whole.n, merged.n);
+    assert!(relative(&whole.ww, &merged.ww) < 1e-13);
+    assert!(relative(&whole.zw, &merged.zw) < 1e-13);
+    assert!(relative(&whole.zz, &merged.zz) < 1e-13);
+}
+
+#[test]
+fn a_new_response_is_a_new_fit() {
+    for shape in ALL {
+        let data = gaussian(shape, 31);
+        let mut other = data.clone();
+        other.y.iter_mut().enumerate().for_each(|(i, y)| *y += (i as f64).sin());
+        let mut lmm = Lmm::new(&data, true).unwrap();
+        lmm.set_response(&other);
+        let at = tau(&data, 8);
+        let a = evaluate(&mut lmm, &at, Order::Hessian);
+        let b = evaluate(&mut Lmm::new(&other, true).unwrap(), &at, Order::Hessian);
+        assert_eq!(a.value, b.value, "{shape:?}");
+        assert_eq!(a.hessian, b.hessian, "{shape:?}");
+    }
+}
+
+/// The climb's curvature is the Hessian but for the average of observed and expected information, which
+/// agree where the residuals are what the model expects of them.
+#[test]
+fn the_climb_by_average_information_needs_few_steps_and_ends_at_the_top() {
+    for shape in ALL {
+        for seed in 0..50 {
+            let mut data = gaussian(shape, 100 + seed);
+            let sd = [0.0, 0.3, 1.0, 3.0, 30.0][seed as usize % 5];
+            add_effects(&mut data, sd, seed as f64);
+            let mut lmm = Lmm::new(&data, seed % 2 == 0).unwrap();
+            let start = lmm.start();
+            let settings = |tolerance: f64| Settings {
+                curvature: Curvature::Exact,
+                tolerance,
+                inner_tolerance: 1.0,
+                max_iterations: 100,
+                reach: vec![f64::INFINITY; start.len()],
+            };
+            let near = maximise(&mut Averaged(&mut lmm), &start, settings(1e-2), &mut |_, _, _| true);
+            let top = maximise(&mut lmm, &near.psi, settings(1e-8), &mut |_, _, _| true);
+            assert_eq!(top.reason, Reason::Converged, "{shape:?} {seed}");
+            let steps = near.iterations + top.iterations;
+            assert!(steps <= 20, "{shape:?} {seed}: {steps} steps");
+        }
+    }
+}
+
+/// Adds effects of about the given standard deviation, without a generator.
+fn add_effects(data: &mut Data, sd: f64, seed: f64) {
+    for (t, term) in data.terms.iter().enumerate() {
+        for (c, column) in term.columns.iter().enumerate() {
+            for i in 0..data.y.len() {
+                let phase = f64::from(term.codes[i]) * 12.9898 + seed * 3.1 + t as f64 * 7.7 + c as f64 * 1.3;
+                data.y[i] += sd * 1.7 * (phase.sin() * 43758.5453).fract() * column.at(i);
+            }
+        }
+    }
+}
+
 fn repeated(data: &Data) -> Data {
     let freq = data.freq.clone().unwrap();
     let rows: Vec<u32> = (0..data.n()).flat_map(|i| std::iter::repeat_n(i as u32, freq[i] as usize)).collect();
@@ -229,24 +331,4 @@ fn an_evaluation_works_on_as_many_numbers_for_ten_times_the_rows() {
     // More groups of a balanced study.
     let numbers = |groups: usize| Lmm::new(&balanced(groups, 6), true).unwrap().numbers();
     assert_eq!(numbers(400), numbers(40));
-}
-
-#[test]
-fn zero_variances_are_reached_in_few_steps() {
-    // No group effects at all: the estimate is zero for about half of the draws.
-    for seed in 0..40 {
-        let mut data = gaussian(Shape::Slope, 100 + seed);
-        data.freq = None;
-        let mut lmm = Lmm::new(&data, true).unwrap();
-        let start = lmm.start();
-        let settings = Settings {
-            curvature: Curvature::Exact,
-            tolerance: 1e-8,
-            inner_tolerance: 1.0,
-            max_iterations: 100,
-            reach: vec![f64::INFINITY; start.len()],
-        };
-        let outcome = maximise(&mut lmm, &start, settings, &mut |_, _, _| true);
-        assert!(outcome.iterations <= 20, "seed {seed}: {} steps", outcome.iterations);
-    }
 }

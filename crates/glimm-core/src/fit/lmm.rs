@@ -25,7 +25,8 @@ fn settings(parameters: usize, tolerance: f64) -> Settings {
 
 /// Whether the likelihood has a closed form: gaussian, identity link, one residual variance.
 pub fn applies(data: &Data) -> bool {
-    let one_variance = matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]) && p.offset.is_none());
+    let one_variance =
+        matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]) && p.offset.is_none());
     data.family.affine() && one_variance && data.terms.iter().all(|t| t.predictor == 0)
 }
 
@@ -144,9 +145,9 @@ impl Problem {
         }
         if any {
             let (before, zero) = (self.lmm().joint(tau), self.lmm().joint(&simpler));
-            let least = before.as_ref().map_or(f64::NEG_INFINITY, |j| {
-                j.evaluation.value - NO_WORSE * (1.0 + j.evaluation.value.abs())
-            });
+            let least = before
+                .as_ref()
+                .map_or(f64::NEG_INFINITY, |j| j.evaluation.value - NO_WORSE * (1.0 + j.evaluation.value.abs()));
             if let Ok(zero) = zero
                 && zero.evaluation.value >= least
             {

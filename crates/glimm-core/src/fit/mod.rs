@@ -199,9 +199,7 @@ impl Problem {
         let standard = self.standard_parameters(psi)?;
         let found = match &mut self.engine {
             Engine::Lmm(l) => l.evaluate_at(&standard),
-            engine => {
-                engine.objective().evaluate(&standard, Order::Gradient, 1e-20).map(|e| (e.value, e.gradient))
-            }
+            engine => engine.objective().evaluate(&standard, Order::Gradient, 1e-20).map(|e| (e.value, e.gradient)),
         };
         let Ok((value, gradient)) = found else { return Ok(None) };
         Ok(Some((value + self.unit_change(), self.standard.gradient_to_user(&gradient))))

@@ -192,8 +192,7 @@ fn equal_blocks<'a>(groups: usize, block: impl Fn(usize) -> &'a [f64]) -> Vec<Ve
     let key = |g: usize| block(g).iter().map(|x| x.to_bits());
     let mut order: Vec<usize> = (0..groups).collect();
     order.sort_by(|&a, &b| key(a).cmp(key(b)));
-    let mut members: Vec<Vec<usize>> =
-        order.chunk_by(|&a, &b| key(a).eq(key(b))).map(<[usize]>::to_vec).collect();
+    let mut members: Vec<Vec<usize>> = order.chunk_by(|&a, &b| key(a).eq(key(b))).map(<[usize]>::to_vec).collect();
     members.sort_by_key(|m| m[0]);
     members
 }

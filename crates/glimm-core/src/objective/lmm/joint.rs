@@ -57,7 +57,7 @@ impl Lmm {
     /// Value and gradient at any psi. With REML they do not depend on beta.
     pub fn evaluate_at(&mut self, psi: &[f64]) -> Result<(f64, Vec<f64>), Reject> {
         let p = self.working.width - 1;
-        let (beta, log_sigma) = (self.rows.from_beta(&psi[..p]), psi[p]);
+        let (beta, log_sigma) = (self.rows.beta_back(&psi[..p]), psi[p]);
         let tau = self.relative(&psi[p + 1..], log_sigma);
         let given = Given { beta: (!self.reml).then_some(&beta), log_sigma: Some(log_sigma) };
         let At { profile, gradient, .. } = self.at(&tau, given, Order::Gradient)?;
@@ -111,7 +111,8 @@ impl Lmm {
         let chain = self.theta_chain(tau, at.profile.log_sigma);
         let (total, own) = (p + 1 + m, self.variance_hessian(&chain, at));
         let slopes = self.beta_slopes(&chain, at);
-        let m_xx = |x: &[f64]| -> Vec<f64> { (0..p).map(|a| dot(&at.profile.m_xx[a * p..(a + 1) * p], x) / sigma2).collect() };
+        let m_xx =
+            |x: &[f64]| -> Vec<f64> { (0..p).map(|a| dot(&at.profile.m_xx[a * p..(a + 1) * p], x) / sigma2).collect() };
         let weighted: Vec<Vec<f64>> = slopes.iter().map(|b| m_xx(b)).collect();
         let m_bb = self.rows.basis.sandwich(&at.profile.m_xx);
         let mut h = vec![0.0; total * total];
@@ -136,8 +137,7 @@ impl Lmm {
         let own = -2.0 * at.profile.r2 / sigma2;
         // Rows of the Hessian in (log sigma, tau) with their columns in (log sigma, theta), then the rows.
         let first = chain.extend(&cross, own);
-        let rest: Vec<Vec<f64>> =
-            (0..m).map(|i| chain.extend(&second.hessian[i * m..(i + 1) * m], cross[i])).collect();
+        let rest: Vec<Vec<f64>> = (0..m).map(|i| chain.extend(&second.hessian[i * m..(i + 1) * m], cross[i])).collect();
         let column = |j: usize| chain.extend(&rest.iter().map(|r| r[j]).collect::<Vec<f64>>(), first[j]);
         (0..=m).flat_map(column).collect()
     }

@@ -14,9 +14,9 @@ mod start;
 
 use std::ops::Range;
 
+pub use self::average::Averaged;
 use self::effects::Algebra;
 pub(crate) use self::effects::Linear;
-pub use self::average::Averaged;
 pub use self::joint::Joint;
 use self::moments::Rows;
 use self::profile::{Given, Profile, profile};

@@ -50,7 +50,7 @@ impl Rows {
         b
     }
 
-    pub fn from_beta(&self, beta: &[f64]) -> Vec<f64> {
+    pub fn beta_back(&self, beta: &[f64]) -> Vec<f64> {
         let left: Vec<f64> = beta.iter().zip(&self.base).map(|(b, base)| b - base).collect();
         self.basis.times(&left)
     }

@@ -1,7 +1,7 @@
 //! Modes of the random effects and their conditional covariances, for every level.
 
-use super::profile::{Given, Profile, profile};
 use super::Lmm;
+use super::profile::{Given, Profile, profile};
 use crate::objective::Posterior;
 use crate::objective::geometry::Factors;
 

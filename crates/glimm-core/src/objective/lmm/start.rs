@@ -1,8 +1,8 @@
 //! Where the climb begins: variances by the method of moments.
 
+use super::Lmm;
 use super::effects::Linear;
 use super::profile::zeros;
-use super::Lmm;
 use crate::objective::geometry::Factors;
 use crate::suffstat::Moments;
 
@@ -53,7 +53,8 @@ impl Lmm {
 fn summaries(e: &mut dyn Linear, m: &Moments) -> Vec<Vec<Says>> {
     let sizes = e.sizes();
     let single: Factors = sizes.iter().map(|q| vec![0.0; q * q]).collect();
-    let identity: Factors = sizes.iter().map(|&q| (0..q * q).map(|i| f64::from(u8::from(i / q == i % q))).collect()).collect();
+    let identity: Factors =
+        sizes.iter().map(|&q| (0..q * q).map(|i| f64::from(u8::from(i / q == i % q))).collect()).collect();
     let mut ones = vec![0.0; m.zz.len()];
     e.add_identity(&mut ones);
     let ze = &m.zw[(m.width - 1) * e.vector_len()..];
