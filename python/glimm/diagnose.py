@@ -80,7 +80,8 @@ class Diagnostics:
     passes : float
         Evaluations of all rows, the unit of cost.
     path : str
-        ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or ``"sparse"``.
+        ``"lmm"`` (closed form), ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or
+        ``"sparse"``.
     threads : int
     """
 
