@@ -1,9 +1,8 @@
 //! Fits of linear mixed models: the climb is in the relative factors alone.
 
-use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, PERFECT, WARM_SD, ZERO_SD};
-use super::{Engine, Fitted, Observer, Problem};
+use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, Observer, WARM_SD, ZERO_SD};
 use super::{inference, refusals};
-use crate::design::{Column, Data};
+use crate::design::{Column, Data, Term};
 use crate::error::Error;
 use crate::objective::lmm::{Averaged, Joint, Lmm};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
@@ -12,16 +11,6 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 const NEAR: f64 = 1e-2;
 /// The distance at which results are taken.
 const SETTLED: f64 = 1e-12;
-
-fn settings(parameters: usize, tolerance: f64) -> Settings {
-    Settings {
-        curvature: Curvature::Exact,
-        tolerance,
-        inner_tolerance: INNER,
-        max_iterations: MAX_ITERATIONS,
-        reach: vec![f64::INFINITY; parameters],
-    }
-}
 
 /// Whether the likelihood has a closed form: gaussian, identity link, one residual variance.
 pub fn applies(data: &Data) -> bool {
@@ -36,52 +25,56 @@ pub fn refuse_reml() -> Error {
     }
 }
 
-impl Problem {
-    fn lmm(&mut self) -> &mut Lmm {
-        match &mut self.engine {
-            Engine::Lmm(lmm) => lmm,
-            _ => unreachable!("called for linear mixed models alone"),
-        }
+fn settings(parameters: usize, tolerance: f64) -> Settings {
+    Settings {
+        curvature: Curvature::Exact,
+        tolerance,
+        inner_tolerance: INNER,
+        max_iterations: MAX_ITERATIONS,
+        reach: vec![f64::INFINITY; parameters],
     }
+}
 
-    pub(super) fn fit_linear(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<Fitted, Error> {
+pub struct Climb<'a> {
+    pub lmm: &'a mut Lmm,
+    pub terms: &'a [Term],
+}
+
+impl Climb<'_> {
+    /// From the standard parameters of a previous fit, or from scratch, to the top.
+    pub fn run(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<(Outcome, Joint), Error> {
         let start = match warm {
             Some(psi) => {
-                let psi = self.standard_parameters(psi)?;
-                let sigma_at = self.layout.fixed() - 1;
-                let tau = self.lmm().relative(&psi[sigma_at + 1..], psi[sigma_at]);
+                let tau = self.lmm.relative_of(psi);
                 self.raised(tau)
             }
-            None => self.lmm().start(),
+            None => self.lmm.start(),
         };
-        let outcome = self.climb_linear(start, observe)?;
-        let (mut outcome, top) = self.settle_linear(outcome, observe)?;
-        outcome.psi = top.psi;
-        if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
-            return Err(refusals::perfect());
+        let outcome = self.climb(start, observe)?;
+        self.settle(outcome, observe)
+    }
+
+    /// Calls `op` with each term and its part of tau.
+    fn each(&self, tau: &mut [f64], mut op: impl FnMut(&Term, &mut [f64])) {
+        for (term, range) in self.terms.iter().zip(self.lmm.tau()) {
+            op(term, &mut tau[range.clone()]);
         }
-        // The one pass that took the sums was before the climb.
-        let before = self.engine.objective().passes() - 1.0;
-        self.finish(outcome, top.evaluation, before)
     }
 
     /// Away from singular covariances, where the likelihood is flat in tau by symmetry.
     fn raised(&self, mut tau: Vec<f64>) -> Vec<f64> {
-        let fixed = self.layout.fixed();
-        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
-            term.structure.raise(&mut tau[range.start - fixed..range.end - fixed], WARM_SD);
-        }
+        self.each(&mut tau, |term, tau| term.structure.raise(tau, WARM_SD));
         tau
     }
 
     /// By average information, which is the better guide far from the top; where exact second
     /// derivatives cost little they take over near it.
-    fn climb_linear(&mut self, mut start: Vec<f64>, observe: Observer<'_>) -> Result<Outcome, Error> {
-        let near = if self.lmm().is_crossed() { DECREMENT } else { NEAR };
+    fn climb(&mut self, mut start: Vec<f64>, observe: Observer<'_>) -> Result<Outcome, Error> {
+        let near = if self.lmm.is_crossed() { DECREMENT } else { NEAR };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..4 {
             let settings = settings(start.len(), near);
-            let objective = &mut Averaged(self.lmm());
+            let objective = &mut Averaged(self.lmm);
             let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
                 Reason::Interrupted => return Err(Error::Interrupted),
@@ -96,7 +89,7 @@ impl Problem {
     /// Exact Newton steps from where another climb ended.
     fn climb_exactly(&mut self, before: Outcome, observe: Observer<'_>) -> Result<Outcome, Error> {
         let settings = settings(before.psi.len(), DECREMENT);
-        let more = maximise(self.lmm(), &before.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
+        let more = maximise(self.lmm, &before.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
         match more.reason {
             Reason::Interrupted => Err(Error::Interrupted),
             Reason::BadStart => Ok(before),
@@ -109,10 +102,12 @@ impl Problem {
     }
 
     /// The likelihood in all parameters at the top; climbs on if that shows the top was not reached.
-    fn settle_linear(&mut self, mut outcome: Outcome, observe: Observer<'_>) -> Result<(Outcome, Joint), Error> {
+    fn settle(&mut self, mut outcome: Outcome, observe: Observer<'_>) -> Result<(Outcome, Joint), Error> {
         let mut attempt = 0;
         loop {
-            self.orient_relative(&mut outcome.psi);
+            self.each(&mut outcome.psi, |term, tau| {
+                term.structure.orient(tau);
+            });
             let top = self.top(&mut outcome.psi).ok_or_else(refusals::perfect)?;
             outcome.decrement = inference::decrement(&top.evaluation);
             let saddle = inference::is_saddle(&top.evaluation);
@@ -130,31 +125,22 @@ impl Problem {
         }
     }
 
-    fn orient_relative(&self, tau: &mut [f64]) {
-        let fixed = self.layout.fixed();
-        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
-            term.structure.orient(&mut tau[range.start - fixed..range.end - fixed]);
-        }
-    }
-
     /// The top, with effects that hardly vary at a variance of exactly zero when the likelihood is no worse.
     fn top(&mut self, tau: &mut Vec<f64>) -> Option<Joint> {
-        let (fixed, mut simpler, mut any) = (self.layout.fixed(), tau.clone(), false);
-        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
-            any |= term.structure.drop_small(&mut simpler[range.start - fixed..range.end - fixed], ZERO_SD);
+        let (mut simpler, mut any) = (tau.clone(), false);
+        self.each(&mut simpler, |term, tau| any |= term.structure.drop_small(tau, ZERO_SD));
+        if !any {
+            return self.lmm.joint(tau).ok();
         }
-        if any {
-            let (before, zero) = (self.lmm().joint(tau), self.lmm().joint(&simpler));
-            let least = before
-                .as_ref()
-                .map_or(f64::NEG_INFINITY, |j| j.evaluation.value - NO_WORSE * (1.0 + j.evaluation.value.abs()));
-            if let Ok(zero) = zero
-                && zero.evaluation.value >= least
-            {
+        let value = |joint: &Joint| joint.evaluation.value;
+        let here = self.lmm.joint(tau).as_ref().map_or(f64::NEG_INFINITY, value);
+        match self.lmm.joint(&simpler) {
+            Ok(zero) if value(&zero) >= here - NO_WORSE * (1.0 + here.abs()) => {
                 *tau = simpler;
-                return Some(zero);
+                Some(zero)
             }
+            // Leaves the objective at the point that is reported.
+            _ => self.lmm.joint(tau).ok(),
         }
-        self.lmm().joint(tau).ok()
     }
 }

@@ -223,16 +223,20 @@ impl Problem {
 
     /// Maximises the likelihood, from `warm` (a previous fit's parameters) or from scratch.
     pub fn fit(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<Fitted, Error> {
-        if self.path == Path::Lmm {
-            return self.fit_linear(warm, observe);
+        let warm = warm.map(|psi| self.standard_parameters(psi)).transpose()?;
+        if let Engine::Lmm(lmm) = &mut self.engine {
+            let mut climb = lmm::Climb { lmm, terms: &self.data.terms };
+            let (outcome, top) = climb.run(warm.as_deref(), observe)?;
+            return self.finish_linear(Outcome { psi: top.psi, ..outcome }, top.evaluation);
         }
         let before = self.engine.objective().passes();
         self.engine.objective().reset();
+        let warmed = warm.is_some();
         let start = match warm {
-            Some(psi) => self.lift(self.standard_parameters(psi)?),
+            Some(psi) => self.lift(psi),
             None => start::start(&self.data, &self.reach()),
         };
-        let mut outcome = self.climb(start, warm.is_some(), observe)?;
+        let mut outcome = self.climb(start, warmed, observe)?;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
         }
@@ -391,6 +395,15 @@ impl Problem {
         if flipped {
             self.engine.objective().reset();
         }
+    }
+
+    /// The one pass that took the sums was before the climb.
+    fn finish_linear(&mut self, outcome: Outcome, last: Evaluation) -> Result<Fitted, Error> {
+        if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
+            return Err(perfect());
+        }
+        let before = self.engine.objective().passes() - 1.0;
+        self.finish(outcome, last, before)
     }
 
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {

@@ -68,11 +68,17 @@ impl Lmm {
     }
 
     /// theta of the absolute factor sigma Lambda, and back.
-    pub fn theta(&self, tau: &[f64], log_sigma: f64) -> Vec<f64> {
+    fn theta(&self, tau: &[f64], log_sigma: f64) -> Vec<f64> {
         self.scaled(tau, log_sigma.exp())
     }
 
-    pub fn relative(&self, theta: &[f64], log_sigma: f64) -> Vec<f64> {
+    /// tau of the parameters psi.
+    pub fn relative_of(&self, psi: &[f64]) -> Vec<f64> {
+        let p = self.working.width - 1;
+        self.relative(&psi[p + 1..], psi[p])
+    }
+
+    fn relative(&self, theta: &[f64], log_sigma: f64) -> Vec<f64> {
         self.scaled(theta, (-log_sigma).exp())
     }
 

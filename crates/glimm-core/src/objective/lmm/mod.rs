@@ -57,8 +57,7 @@ struct InTau {
 }
 
 impl Lmm {
-    /// Needs a gaussian family with the identity link and one residual variance. `weights` are the
-    /// precisions of rows relative to one another.
+    /// Needs a gaussian family with the identity link and one residual variance.
     pub fn new(data: &Data, reml: bool) -> Result<Lmm, Error> {
         let mut algebra = Algebra::new(data)?;
         let rows = Rows::new(data, &mut algebra)?;
