@@ -9,6 +9,8 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 
 /// Squared distance to the maximum, in standard errors, at which exact second derivatives take over.
 const NEAR: f64 = 1e-2;
+/// The distance at which a climb without them ends; its last step goes well below.
+const CLOSE: f64 = 1e-10;
 /// The distance at which results are taken.
 const SETTLED: f64 = 1e-12;
 
@@ -70,7 +72,7 @@ impl Climb<'_> {
     /// By average information, which is the better guide far from the top; where exact second
     /// derivatives cost little they take over near it.
     fn climb(&mut self, mut start: Vec<f64>, observe: Observer<'_>) -> Result<Outcome, Error> {
-        let near = if self.lmm.is_crossed() { DECREMENT } else { NEAR };
+        let near = if self.lmm.is_crossed() { CLOSE } else { NEAR };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..4 {
             let settings = settings(start.len(), near);
@@ -117,10 +119,16 @@ impl Climb<'_> {
                 }
                 return Ok((outcome, top));
             }
-            if saddle {
-                outcome.psi = self.raised(outcome.psi);
+            match top.step {
+                Some(step) if outcome.decrement < NEAR && !saddle => {
+                    outcome.psi.iter_mut().zip(step).for_each(|(t, s)| *t += s);
+                    outcome.evaluations += 1;
+                }
+                _ => {
+                    outcome.psi = if saddle { self.raised(outcome.psi) } else { outcome.psi };
+                    outcome = self.climb_exactly(outcome, observe)?;
+                }
             }
-            outcome = self.climb_exactly(outcome, observe)?;
             attempt += 1;
         }
     }

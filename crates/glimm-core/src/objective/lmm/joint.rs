@@ -1,7 +1,8 @@
 //! The likelihood in the parameters of a fit: psi = (beta, log sigma, theta), theta of absolute factors.
 
 use super::profile::Given;
-use super::{At, Lmm};
+use super::{At, Lmm, with_sigma};
+use crate::linalg::dense;
 use crate::objective::sums::dot;
 use crate::objective::{Evaluation, Order, Reject};
 
@@ -11,6 +12,8 @@ pub struct Joint {
     /// With the joint Hessian. With REML beta is no parameter of the likelihood: its block is that of
     /// generalized least squares, zero with the rest.
     pub evaluation: Evaluation,
+    /// Newton's step in tau from here, where the likelihood is concave.
+    pub step: Option<Vec<f64>>,
 }
 
 /// How tau = T(1 / sigma) theta moves with theta (m x m, row by row) and with log sigma.
@@ -50,8 +53,9 @@ impl Lmm {
         if !evaluation.is_finite() {
             return Err(Reject::NoMode);
         }
+        let step = newton_step(&at);
         self.settled = Some(at.profile);
-        Ok(Joint { psi, evaluation })
+        Ok(Joint { psi, evaluation, step })
     }
 
     /// Value and gradient at any psi. With REML they do not depend on beta.
@@ -158,4 +162,16 @@ impl Lmm {
         }
         slopes
     }
+}
+
+/// -L''^-1 L' of the profile likelihood.
+fn newton_step(at: &At) -> Option<Vec<f64>> {
+    let second = at.second.as_ref()?;
+    let m = at.gradient.len();
+    let mut h: Vec<f64> = with_sigma(&second.hessian, &second.r2, &at.profile).iter().map(|h| -h).collect();
+    let mut step = at.gradient.clone();
+    dense::cholesky(&mut h, m).then(|| {
+        dense::cholesky_solve(&h, m, &mut step);
+        step
+    })
 }
