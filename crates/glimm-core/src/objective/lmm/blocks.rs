@@ -245,8 +245,14 @@ impl Linear for Blocks {
             self.vectors(x),
             #[inline(always)]
             |q, block, at| {
+                let (m, x, out) = (&m[block..block + q * q], &x[at..at + q], &mut out[at..at + q]);
                 for i in 0..q {
-                    out[at + i] += (0..q).map(|j| m[block + i * q + j] * x[at + j]).sum::<f64>();
+                    // A plain loop: an iterator's sum is not always inlined.
+                    let mut sum = 0.0;
+                    for j in 0..q {
+                        sum += m[i * q + j] * x[j];
+                    }
+                    out[i] += sum;
                 }
             },
         );
@@ -323,9 +329,10 @@ impl Effects for Blocks {
             self.vectors(x),
             #[inline(always)]
             |q, _, at| {
+                let (x, y, sum) = (&x[at..at + q], &y[at..at + q], &mut sum[..q * q]);
                 for c in 0..q {
                     for d in 0..q {
-                        sum[c * q + d] += x[at + c] * y[at + d];
+                        sum[c * q + d] += x[c] * y[d];
                     }
                 }
             },
