@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from problems import Columns, Problem
 
-ALL_FAMILIES = frozenset({"binomial", "poisson", "nbinom2"})
+ALL_FAMILIES = frozenset({"gaussian", "binomial", "poisson", "nbinom2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ def _glimm(problem: Problem, columns: Columns, threads: int) -> Session:
     import glimm
 
     frame = _frame(columns)
+    reml = {"reml": problem.reml} if problem.family == "gaussian" else {}
 
     def read(fit: Any) -> dict[str, Any]:
         shape = list((fit.dispersion or {}).values())
@@ -53,7 +54,7 @@ def _glimm(problem: Problem, columns: Columns, threads: int) -> Session:
         }
 
     return Session(
-        lambda: glimm.fit(problem.formula, frame, family=problem.family, threads=threads),
+        lambda: glimm.fit(problem.formula, frame, problem.family, threads=threads, **reml),
         read,
         lambda fit: fit.refit(columns["y2"]),
     )
@@ -83,9 +84,11 @@ def _glmm(problem: Problem, columns: Columns, threads: int) -> Session:
     data = {name: v for name, v in columns.items() if name != "y2"}
     again = data | {"y": columns["y2"]}
 
+    options = {"reml": problem.reml} if problem.family == "gaussian" else {}
+
     # "Wald" leaves out the likelihood-ratio tables, which would be further fits.
-    def fit(data: Columns, **options: Any) -> Any:
-        return glmm.fit(data, problem.formula, family, anova_test="Wald", **options)
+    def fit(data: Columns, **more: Any) -> Any:
+        return glmm.fit(data, problem.formula, family, anova_test="Wald", **options, **more)
 
     def read(m: Any) -> dict[str, Any]:
         return {
@@ -97,7 +100,13 @@ def _glmm(problem: Problem, columns: Columns, threads: int) -> Session:
             "evaluations": m.n_eval + m.n_grad,
         }
 
-    return Session(lambda: fit(data), read, lambda m: fit(again, warm_start=_glmm_start(m)))
+    # Linear models have no warm start.
+    warm = problem.family != "gaussian"
+    return Session(
+        lambda: fit(data),
+        read,
+        lambda m: fit(again, **({"warm_start": _glmm_start(m)} if warm else {})),
+    )
 
 
 def _mixedlm(problem: Problem, columns: Columns, threads: int) -> Session:
@@ -109,6 +118,8 @@ def _mixedlm(problem: Problem, columns: Columns, threads: int) -> Session:
         frame[bar.group] = frame[bar.group].astype("category")
 
     def fit() -> Any:
+        if problem.family == "gaussian":
+            return mixedlm.lmer(problem.formula, frame, REML=problem.reml)
         if problem.family == "nbinom2":
             return mixedlm.glmer_nb(problem.formula, frame)
         kinds = {"binomial": mixedlm.families.Binomial, "poisson": mixedlm.families.Poisson}
@@ -127,8 +138,9 @@ def _mixedlm(problem: Problem, columns: Columns, threads: int) -> Session:
     return Session(fit, read, lambda m: m.refit(columns["y2"].astype(float)))
 
 
-def _design(columns: Columns) -> NDArray[np.float64]:
-    return np.column_stack([np.ones(len(columns["x"])), columns["x"], columns["w"]]).astype(float)
+def _design(problem: Problem, columns: Columns) -> NDArray[np.float64]:
+    given = [columns[name] for name in problem.covariates]
+    return np.column_stack([np.ones(problem.rows), *given]).astype(float)
 
 
 def _gpboost(problem: Problem, columns: Columns, threads: int, **options: Any) -> Session:
@@ -136,7 +148,10 @@ def _gpboost(problem: Problem, columns: Columns, threads: int, **options: Any) -
 
     names = {"binomial": "bernoulli_logit", "nbinom2": "negative_binomial"}
     y, y2 = columns["y"].astype(float), columns["y2"].astype(float)
-    x, groups = _design(columns), np.column_stack([columns[bar.group] for bar in problem.bars])
+    x, groups = (
+        _design(problem, columns),
+        np.column_stack([columns[bar.group] for bar in problem.bars]),
+    )
     slopes = [(i, bar.slope) for i, bar in enumerate(problem.bars, start=1) if bar.slope]
     if slopes:
         options["group_rand_coef_data"] = np.column_stack([columns[name] for _, name in slopes])
@@ -151,7 +166,7 @@ def _gpboost(problem: Problem, columns: Columns, threads: int, **options: Any) -
         shape = m.get_aux_pars(format_pandas=False)
         return {
             "loglik": -float(m.get_current_neg_log_likelihood()),
-            "beta": np.asarray(m.get_coef(format_pandas=False)).ravel()[:3].tolist(),
+            "beta": np.asarray(m.get_coef(format_pandas=False)).ravel()[: x.shape[1]].tolist(),
             "sd": np.sqrt(np.asarray(m.get_cov_pars(format_pandas=False)).ravel()).tolist(),
             "shape": None if shape is None else float(np.asarray(shape).ravel()[0]),
             "converged": m._get_convergence_status() == 0,
@@ -178,7 +193,12 @@ def _interlace(problem: Problem, columns: Columns, threads: int) -> Session:
         sd = [s for part in sd for s in part]
         return {"loglik": float(m.llf), "beta": beta, "sd": sd, "converged": bool(m.converged)}
 
-    return Session(lambda: interlace.glmer("y ~ x + w", frame, family, random=bars), read)
+    method = "REML" if problem.reml else "ML"
+    if problem.family == "gaussian":
+        return Session(
+            lambda: interlace.fit(problem.fixed, frame, random=bars, method=method), read
+        )
+    return Session(lambda: interlace.glmer(problem.fixed, frame, family, random=bars), read)
 
 
 def _lme_python(problem: Problem, columns: Columns, threads: int) -> Session:
@@ -189,7 +209,8 @@ def _lme_python(problem: Problem, columns: Columns, threads: int) -> Session:
     data = {name: v for name, v in columns.items() if name != "y2"}
     codes = [polars.col(bar.group).cast(polars.Utf8) for bar in problem.bars]
     frame = polars.DataFrame(data).with_columns(codes)
-    kept = lme_python.prepare_glmer(problem.formula, frame, problem.family, 1)
+    linear = problem.family == "gaussian"
+    kept = None if linear else lme_python.prepare_glmer(problem.formula, frame, problem.family, 1)
 
     def read(m: Any) -> dict[str, Any]:
         sd = [v[4] for v in m.var_corr if v[0] != "Residual" and v[1] == v[2]]
@@ -197,6 +218,8 @@ def _lme_python(problem: Problem, columns: Columns, threads: int) -> Session:
         return {"loglik": m.log_likelihood, "beta": beta, "sd": sd, "converged": m.converged,
                 "evaluations": evaluations}  # fmt: skip
 
+    if linear:
+        return Session(lambda: lme_python.lmer(problem.formula, frame, problem.reml), read)
     return Session(
         lambda: lme_python.glmer(problem.formula, frame, problem.family, 1),
         read,
@@ -249,39 +272,44 @@ def _poisson(problem: Problem) -> bool:
     return problem.family == "poisson"
 
 
-def _always(problem: Problem) -> bool:
-    return True
+def _generalized(problem: Problem) -> bool:
+    return problem.family != "gaussian"
+
+
+def _maximum_likelihood(problem: Problem) -> bool:
+    return not problem.reml
 
 
 INDEPENDENT = Caveat("different model", "intercept and slope independent", _slopes)
 SHAPE_HELD = Caveat("different model", "negative binomial shape held at 1", _nbinom2)
-MODE = Caveat("not ML", "fixed effects from the penalised mode", _always)
+MODE = Caveat("not ML", "fixed effects from the penalised mode", _generalized)
 NO_CONSTANTS = Caveat(
     "not ML", "fixed effects from the penalised mode; log-likelihood without constants", _poisson
 )
 PROBES = Caveat("different likelihood", "log determinant estimated with random probes", _several)
 EXPECTED = Caveat("different likelihood", "Laplace with expected information", _nbinom2)
-QUADRATURE = Caveat("different likelihood", "adaptive quadrature, 11 points", _always)
+QUADRATURE = Caveat("different likelihood", "adaptive quadrature, 11 points", _generalized)
 
 _ROWS = (
     Engine("glimm", "python", "glimm", _glimm),
     Engine("glmm", "python", "glmm", _glmm, "glmm", ("glmm",), call='anova_test="Wald"'),
     Engine("gpboost", "python", "gpboost", _gpboost, "gpboost", ("gpboost", "pandas"),
-           caveats=(INDEPENDENT, PROBES)),
+           caveats=(INDEPENDENT, PROBES), only=_maximum_likelihood),
     Engine("gpboost cholesky", "python", "gpboost", _gpboost_cholesky, "gpboost",
-           caveats=(INDEPENDENT,), call='matrix_inversion_method="cholesky"', only=_several),
+           caveats=(INDEPENDENT,), call='matrix_inversion_method="cholesky"',
+           only=lambda problem: _several(problem) and not problem.reml),
     Engine("mixedlm", "python", "mixedlm", _mixedlm, "mixedlm", ("mixedlm", "pandas"),
            caveats=(SHAPE_HELD,)),
     Engine("interlace", "python", "interlace-lme", _interlace, "interlace",
            ("interlace-lme", "pandas"), caveats=(SHAPE_HELD,)),
     Engine("lme-python", "python", "lme-python", _lme_python, "lme-python",
-           ("lme-python", "polars", "numpy"), frozenset({"binomial", "poisson"}),
+           ("lme-python", "polars", "numpy"), frozenset({"gaussian", "binomial", "poisson"}),
            (NO_CONSTANTS, MODE)),
     Engine("lme4", "R", "lme4", caveats=(EXPECTED,)),
-    Engine("lme4 nAGQ=0", "R", "lme4", caveats=(MODE,), call="nAGQ = 0"),
+    Engine("lme4 nAGQ=0", "R", "lme4", caveats=(MODE,), call="nAGQ = 0", only=_generalized),
     Engine("glmmTMB", "R", "glmmTMB"),
     Engine("GLMMadaptive", "R", "GLMMadaptive", caveats=(QUADRATURE,),
-           only=lambda problem: len(problem.bars) == 1),
+           only=lambda problem: len(problem.bars) == 1 and _generalized(problem)),
 )  # fmt: skip
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ROWS}
 

@@ -1,4 +1,4 @@
-"""Benchmark problems as rows of data: seeded simulations with known truth.
+"""Benchmark problems as rows of data: seeded simulations with known truth, and a study from R.
 
 A problem on disk is a folder with `problem.json` and one raw little-endian float64 file per
 column, so that every engine, in any language, reads exactly the same numbers without a parser.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +41,29 @@ class Problem:
     """`y ~ x + w + bars`, with x standard normal and w a fair 0/1 covariate."""
 
     name: str
-    family: str  # binomial | poisson | nbinom2
+    family: str  # gaussian | binomial | poisson | nbinom2
     rows: int
     beta: Beta  # intercept, x, w; scale of the linear predictor
     bars: tuple[Bar, ...]
     seed: int
     shape: float | None = None  # nbinom2: variance = mu + mu^2 / shape
+    reml: bool = False
+    covariates: tuple[str, ...] = ("x", "w")
+    study: str | None = None  # lines of R that make the data frame d of a study; else simulated
+
+    @property
+    def fixed(self) -> str:
+        return " + ".join(["y ~ " + self.covariates[0], *self.covariates[1:]])
 
     @property
     def formula(self) -> str:
-        return " + ".join(["y ~ x + w", *(bar.text for bar in self.bars)])
+        return " + ".join([self.fixed, *(bar.text for bar in self.bars)])
 
     @property
     def title(self) -> str:
         groups = " x ".join(f"{bar.levels:,}" for bar in self.bars)
-        return f"{self.family}, `{self.formula}`, {self.rows:,} rows, {groups} groups"
+        family = f"{self.family} (REML)" if self.reml else self.family
+        return f"{family}, `{self.formula}`, {self.rows:,} rows, {groups} groups"
 
     @property
     def digest(self) -> str:
@@ -87,7 +96,33 @@ def _counts(name: str, beta: Beta, shape: float) -> Problem:
     return Problem(name, "nbinom2", 50_000, beta, (Bar("g", 2_000, (0.6,)),), 201, shape)
 
 
+INSTEVAL = """
+d <- with(lme4::InstEval, data.frame(y = y, w = service == "1", s = as.integer(s),
+  d = as.integer(d), ds = as.integer(interaction(dept, service, drop = TRUE))))"""
+
+
+def _linear(name: str, rows: int, bars: tuple[Bar, ...], seed: int) -> list[Problem]:
+    beta = (1.0, 0.5, -0.3)
+    return [
+        Problem(f"{name}-{'reml' if reml else 'ml'}", "gaussian", rows, beta, bars, seed, reml=reml)
+        for reml in (True, False)
+    ]
+
+
+def _insteval(reml: bool) -> Problem:
+    bars = (Bar("s", 2_972, (0.33,)), Bar("d", 1_128, (0.51,)), Bar("ds", 28, (0.1,)))
+    name = f"insteval-{'reml' if reml else 'ml'}"
+    return Problem(
+        name, "gaussian", 73_421, (3.3, 0.0, -0.1), bars, 0,
+        reml=reml, covariates=("w",), study=INSTEVAL,
+    )  # fmt: skip
+
+
 _ROWS = (
+    *_linear("gaussian-slopes-180", 180, (Bar("g", 18, (1.0, 0.3), "x", 0.1),), 401),
+    *_linear("gaussian-slopes-1e5", 100_000, (Bar("g", 5_000, (1.0, 0.5), "x", 0.3),), 402),
+    _insteval(True),
+    _insteval(False),
     *_slopes("binomial", (-0.5, 0.8, 0.4), (1.0, 0.5)),
     *_slopes("poisson", (0.5, 0.3, -0.2), (0.5, 0.3)),
     _counts("nbinom2-5e4", (1.0, 0.4, -0.3), 2.0),
@@ -114,11 +149,15 @@ def _effect(rng: np.random.Generator, bar: Bar, columns: Columns) -> NDArray[np.
     return np.asarray(out, dtype=np.float64)
 
 
-def _response(rng: np.random.Generator, problem: Problem, columns: Columns) -> NDArray[np.int64]:
+def _response(
+    rng: np.random.Generator, problem: Problem, columns: Columns
+) -> NDArray[np.float64] | NDArray[np.int64]:
     intercept, x, w = problem.beta
     eta = intercept + x * columns["x"] + w * columns["w"]
     for bar in problem.bars:
         eta = eta + _effect(rng, bar, columns)
+    if problem.family == "gaussian":
+        return np.asarray(eta + rng.standard_normal(problem.rows), dtype=np.float64)
     if problem.family == "binomial":
         return (rng.random(problem.rows) < 1 / (1 + np.exp(-eta))).astype(np.int64)
     mean = np.exp(eta)
@@ -139,13 +178,25 @@ def simulate(problem: Problem) -> Columns:
     return columns
 
 
+def export(problem: Problem) -> Columns:
+    """Columns of a study as R has it; y2 is y with noise of half a unit."""
+    script = f"{problem.study}\nwriteBin(as.double(unlist(d)), stdout(), endian = 'little')"
+    script = script.replace("stdout()", "pipe('cat', 'wb')")
+    raw = subprocess.run(["Rscript", "-e", script], capture_output=True, check=True).stdout
+    names = ["y", *problem.covariates, *(bar.group for bar in problem.bars)]
+    values = np.frombuffer(raw, dtype="<f8").reshape(len(names), -1)
+    columns: Columns = dict(zip(names, values, strict=True))
+    noise = np.random.default_rng(problem.seed).standard_normal(problem.rows)
+    return columns | {"y2": columns["y"] + 0.5 * noise}
+
+
 def write(problem: Problem, root: Path) -> Path:
     """Return the problem's folder below `root`, made when it is not there yet."""
     folder = root / f"{problem.name}-{problem.digest}"
     if (folder / "problem.json").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    columns = simulate(problem)
+    columns = simulate(problem) if problem.study is None else export(problem)
     for name, values in columns.items():
         values.astype("<f8").tofile(folder / f"{name}.f64")
     spec = dataclasses.asdict(problem) | {"formula": problem.formula, "columns": list(columns)}
@@ -155,14 +206,16 @@ def write(problem: Problem, root: Path) -> Path:
 
 
 def read(folder: Path) -> tuple[Problem, Columns]:
-    """Load a folder made by `write`; every column but x comes back as integers."""
+    """Load a folder made by `write`; counts and codes come back as integers."""
     spec = json.loads((folder / "problem.json").read_text())
     names = spec.pop("columns")
     spec.pop("formula")
     bars = tuple(Bar(**(bar | {"sd": tuple(bar["sd"])})) for bar in spec["bars"])
-    problem = Problem(**(spec | {"bars": bars, "beta": tuple(spec["beta"])}))
+    tuples = {"bars": bars, "beta": tuple(spec["beta"]), "covariates": tuple(spec["covariates"])}
+    problem = Problem(**(spec | tuples))
+    real = {"x", "y", "y2"} if problem.family == "gaussian" else {"x"}
     columns: Columns = {}
     for name in names:
         values = np.fromfile(folder / f"{name}.f64", dtype="<f8")
-        columns[name] = values if name == "x" else values.astype(np.int64)
+        columns[name] = values if name in real else values.astype(np.int64)
     return problem, columns

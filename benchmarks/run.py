@@ -96,7 +96,8 @@ def command(engine: Engine, problem: Problem, folder: Path, options: Options) ->
         groups = ",".join(bar.group for bar in problem.bars)
         model = [problem.formula, problem.family, groups]
         script = ["Rscript", str(HERE / "engine_r.R")]
-        return [*script, engine.name, str(folder), *model, threads, second]
+        method = "reml" if problem.reml else "ml"
+        return [*script, engine.name, str(folder), *model, threads, second, method]
     script = [str(python_of(engine, options.envs)), str(HERE / "measure.py")]
     return [*script, engine.name, str(folder), "--threads", threads, "--second-limit", second]
 
@@ -163,7 +164,11 @@ def worth_repeating(records: list[Record], limit: float) -> bool:
 
 def measure_problem(problem: Problem, versions: dict[str, str], options: Options) -> list[Record]:
     """All engines on one problem, interleaved so that each repeat sees the same machine state."""
-    folder = write(problem, options.cache / "data")
+    try:
+        folder = write(problem, options.cache / "data")
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"{problem.name}: its data could not be made: {error}", flush=True)
+        return []
     runnable = [e for e in options.engines if e.name in versions and e.covers(problem)]
     kept = {e.name: reusable(e, problem, versions[e.name], options) for e in runnable}
     fresh: dict[str, list[Record]] = {e.name: [] for e in runnable if not kept[e.name]}
@@ -218,7 +223,8 @@ def faults(problem: Problem, record: Record) -> list[str]:
 
 def smoke(options: Options) -> int:
     """Fit the smallest size of every model with glimm; 1 when a fit fails or is far off."""
-    models = {(p.family, tuple(bar.text for bar in p.bars)): p for p in PROBLEMS.values()}
+    simulated = (p for p in PROBLEMS.values() if p.study is None)
+    models = {(p.family, p.reml, tuple(bar.text for bar in p.bars)): p for p in simulated}
     bad = 0
     for problem in (p.smallest() for p in models.values()):
         folder = write(problem, options.cache / "data")

@@ -37,6 +37,7 @@ CORE_LAYERS = [
     ["link", "linalg"],
     ["family", "structure"],
     ["design", "shuffle"],
+    ["suffstat"],
     ["objective"],
     ["compress", "optim"],
     ["fit", "simulate"],

@@ -25,6 +25,7 @@ class Problem:
         x: Array,
         offset: Array | None,
         terms: list[_Term],
+        reml: bool = False,
         threads: int | None = None,
         path: str | None = None,
         compress: bool | None = None,

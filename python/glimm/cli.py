@@ -41,6 +41,10 @@ _FIT_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--family": {"default": "gaussian", "help": "family of the response (gaussian)"},
     "--link": {"help": "link function (the family's usual one)"},
+    "--reml": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "restricted maximum likelihood (for gaussian mixed models, unless --no-reml)",
+    },
     "--trials": {"metavar": "COL", "help": "column with the number of trials"},
     "--freq": {"metavar": "COL", "help": "column with frequency weights"},
     "--offset": {"metavar": "COL", "help": "column added to the linear predictor"},
@@ -95,7 +99,7 @@ def _complain(message: str, code: int, options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="glimm",
-        description="Generalized linear mixed models by maximum likelihood.",
+        description="Linear and generalized linear mixed models by maximum likelihood.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -164,7 +168,7 @@ def _run_fit(options: argparse.Namespace) -> int:
     import glimm
 
     data = _read(options.data)
-    names = ("family", "link", "trials", "freq", "offset", "missing", "threads")
+    names = ("family", "link", "reml", "trials", "freq", "offset", "missing", "threads")
     settings = {name: getattr(options, name) for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", glimm.FitWarning)  # the printed findings say the same

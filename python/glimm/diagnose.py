@@ -81,7 +81,8 @@ class Diagnostics:
     passes : float
         Evaluations of all rows, the unit of cost.
     path : str
-        ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or ``"sparse"``.
+        ``"lmm"`` (closed form), ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or
+        ``"sparse"``.
     threads : int
     compression : str, optional
         Rows and what they were merged to, when the data were compressed.

@@ -74,6 +74,7 @@ def to_bytes(fit: Fit) -> bytes:
         "family": fit.model.family.name,
         "link": fit.model.link,
         "missing": fit.model.missing,
+        "reml": fit.model.reml,
         "design": design,
         "estimates": {},
     }
@@ -117,7 +118,8 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     family, link = choose(header["family"], header["link"])
-    model = Model(parse(header["design"]["formula"]), family, link, header["missing"])
+    formula = parse(header["design"]["formula"])
+    model = Model(formula, family, link, header["missing"], reml=header["reml"])
     design = restore(header["design"], arrays, family=family)
     return Fit(model, design, _estimates(header["estimates"], arrays, len(design.terms)))
 

@@ -47,7 +47,7 @@ class Fit:
     >>> data = glimm.datasets.load("sleepstudy")
     >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
     >>> round(fit.coef["days"], 3), round(fit.loglik, 3)
-    (10.467, -875.97)
+    (10.467, -871.814)
     """
 
     model: Model
@@ -172,7 +172,11 @@ class Fit:
 
     @property
     def loglik(self) -> float:
-        """Log-likelihood with all constants, so that it compares across programs."""
+        """Log-likelihood with all constants, so that it compares across programs.
+
+        After restricted maximum likelihood (`model.reml`) that of the residuals, -1/2 times the
+        REML criterion: it compares only with fits that have the same fixed effects.
+        """
         return self.estimates.loglik
 
     @property
@@ -193,12 +197,12 @@ class Fit:
 
     @property
     def aic(self) -> float:
-        """Akaike's information criterion, -2 logLik + 2 df_model."""
+        """Akaike's information criterion, -2 logLik + 2 df_model; as lme4 also after REML."""
         return -2 * self.loglik + 2 * self.df_model
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, -2 logLik + log(nobs) df_model."""
+        """Schwarz's criterion, -2 logLik + log(nobs) df_model; as lme4 also after REML."""
         return -2 * self.loglik + math.log(self.nobs) * self.df_model
 
     @property

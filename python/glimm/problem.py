@@ -53,7 +53,7 @@ class Estimates:
     modes, covariances : tuple of ndarray
         Per term: modes (levels, q) and conditional covariances (levels, q, q) of the effects.
     loglik : float
-        With all constants.
+        With all constants; that of the residuals for restricted maximum likelihood.
     converged, reason, loglik_left, se_moved
         How far from the maximum, in nats and in standard errors.
     iterations, evaluations, passes, path, threads
@@ -126,6 +126,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             design.x,
             design.offset,
             terms,
+            reml=model.reml,
             threads=model.threads,
             compress=model.compress,
             memory=available(),

@@ -98,8 +98,8 @@ def summary(fit: Fit) -> Summary:
     Random effects (units of reaction)
     group    name            sd  corr
     ─────────────────────────────────
-    subject  (Intercept)  23.78
-    subject  days          5.72  0.08
+    subject  (Intercept)  24.74
+    subject  days          5.92  0.07
     """
     blocks: list[Block] = [Facts(_title(fit), tuple(_facts(fit)))]
     if fit.design.terms:
@@ -129,6 +129,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "formula": fit.model.formula.text,
         "family": fit.model.family.name,
         "link": fit.model.link,
+        "reml": fit.model.reml,
         "rows": fit.design.n,
         "rows_given": fit.design.n_input,
         "dropped": [
@@ -182,12 +183,19 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         yield "Compressed", fit.diagnostics.compression
     yield "Converged", _converged(fit)
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
-    yield "Fit", f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
+    name = "REML logLik" if fit.model.reml else "logLik"
+    yield "Fit", f"{name} {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
 
 
 def _estimator(fit: Fit) -> str:
     if not fit.design.terms:
-        return "maximum likelihood (exact)"
+        return (
+            "restricted maximum likelihood (REML)"
+            if fit.model.reml
+            else "maximum likelihood (exact)"
+        )
+    if fit.model.reml:
+        return "restricted maximum likelihood (REML); random effects integrated exactly"
     if _is_exact(fit):
         return "maximum likelihood; random effects integrated exactly"
     return "maximum likelihood; Laplace approximation, whose error is not estimated"

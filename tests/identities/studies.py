@@ -121,10 +121,10 @@ def study(law: str, structure: str) -> pd.DataFrame:
 
 
 def fit(law: str, formula: str, data: Any, **options: Any) -> glimm.Fit:
-    """Fit a study with its family, link and trials."""
+    """Fit a study with its family, link and trials by maximum likelihood, unless told otherwise."""
     made = LAWS[law]
-    trials = {"trials": "trials"} if made.counted else {}
-    return glimm.fit(formula, data, made.family, link=made.link, **(trials | options))
+    usual = {"reml": False} | ({"trials": "trials"} if made.counted else {})
+    return glimm.fit(formula, data, made.family, link=made.link, **(usual | options))
 
 
 @cache

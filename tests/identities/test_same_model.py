@@ -202,7 +202,7 @@ def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
         model.family.name, model.link, design.y, design.trials, design.freq, design.x,
         design.offset, [(term.structure, term.codes, len(term.levels), term.z, [1, 0])],
     )  # fmt: skip
-    block = _core.Problem(*arguments)
+    block = _core.Problem(*arguments, path="block")
     sparse = _core.Problem(*arguments, path="sparse")
     assert (block.path, sparse.path) == ("block", "sparse")
     point = made.estimates.parameters + 0.01

@@ -40,6 +40,7 @@ def problem(case: str, model_id: str) -> _core.Problem:
         design.x,
         design.offset,
         terms,
+        reml=fit.model.reml,
     )
 
 

@@ -201,7 +201,7 @@ def check(found: float, printed: str) -> None:
 @pytest.fixture(scope="module", params=ROWS, ids=lambda row: row.name)
 def published(request: pytest.FixtureRequest) -> tuple[Published, glimm.Fit]:
     row: Published = request.param
-    return row, glimm.fit(row.formula, data(row.case), family=row.family, link=row.link)
+    return row, glimm.fit(row.formula, data(row.case), family=row.family, link=row.link, reml=False)
 
 
 def test_loglik(published: tuple[Published, glimm.Fit]) -> None:
@@ -231,3 +231,11 @@ def test_a_zero_variance_is_said_to_be_singular() -> None:
     assert fitted("gopher", "poisson").diagnostics.singular
     assert fitted("dyestuff2", "ml").diagnostics.singular
     assert not fitted("dyestuff", "ml").diagnostics.singular
+
+
+def test_criteria_after_reml_are_those_of_lme4() -> None:
+    fit = fitted("sleepstudy", "us_reml")
+    # lme4 1.1.31: AIC and BIC of lmer(Reaction ~ Days + (Days | Subject), REML = TRUE).
+    assert fit.aic == pytest.approx(1755.6282719584906, abs=1e-6)
+    assert fit.bic == pytest.approx(1774.786013063832, abs=1e-6)
+    assert -2 * fit.loglik == pytest.approx(1743.6282719584906, abs=1e-6)

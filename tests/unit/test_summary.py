@@ -25,6 +25,7 @@ def _fit(**changes: Any) -> Any:
                 dispersion=SimpleNamespace(name="theta", meaning="size"),
             ),
             link="log",
+            reml=False,
         ),
         design=SimpleNamespace(
             terms=(term,),
@@ -117,6 +118,14 @@ def test_estimator_is_named_honestly(family: str, link: str, terms: bool, words:
     if not terms:
         fit.design.terms = ()
     assert words in _line(summary(fit).to_text(), "Estimator")
+
+
+def test_restricted_likelihood_is_labelled_as_such() -> None:
+    fit = _fit()
+    fit.model.family.name, fit.model.link, fit.model.reml = "gaussian", "identity", True
+    text = summary(fit).to_text()
+    assert "restricted maximum likelihood (REML)" in _line(text, "Estimator")
+    assert "REML logLik -624.821" in _line(text, "Fit")
 
 
 @pytest.mark.parametrize(

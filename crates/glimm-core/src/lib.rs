@@ -15,3 +15,4 @@ mod shuffle;
 pub mod simulate;
 pub mod special;
 pub mod structure;
+pub mod suffstat;

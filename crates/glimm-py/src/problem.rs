@@ -26,7 +26,9 @@ pub struct Problem {
 #[pymethods]
 impl Problem {
     #[new]
-    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, path=None, compress=None, memory=None))]
+    #[pyo3(signature = (
+        family, link, y, trials, freq, x, offset, terms, reml=false, threads=None, path=None, compress=None, memory=None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -38,13 +40,14 @@ impl Problem {
         x: Matrix<'_>,
         offset: Option<Vector<'_>>,
         terms: Vec<TermArrays<'_>>,
+        reml: bool,
         threads: Option<usize>,
         path: Option<&str>,
         compress: Option<bool>,
         memory: Option<u64>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
-        let path = path.and_then(|p| [Path::Sparse].into_iter().find(|q| q.name() == p));
+        let path = path.and_then(|p| [Path::Block, Path::Sparse, Path::Lmm].into_iter().find(|q| q.name() == p));
         let pool = (data.n() >= PARALLEL_ROWS)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
@@ -55,7 +58,7 @@ impl Problem {
             Some(false) => When::Never,
         };
         let core = enter(py, None, |control| {
-            let options = Options { path, compress, memory, control: control.clone() };
+            let options = Options { path, reml, compress, memory, control: control.clone() };
             inside(pool.as_ref(), || Core::new(data, &options))
         })?;
         Ok(Problem { core: Mutex::new(core), pool })

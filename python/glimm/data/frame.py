@@ -51,10 +51,11 @@ class Frame:
             keys: Iterable[Any] = data
         else:
             self._frame = _open(nw, data)
-            keys = self._frame.collect_schema().names()
             self.kind = "pandas"
-            if not isinstance(self._frame, nw.LazyFrame):
-                self.kind = _kind_of(self._frame)
+            if isinstance(self._frame, nw.LazyFrame):
+                keys = self._frame.collect_schema().names()
+            else:
+                keys, self.kind = self._frame.columns, _kind_of(self._frame)
         self._keys = _by_name(keys)
         self._index_names = _index_names(data)
 

@@ -28,6 +28,8 @@ from ..errors import DataError, FormulaError
 from ..formula.expressions import ROWWISE, uses
 
 _CONTEXT: dict[str, Any] = {name: getattr(np, name) for name in ROWWISE} | {"factor": C}
+_INTERCEPT = "(Intercept)"
+_NUMERIC = ("number", "integer")
 _COLOUR = re.compile("\x1b\\[[0-9;]*m|[⧛⧚]")
 
 
@@ -50,10 +52,15 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a set of formula parts learned from the data: codings, knots, means."""
+    """What a set of formula parts learned from the data: codings, knots, means.
+
+    Parts that are numeric columns as they stand have nothing to learn: `plain` then names the
+    columns of each matrix, and there are no specs.
+    """
 
     specs: Any
     categories: frozenset[str]
+    plain: tuple[tuple[str, ...], ...] | None = None
 
 
 class _Arrays(PandasMaterializer):  # type: ignore[misc]
@@ -151,6 +158,9 @@ def learn(
     DataError
         When an expression cannot be computed from the columns.
     """
+    plain = tuple(_plain(part, available) for part in parts)
+    if (names := _all_numeric(plain, columns)) is not None:
+        return _stacked(names, columns, n), Learned(None, frozenset(), names)
     wanted = [_needs(part, available) for part in parts]
     categories = frozenset().union(*(need.categories for need in wanted))
     specs = ModelSpecs(**{
@@ -164,7 +174,46 @@ def learn(
 
 def apply(learned: Learned, columns: Mapping[str, Column], n: int) -> list[Matrix]:
     """Make the same matrices from new columns; raises `DataError` as `learn` does."""
+    if learned.plain is not None:
+        return _stacked(learned.plain, columns, n)
     return [_matrix(m) for m in _materialize(learned.specs, columns, n, learned.categories)]
+
+
+@lru_cache(maxsize=512)
+def _plain(part: str, available: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Columns of a part that consists of an intercept and columns as they stand; else None."""
+    names = []
+    for term in _parsed(part, available):
+        factors = [(factor.eval_method.value, factor.expr) for factor in term.factors]
+        if factors == [("literal", "1")]:
+            names.append(_INTERCEPT)
+        elif len(factors) == 1 and factors[0][0] == "lookup":
+            names.append(factors[0][1])
+        else:
+            return None
+    return tuple(names)
+
+
+def _all_numeric(
+    plain: tuple[tuple[str, ...] | None, ...], columns: Mapping[str, Column]
+) -> tuple[tuple[str, ...], ...] | None:
+    """Return the parts when all of them are numeric columns as they stand."""
+    names = tuple(part for part in plain if part is not None)
+    used = {name for part in names for name in part if name != _INTERCEPT}
+    same = len(names) == len(plain) and all(columns[name].kind in _NUMERIC for name in used)
+    return names if same else None
+
+
+def _stacked(
+    parts: tuple[tuple[str, ...], ...], columns: Mapping[str, Column], n: int
+) -> list[Matrix]:
+    found = []
+    for names in parts:
+        values = np.empty((len(names), n))
+        for row, name in zip(values, names, strict=True):
+            row[:] = 1.0 if name == _INTERCEPT else columns[name].values
+        found.append(Matrix(values.T, names))
+    return found
 
 
 def _materialize(
@@ -183,7 +232,7 @@ def _materialize(
 
 def _matrix(made: Any) -> Matrix:
     names = tuple(
-        "(Intercept)" if name == "Intercept" else name for name in made.model_spec.column_names
+        _INTERCEPT if name == "Intercept" else name for name in made.model_spec.column_names
     )
     return Matrix(made.__wrapped__, names)
 

@@ -29,6 +29,12 @@ pub fn peak(data: &Data, path: Path) -> u64 {
             // Modes twice, tangents twice, covariances as evaluated, kept, and reported with the modes.
             rows + NUMBER * (2 * effects + 2 * tangents + 3 * effects * q + effects)
         }
+        Path::Lmm => {
+            // Z'Z, Z'X and Z'y as summed, as worked on, and their inverses and products.
+            let widest: u64 = data.terms.iter().map(|t| t.effects() as u64).sum();
+            let columns = data.predictors[0].columns.len() as u64;
+            rows + NUMBER * 3 * effects * (widest + columns + 1)
+        }
         Path::Sparse => {
             let work = WORK[usize::from(data.predictors.len() > 1)] * n;
             rows + NUMBER * (work + 2 * effects * parameters + 4 * effects)

@@ -1,6 +1,7 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+mod lmm;
 pub mod memory;
 mod options;
 mod refusals;
@@ -21,6 +22,7 @@ use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::block::Block;
+use crate::objective::lmm::Lmm;
 use crate::objective::sparse::Sparse;
 use crate::objective::{Evaluation, Objective, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
@@ -60,6 +62,8 @@ pub enum Path {
     Glm,
     Block,
     Sparse,
+    /// In closed form: gaussian responses with the identity link.
+    Lmm,
 }
 
 impl Path {
@@ -68,6 +72,7 @@ impl Path {
             Path::Glm => "glm",
             Path::Block => "block",
             Path::Sparse => "sparse",
+            Path::Lmm => "lmm",
         }
     }
 }
@@ -75,6 +80,7 @@ impl Path {
 enum Engine {
     Block(Box<Block>),
     Sparse(Box<Sparse>),
+    Lmm(Box<Lmm>),
 }
 
 impl Engine {
@@ -82,6 +88,7 @@ impl Engine {
         match self {
             Engine::Block(b) => b.as_mut(),
             Engine::Sparse(s) => s.as_mut(),
+            Engine::Lmm(l) => l.as_mut(),
         }
     }
 }
@@ -102,6 +109,7 @@ pub struct Problem {
 fn choose_path(data: &Data, wanted: Option<Path>) -> Path {
     let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
     let natural = match data.terms.len() {
+        _ if lmm::applies(data) && matches!(wanted, None | Some(Path::Lmm)) => Path::Lmm,
         0 => Path::Glm,
         _ if one_factor => Path::Block,
         _ => Path::Sparse,
@@ -128,8 +136,11 @@ impl Problem {
     /// Checks the data, compresses them where that pays and brings them to standard units.
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
-        refuse_constant(&data)?;
         let path = choose_path(&data, options.path);
+        if options.reml && path != Path::Lmm {
+            return Err(lmm::refuse_reml());
+        }
+        refuse_constant(&data)?;
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
         let layout = data.layout();
@@ -143,6 +154,7 @@ impl Problem {
             });
         }
         let engine = match path {
+            Path::Lmm => Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?)),
             Path::Sparse => Engine::Sparse(Box::new(Sparse::new(&data)?)),
             _ => Engine::Block(Box::new(Block::new(&data))),
         };
@@ -204,6 +216,7 @@ impl Problem {
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
             Engine::Sparse(s) => s.set_response(&self.data.y),
+            Engine::Lmm(l) => l.set_response(&self.data),
         }
         Ok(())
     }
@@ -211,9 +224,21 @@ impl Problem {
     /// The objective and its gradient at the user's parameters; `None` where it has no value.
     pub fn evaluate(&mut self, psi: &[f64]) -> Result<Option<(f64, Vec<f64>)>, Error> {
         let standard = self.standard_parameters(psi)?;
-        let Ok(e) = self.engine.objective().evaluate(&standard, Order::Gradient, 1e-20) else { return Ok(None) };
-        let value = e.value - self.weight * self.standard.log_scale();
-        Ok(Some((value, self.standard.gradient_to_user(&e.gradient))))
+        let found = match &mut self.engine {
+            Engine::Lmm(l) => l.evaluate_at(&standard),
+            engine => engine.objective().evaluate(&standard, Order::Gradient, 1e-20).map(|e| (e.value, e.gradient)),
+        };
+        let Ok((value, gradient)) = found else { return Ok(None) };
+        Ok(Some((value + self.unit_change(), self.standard.gradient_to_user(&gradient))))
+    }
+
+    /// What the log-likelihood gains by the change to the user's units.
+    fn unit_change(&self) -> f64 {
+        let columns = match &self.engine {
+            Engine::Lmm(l) if l.reml() => self.layout.beta[0].clone().map(|j| self.standard.unit(j).ln()).sum(),
+            _ => 0.0,
+        };
+        columns - self.weight * self.standard.log_scale()
     }
 
     fn standard_parameters(&self, psi: &[f64]) -> Result<Vec<f64>, Error> {
@@ -225,13 +250,20 @@ impl Problem {
 
     /// Maximises the likelihood, from `warm` (a previous fit's parameters) or from scratch.
     pub fn fit(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<Fitted, Error> {
+        let warm = warm.map(|psi| self.standard_parameters(psi)).transpose()?;
+        if let Engine::Lmm(lmm) = &mut self.engine {
+            let mut climb = lmm::Climb { lmm, terms: &self.data.terms };
+            let (outcome, top) = climb.run(warm.as_deref(), observe)?;
+            return self.finish_linear(Outcome { psi: top.psi, ..outcome }, top.evaluation);
+        }
         let before = self.engine.objective().passes();
         self.engine.objective().reset();
+        let warmed = warm.is_some();
         let start = match warm {
-            Some(psi) => self.lift(self.standard_parameters(psi)?),
+            Some(psi) => self.lift(psi),
             None => start::start(&self.data, &self.reach()),
         };
-        let mut outcome = self.climb(start, warm.is_some(), observe)?;
+        let mut outcome = self.climb(start, warmed, observe)?;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
         }
@@ -269,7 +301,7 @@ impl Problem {
                     start = psi;
                 }
             }
-            Engine::Block(_) => {}
+            Engine::Block(_) | Engine::Lmm(_) => {}
         }
         let mut settings = self.settings(curvature, DECREMENT, INNER);
         // Too strong random effects at the start can overflow; weaker ones cannot.
@@ -390,11 +422,17 @@ impl Problem {
         }
     }
 
+    /// The one pass that took the sums was before the climb.
+    fn finish_linear(&mut self, outcome: Outcome, last: Evaluation) -> Result<Fitted, Error> {
+        if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
+            return Err(perfect());
+        }
+        let before = self.engine.objective().passes() - 1.0;
+        self.finish(outcome, last, before)
+    }
+
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
-        let mut posterior = match &self.engine {
-            Engine::Block(b) => b.posterior(),
-            Engine::Sparse(s) => s.posterior(),
-        };
+        let mut posterior = self.engine.objective().posterior();
         self.scale_posterior(&mut posterior);
         if let Some(compressed) = &self.compressed {
             compressed.expand(&mut posterior);
@@ -405,7 +443,7 @@ impl Problem {
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,
-            loglik: last.value - self.weight * self.standard.log_scale(),
+            loglik: last.value + self.unit_change(),
             verdict,
             posterior,
             reason: outcome.reason,

@@ -11,8 +11,10 @@ use crate::error::Error;
 /// How a problem is to be treated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Overrides the choice between the block and the sparse path, which agree to rounding where both apply.
+    /// Overrides the choice of path: the closed form, the block and the sparse path agree to rounding where they apply.
     pub path: Option<Path>,
+    /// Restricted maximum likelihood, for linear models.
+    pub reml: bool,
     pub compress: When,
     /// Bytes that a fit may take; none: no limit.
     pub memory: Option<u64>,
@@ -22,7 +24,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { path: None, compress: When::Pays, memory: None, control: Arc::default() }
+        Options { path: None, reml: false, compress: When::Pays, memory: None, control: Arc::default() }
     }
 }
 

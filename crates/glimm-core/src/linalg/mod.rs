@@ -1,4 +1,5 @@
-//! Linear algebra: small dense blocks, and the sparse factorisation of crossed and nested models.
+//! Linear algebra: sums, small dense blocks, and the sparse factorisation of crossed and nested models.
 
 pub mod dense;
 pub mod sparse;
+pub mod sums;

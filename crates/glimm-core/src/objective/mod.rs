@@ -4,11 +4,12 @@ pub mod block;
 mod chain;
 mod geometry;
 mod laplace;
+pub mod lmm;
 pub mod sparse;
-mod sums;
 mod tangent;
 
-pub use sums::dot;
+pub(crate) use crate::linalg::sums;
+pub use crate::linalg::sums::dot;
 
 use std::sync::Arc;
 

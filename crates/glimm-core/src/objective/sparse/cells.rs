@@ -10,22 +10,22 @@ use crate::linalg::sparse::{Factor, Symbolic};
 use crate::objective::geometry::{Effects, Factors, Geometry};
 
 /// The cells of one pair of terms.
-struct Pair {
-    s: usize,
-    t: usize,
+pub(super) struct Pair {
+    pub(super) s: usize,
+    pub(super) t: usize,
     /// Levels of each cell, in lexicographic order.
-    levels: Vec<(u32, u32)>,
+    pub(super) levels: Vec<(u32, u32)>,
     /// The cell of each row; empty when s = t, where it is the level itself.
     of_row: Vec<u32>,
     /// Where the pair's blocks begin in a matrix.
-    first: usize,
+    pub(super) first: usize,
 }
 
 /// What does not depend on parameters, shared by all evaluations.
 pub struct Pattern {
-    pairs: Vec<Pair>,
+    pub(super) pairs: Vec<Pair>,
     /// First effect of each term, and the total.
-    first: Vec<usize>,
+    pub(super) first: Vec<usize>,
     matrix_len: usize,
     /// For every number of a matrix, its place among the values of H; mirrored and unused ones share theirs.
     place: Vec<usize>,
@@ -34,9 +34,9 @@ pub struct Pattern {
 }
 
 pub struct Cells<'a> {
-    pattern: &'a Pattern,
-    data: &'a Data,
-    factor: Factor,
+    pub(super) pattern: &'a Pattern,
+    pub(super) data: &'a Data,
+    pub(super) factor: Factor,
     values: Vec<f64>,
     ones: &'a [f64],
 }

@@ -1,7 +1,8 @@
 //! Laplace log-likelihood of models with any combination of crossed and nested grouping factors,
 //! by a sparse Cholesky factorisation of H and its selected inverse.
 
-mod cells;
+pub(crate) mod cells;
+mod linear;
 mod modes;
 
 use std::sync::Arc;

@@ -1,0 +1,123 @@
+//! Random effects of a linear mixed model, and the one place that chooses their algebra.
+
+use super::blocks::{Blocks, Grouped};
+use crate::design::{Data, Term};
+use crate::error::Error;
+use crate::linalg::sparse::Factor;
+use crate::objective::geometry::{Effects, Geometry};
+use crate::objective::sparse::cells::{Cells, Pattern};
+use crate::suffstat::{Moments, RowSums};
+
+/// What the likelihood of a linear mixed model asks of random effects besides [`Effects`]. Several
+/// vectors stand one after the other.
+pub trait Linear: Effects {
+    /// out += M x for every vector.
+    fn multiply(&self, m: &[f64], x: &[f64], out: &mut [f64]);
+
+    /// x = H^-1 x for every vector, with the last factor.
+    fn solve_all(&mut self, x: &mut [f64]);
+}
+
+/// The algebra that suits the terms.
+pub enum Algebra {
+    OneFactor(Blocks),
+    Crossed(Box<Crossed>),
+}
+
+pub struct Crossed {
+    pattern: Pattern,
+    /// The terms without rows.
+    skeleton: Data,
+    factor: Option<Factor>,
+}
+
+impl Algebra {
+    pub fn new(data: &Data) -> Result<Algebra, Error> {
+        if data.terms.windows(2).all(|t| t[0].codes == t[1].codes) {
+            let sizes = data.terms.iter().map(Term::effects).collect();
+            return Ok(Algebra::OneFactor(Blocks::new(sizes, data.terms.first().map_or(0, |t| t.levels))));
+        }
+        let (pattern, skeleton) = (Pattern::new(data)?, data.gather(&[]));
+        Ok(Algebra::Crossed(Box::new(Crossed { pattern, skeleton, factor: None })))
+    }
+
+    /// Calls `act` with the effects.
+    pub fn with<R>(&mut self, act: impl FnOnce(&mut dyn Linear) -> R) -> R {
+        match self {
+            Algebra::OneFactor(blocks) => act(blocks),
+            Algebra::Crossed(crossed) => {
+                let Crossed { pattern, skeleton, factor } = crossed.as_mut();
+                let ready = factor.take().unwrap_or_else(|| pattern.factor());
+                let mut cells = Cells::new(pattern, skeleton, ready, &[]);
+                let result = act(&mut cells);
+                *factor = Some(cells.into_factor());
+                result
+            }
+        }
+    }
+
+    /// Calls `act` with the sums over the rows of `data`.
+    pub fn with_rows<R>(&mut self, data: &Data, act: impl FnOnce(&dyn RowSums) -> R) -> R {
+        match self {
+            Algebra::OneFactor(_) => act(&Grouped::new(data)),
+            Algebra::Crossed(crossed) => {
+                let Crossed { pattern, factor, .. } = crossed.as_mut();
+                let (ones, ready) = (vec![1.0; data.n()], factor.take().unwrap_or_else(|| pattern.factor()));
+                let cells = Cells::new(pattern, data, ready, &ones);
+                let result = act(&cells);
+                *factor = Some(cells.into_factor());
+                result
+            }
+        }
+    }
+
+    /// The moments with groups that share Z'Z brought together; the effects change accordingly.
+    pub fn condense(&mut self, full: &Moments) -> Moments {
+        match self {
+            Algebra::OneFactor(blocks) => blocks.condense(full),
+            Algebra::Crossed(_) => full.clone(),
+        }
+    }
+
+    /// Calls `act` with new effects for the moments as they were summed, every level on its own.
+    pub fn with_all_levels<R>(&self, act: impl FnOnce(&mut dyn Linear) -> R) -> R {
+        match self {
+            Algebra::OneFactor(blocks) => act(&mut blocks.all_levels()),
+            Algebra::Crossed(c) => act(&mut Cells::new(&c.pattern, &c.skeleton, c.pattern.factor(), &[])),
+        }
+    }
+
+    /// The part of a vector that belongs to term `t`, level by level.
+    pub fn modes(&self, t: usize, b: &[f64]) -> Vec<f64> {
+        match self {
+            Algebra::OneFactor(blocks) => blocks.part(t, b),
+            Algebra::Crossed(c) => b[c.pattern.term(t)].to_vec(),
+        }
+    }
+
+    /// The diagonal blocks of a matrix that belong to term `t`, level by level.
+    pub fn own_covariances(&self, t: usize, m: &[f64]) -> Vec<f64> {
+        match self {
+            Algebra::OneFactor(blocks) => blocks.own_blocks(t, m),
+            Algebra::Crossed(c) => m[c.pattern.own_blocks(t)].to_vec(),
+        }
+    }
+}
+
+impl RowSums for Cells<'_> {
+    fn vector_len(&self) -> usize {
+        Effects::vector_len(self)
+    }
+
+    fn matrix_len(&self) -> usize {
+        Effects::matrix_len(self)
+    }
+
+    fn sum(&self, row: &[f64], out: &mut [f64]) {
+        Geometry::sum(self, 0, row, out);
+    }
+
+    fn sum_outer(&self, row: &[f64], out: &mut [f64]) {
+        Geometry::sum_outer(self, 0, 0, row, out);
+    }
+}
