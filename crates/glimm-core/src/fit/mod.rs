@@ -39,6 +39,9 @@ const INNER: f64 = 1e-7;
 const INNER_LAST: f64 = 1e-13;
 /// Squared distance to the maximum, in standard errors, at which a climb stops.
 const DECREMENT: f64 = 1e-8;
+/// The same for a climb by exact Newton steps, whose last step squares the distance; the evaluation that
+/// follows it says whether it did.
+const NEAR: f64 = 1e-4;
 /// The distance at which a fit counts as converged all the same.
 const CONVERGED: f64 = 1e-5;
 const MAX_ITERATIONS: usize = 100;
@@ -303,7 +306,8 @@ impl Problem {
             }
             Engine::Block(_) | Engine::Lmm(_) => {}
         }
-        let mut settings = self.settings(curvature, DECREMENT, INNER);
+        let tolerance = if matches!(curvature, Curvature::Exact) { NEAR } else { DECREMENT };
+        let mut settings = self.settings(curvature, tolerance, INNER);
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..4 {
             let objective = self.engine.objective();
