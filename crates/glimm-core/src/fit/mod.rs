@@ -15,7 +15,7 @@ use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::block::Block;
-use crate::objective::sparse::Sparse;
+use crate::objective::crossed::{self, Crossed};
 use crate::objective::{Evaluation, Objective, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 
@@ -67,14 +67,14 @@ impl Path {
 
 enum Engine {
     Block(Box<Block>),
-    Sparse(Box<Sparse>),
+    Crossed(Box<Crossed>),
 }
 
 impl Engine {
     fn objective(&mut self) -> &mut dyn Objective {
         match self {
             Engine::Block(b) => b.as_mut(),
-            Engine::Sparse(s) => s.as_mut(),
+            Engine::Crossed(s) => s.as_mut(),
         }
     }
 }
@@ -130,7 +130,7 @@ impl Problem {
         };
         let path = path.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural);
         let engine = match path {
-            Path::Sparse => Engine::Sparse(Box::new(Sparse::new(&data)?)),
+            Path::Sparse => Engine::Crossed(Box::new(Crossed::new(&data, crossed::Engine::Auto)?)),
             _ => Engine::Block(Box::new(Block::new(&data))),
         };
         let weight = data.weight();
@@ -174,7 +174,7 @@ impl Problem {
         refuse_constant(&self.data)?;
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
-            Engine::Sparse(s) => s.set_response(&self.data.y),
+            Engine::Crossed(s) => s.set_response(&self.data.y),
         }
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Problem {
     fn climb(&mut self, start: Vec<f64>, warm: bool, observe: Observer<'_>) -> Result<Outcome, Error> {
         let (mut start, mut curvature) = (start, Curvature::Exact);
         match &self.engine {
-            Engine::Sparse(_) => curvature = Curvature::Updated(None),
+            Engine::Crossed(_) => curvature = Curvature::Updated(None),
             Engine::Block(block) if !warm => {
                 if let Some((psi, h)) = self.climb_sample(block, &start, observe) {
                     start = psi;
@@ -366,7 +366,7 @@ impl Problem {
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
         let mut posterior = match &self.engine {
             Engine::Block(b) => b.posterior(),
-            Engine::Sparse(s) => s.posterior(),
+            Engine::Crossed(s) => s.posterior(),
         };
         self.scale_posterior(&mut posterior);
         let psi = self.standard.to_user(&outcome.psi);

@@ -1,4 +1,6 @@
-//! Linear algebra: small dense blocks, and the sparse factorisation of crossed and nested models.
+//! Linear algebra: small dense blocks, large dense matrices, and the sparse factorisation of crossed
+//! and nested models.
 
 pub mod dense;
 pub mod sparse;
+pub mod spd;

@@ -2,9 +2,9 @@
 
 pub mod block;
 mod chain;
-mod geometry;
+pub mod crossed;
+pub mod geometry;
 mod laplace;
-pub mod sparse;
 mod sums;
 mod tangent;
 
@@ -14,6 +14,8 @@ pub use sums::dot;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
     Gradient,
+    /// The gradient, and the information of [`Objective::information`].
+    Information,
     Hessian,
 }
 
@@ -61,7 +63,7 @@ pub trait Objective {
     /// Makes the modes of the last successful evaluation the start of the next.
     fn accept(&mut self);
 
-    /// A cheap positive definite stand-in for the negative Hessian, had from the first gradient after a reset.
+    /// A cheap positive definite stand-in for the negative Hessian at the last evaluated point, if it was asked for.
     fn information(&mut self) -> Option<Vec<f64>>;
 
     /// Forgets the modes, as after a change of signs in the factors.

@@ -23,6 +23,8 @@ const POOR: f64 = 0.25;
 const GOOD: f64 = 0.75;
 /// Expected fall of the decrement in one step, by which the accuracy of the modes is chosen.
 const FALL: f64 = 1e-4;
+/// Decrement beyond which the information is had anew at every point.
+const FAR: f64 = 1.0;
 /// Loosest modes.
 const LOOSEST: f64 = 1e-4;
 
@@ -30,7 +32,8 @@ const LOOSEST: f64 = 1e-4;
 pub enum Curvature {
     /// The exact Hessian at every point.
     Exact,
-    /// A given negative Hessian, or else the objective's own information; corrected by BFGS updates.
+    /// A given negative Hessian, or else the objective's own information, had anew while far from
+    /// the top; corrected by BFGS updates.
     Updated(Option<Vec<f64>>),
 }
 
@@ -153,7 +156,12 @@ pub fn maximise(
     observe: &mut dyn FnMut(usize, f64, f64) -> bool,
 ) -> Outcome {
     let exact = matches!(settings.curvature, Curvature::Exact);
-    let order = if exact { Order::Hessian } else { Order::Gradient };
+    let informed = matches!(settings.curvature, Curvature::Updated(None));
+    let order = |decrement: f64| match (exact, informed && decrement > FAR) {
+        (true, _) => Order::Hessian,
+        (_, true) => Order::Information,
+        _ => Order::Gradient,
+    };
     let mut outcome = Outcome {
         psi: start.to_vec(),
         value: f64::NEG_INFINITY,
@@ -167,7 +175,7 @@ pub fn maximise(
         let looser = (FALL * decrement / settings.tolerance).sqrt().max(1.0);
         (settings.inner_tolerance * looser).min(LOOSEST).max(settings.inner_tolerance)
     };
-    let mut here = match objective.evaluate(start, order, inner(f64::INFINITY)) {
+    let mut here = match objective.evaluate(start, order(f64::INFINITY), inner(f64::INFINITY)) {
         Ok(e) => e,
         Err(reject) => {
             if reject == Reject::Interrupted {
@@ -211,7 +219,7 @@ pub fn maximise(
             let mut psi = outcome.psi.clone();
             add(&mut psi, &step);
             outcome.evaluations += 1;
-            match objective.evaluate(&psi, order, inner(outcome.decrement)) {
+            match objective.evaluate(&psi, order(outcome.decrement), inner(outcome.decrement)) {
                 Err(Reject::Interrupted) => {
                     outcome.reason = Reason::Interrupted;
                     return outcome;
@@ -240,9 +248,10 @@ pub fn maximise(
         };
         objective.accept();
         add(&mut outcome.psi, &step);
-        match &next.hessian {
-            Some(_) => outcome.curvature = negative(&next),
-            None => bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient),
+        match (&next.hessian, objective.information()) {
+            (Some(_), _) => outcome.curvature = negative(&next),
+            (None, Some(information)) => outcome.curvature = information,
+            (None, None) => bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient),
         }
         here = next;
         outcome.iterations += 1;
