@@ -65,7 +65,7 @@ impl Dense {
         for &(row, column, place) in &self.border.d {
             self.l[column as usize * n + row as usize] = h[place as usize];
         }
-        subtract_products(&self.border, &self.b, &self.e, &mut self.l);
+        subtract_products::<false>(&self.border, &self.b, &self.e, &mut self.l);
     }
 
     fn invert(&mut self) {
@@ -75,7 +75,7 @@ impl Dense {
             spd::inverse(&self.l, n, &mut self.c);
             self.has_inverse = true;
         }
-        multiply(&self.border, &self.e, &self.c, &mut self.c12);
+        multiply(&self.border, [&self.e], [&self.c], &mut self.c12);
     }
 }
 
@@ -85,8 +85,9 @@ fn at(x: &[f64], k: usize, q: usize) -> &[f64] {
     &x[k * q..(k + 1) * q]
 }
 
-/// Lower triangle of S -= X'Y, summed level by level, where X'Y is symmetric.
-fn subtract_products(border: &Border, x: &[f64], y: &[f64], s: &mut [f64]) {
+/// Runs `level(q, entries)` for every level of the largest factor, compiled for small q.
+#[inline(always)]
+fn each_level(border: &Border, mut level: impl FnMut(usize, std::ops::Range<usize>)) {
     vectorized(
         #[inline(always)]
         || {
@@ -94,11 +95,9 @@ fn subtract_products(border: &Border, x: &[f64], y: &[f64], s: &mut [f64]) {
                 border.q,
                 #[inline(always)]
                 |q| {
+                    // A plain loop: a library function that is not inlined would forget q.
                     for g in 0..border.levels {
-                        let entries = border.entries(g);
-                        let rows = &border.columns[entries.clone()];
-                        let (x, y) = (&x[entries.start * q..entries.end * q], &y[entries.start * q..entries.end * q]);
-                        subtract_level(q, rows, x, y, border.rest_len, s);
+                        level(q, border.entries(g));
                     }
                 },
             )
@@ -106,71 +105,71 @@ fn subtract_products(border: &Border, x: &[f64], y: &[f64], s: &mut [f64]) {
     );
 }
 
-#[inline(always)]
-fn subtract_level(q: usize, rows: &[u32], x: &[f64], y: &[f64], n: usize, s: &mut [f64]) {
-    for (k, &column) in rows.iter().enumerate() {
-        let yk = at(y, k, q);
-        let s = &mut s[column as usize * n..(column as usize + 1) * n];
-        for (x, &row) in x[k * q..].chunks_exact(q).zip(&rows[k..]) {
-            let mut sum = 0.0;
-            for i in 0..q {
-                sum += x[i] * yk[i];
+/// Lower triangle of S -= X'Y, which is symmetric; of S -= X'Y + Y'X when `BOTH`.
+fn subtract_products<const BOTH: bool>(border: &Border, x: &[f64], y: &[f64], s: &mut [f64]) {
+    let n = border.rest_len;
+    each_level(
+        border,
+        #[inline(always)]
+        |q, entries| {
+            let rows = &border.columns[entries.clone()];
+            let (x, y) = (&x[entries.start * q..entries.end * q], &y[entries.start * q..entries.end * q]);
+            for (k, &column) in rows.iter().enumerate() {
+                let (xk, yk) = (at(x, k, q), at(y, k, q));
+                let s = &mut s[column as usize * n..(column as usize + 1) * n];
+                let others = x[k * q..].chunks_exact(q).zip(y[k * q..].chunks_exact(q));
+                for ((x, y), &row) in others.zip(&rows[k..]) {
+                    let mut sum = 0.0;
+                    for i in 0..q {
+                        sum += x[i] * yk[i];
+                        if BOTH {
+                            sum += y[i] * xk[i];
+                        }
+                    }
+                    s[row as usize] -= sum;
+                }
             }
-            s[row as usize] -= sum;
-        }
-    }
+        },
+    );
 }
 
-/// out = -E C on the pattern of E, for a symmetric C of which the lower triangle is read.
-fn multiply(border: &Border, e: &[f64], c: &[f64], out: &mut [f64]) {
+/// out = -sum_p E_p C_p on the pattern of E, for symmetric C_p of which the lower triangles are read.
+fn multiply<const N: usize>(border: &Border, e: [&[f64]; N], c: [&[f64]; N], out: &mut [f64]) {
+    let n = border.rest_len;
     out.fill(0.0);
-    subtract_multiply(border, e, c, out);
-}
-
-/// out -= E C on the pattern of E.
-fn subtract_multiply(border: &Border, e: &[f64], c: &[f64], out: &mut [f64]) {
-    vectorized(
+    each_level(
+        border,
         #[inline(always)]
-        || {
-            dense::by_size(
-                border.q,
-                #[inline(always)]
-                |q| {
-                    for g in 0..border.levels {
-                        let entries = border.entries(g);
-                        let rows = &border.columns[entries.clone()];
-                        let at = entries.start * q..entries.end * q;
-                        multiply_level(q, rows, &e[at.clone()], c, border.rest_len, &mut out[at]);
+        |q, entries| {
+            let (mut small, mut large) = ([0.0; 16], Vec::new());
+            let sum = dense::scratch(q, &mut small, &mut large);
+            let rows = &border.columns[entries.clone()];
+            let numbers = entries.start * q..entries.end * q;
+            let out = &mut out[numbers.clone()];
+            for p in 0..N {
+                let e = &e[p][numbers.clone()];
+                for (k, &column) in rows.iter().enumerate() {
+                    let c = &c[p][column as usize * n..(column as usize + 1) * n];
+                    let own = at(e, k, q);
+                    for i in 0..q {
+                        sum[i] = own[i] * c[column as usize];
                     }
-                },
-            )
+                    let (head, tail) = out.split_at_mut((k + 1) * q);
+                    let others = tail.chunks_exact_mut(q).zip(e[(k + 1) * q..].chunks_exact(q));
+                    for ((o, e), &row) in others.zip(&rows[k + 1..]) {
+                        let c = c[row as usize];
+                        for i in 0..q {
+                            sum[i] += e[i] * c;
+                            o[i] -= own[i] * c;
+                        }
+                    }
+                    for i in 0..q {
+                        head[k * q + i] -= sum[i];
+                    }
+                }
+            }
         },
     );
-}
-
-#[inline(always)]
-fn multiply_level(q: usize, rows: &[u32], e: &[f64], c: &[f64], n: usize, out: &mut [f64]) {
-    let (mut small, mut large) = ([0.0; 16], Vec::new());
-    let sum = dense::scratch(q, &mut small, &mut large);
-    for (k, &column) in rows.iter().enumerate() {
-        let c = &c[column as usize * n..(column as usize + 1) * n];
-        let own = at(e, k, q);
-        for i in 0..q {
-            sum[i] = own[i] * c[column as usize];
-        }
-        let (head, tail) = out.split_at_mut((k + 1) * q);
-        let others = tail.chunks_exact_mut(q).zip(e[(k + 1) * q..].chunks_exact(q));
-        for ((o, e), &row) in others.zip(&rows[k + 1..]) {
-            let c = c[row as usize];
-            for i in 0..q {
-                sum[i] += e[i] * c;
-                o[i] -= own[i] * c;
-            }
-        }
-        for i in 0..q {
-            head[k * q + i] -= sum[i];
-        }
-    }
 }
 
 /// The block of A^-1 of level g minus X E', the part of C_11 that B adds.
@@ -217,8 +216,7 @@ impl Dense {
         for &(row, column, place) in &self.border.d {
             self.ds[column as usize * n + row as usize] = dh[place as usize];
         }
-        subtract_products(&self.border, &self.room[1], &self.e, &mut self.ds);
-        subtract_products(&self.border, &self.e, &self.room[1], &mut self.ds);
+        subtract_products::<true>(&self.border, &self.room[1], &self.e, &mut self.ds);
         spd::mirror(&mut self.ds, n);
         let mut product = vec![0.0; n * n];
         spd::sandwich(&self.c, &mut self.ds, n, &mut product);
@@ -278,8 +276,7 @@ impl Solver for Dense {
         // dE takes the place of W's complement: dB - dA E is no longer needed.
         let mut de = vec![0.0; db.len()];
         border.divide(&self.a_inverse, db, &mut de);
-        multiply(&border, &de, &self.c, dc12);
-        subtract_multiply(&border, &self.e, &self.ds, dc12);
+        multiply(&border, [&de, &self.e], [&self.c, &self.ds], dc12);
         let size = border.q * border.q;
         Dense::put(&border, dc12, &self.ds, out, |g, block| {
             block.copy_from_slice(&da_inverse[g * size..(g + 1) * size]);
