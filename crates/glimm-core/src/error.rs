@@ -14,13 +14,15 @@ pub enum Error {
     NotFinite { what: String, row: usize },
     /// A problem that has no maximum-likelihood estimate, or none that can be told.
     Degenerate { why: String },
+    /// An engine that was asked for and does not apply.
+    Engine { name: &'static str, why: String },
     /// The user asked to stop.
     Interrupted,
 }
 
 /// Every code, for the documentation and its tests.
-pub const CODES: [&str; 6] =
-    ["unknown_name", "length_mismatch", "response_domain", "not_finite", "degenerate", "interrupted"];
+pub const CODES: [&str; 7] =
+    ["unknown_name", "length_mismatch", "response_domain", "not_finite", "degenerate", "engine", "interrupted"];
 
 impl Error {
     /// A short stable name, one for each kind.
@@ -31,6 +33,7 @@ impl Error {
             Error::Response { .. } => "response_domain",
             Error::NotFinite { .. } => "not_finite",
             Error::Degenerate { .. } => "degenerate",
+            Error::Engine { .. } => "engine",
             Error::Interrupted => "interrupted",
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Error {
             }
             Error::NotFinite { what, row } => write!(f, "{what} is not finite in row {row}"),
             Error::Degenerate { why } => f.write_str(why),
+            Error::Engine { name, why } => write!(f, "engine {name:?} does not apply here: {why}; use engine=\"auto\""),
             Error::Interrupted => f.write_str("interrupted"),
         }
     }

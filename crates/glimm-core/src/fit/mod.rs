@@ -1,6 +1,7 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+mod iterative;
 mod refusals;
 mod shuffle;
 mod standard;
@@ -41,6 +42,8 @@ const ZERO_SD: f64 = 1e-4;
 const WARM_SD: f64 = 0.1;
 /// Loss of log-likelihood by which a zero counts as no worse: rounding.
 const NO_WORSE: f64 = 1e-9;
+/// Starts with ever weaker random effects that are tried.
+const REDUCED: usize = 3;
 /// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
 const PERFECT: f64 = 1e-6;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
@@ -52,15 +55,27 @@ pub enum Path {
     /// No random effects.
     Glm,
     Block,
+    Dense,
     Sparse,
+    Iterative,
 }
 
 impl Path {
+    fn of(engine: crossed::Engine) -> Path {
+        match engine {
+            crossed::Engine::Iterative => Path::Iterative,
+            crossed::Engine::Dense => Path::Dense,
+            crossed::Engine::Auto | crossed::Engine::Sparse => Path::Sparse,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Path::Glm => "glm",
             Path::Block => "block",
+            Path::Dense => "dense",
             Path::Sparse => "sparse",
+            Path::Iterative => "iterative",
         }
     }
 }
@@ -75,6 +90,13 @@ impl Engine {
         match self {
             Engine::Block(b) => b.as_mut(),
             Engine::Crossed(s) => s.as_mut(),
+        }
+    }
+
+    fn crossed(&mut self) -> Option<&mut Crossed> {
+        match self {
+            Engine::Block(_) => None,
+            Engine::Crossed(c) => Some(c),
         }
     }
 }
@@ -100,15 +122,19 @@ pub struct Fitted {
     pub iterations: usize,
     pub evaluations: usize,
     pub passes: f64,
+    /// Largest error of an estimate due to the draws of an iterative engine, in standard errors, and the
+    /// standard error of the log-likelihood; zero when exact.
+    pub draws_se: f64,
+    pub loglik_se: f64,
 }
 
 /// Called once per iteration with (stage, iteration, log-likelihood, decrement); false stops the fit.
 pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool;
 
 impl Problem {
-    /// Checks the data and brings them to standard units. `path` overrides the choice between the
-    /// block and the sparse path, which agree to rounding where both apply.
-    pub fn new(mut data: Data, path: Option<Path>) -> Result<Problem, Error> {
+    /// Checks the data and brings them to standard units. `engine` overrides the choice by cost of the
+    /// linear algebra; the exact ones agree to rounding where several apply.
+    pub fn new(mut data: Data, engine: crossed::Engine) -> Result<Problem, Error> {
         data.check()?;
         refuse_constant(&data)?;
         let standard = Standard::new(&mut data);
@@ -123,15 +149,13 @@ impl Problem {
             });
         }
         let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
-        let natural = match data.terms.len() {
-            0 => Path::Glm,
-            _ if one_factor => Path::Block,
-            _ => Path::Sparse,
-        };
-        let path = path.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural);
-        let engine = match path {
-            Path::Sparse => Engine::Crossed(Box::new(Crossed::new(&data, crossed::Engine::Auto)?)),
-            _ => Engine::Block(Box::new(Block::new(&data))),
+        let (path, engine) = match engine {
+            _ if data.terms.is_empty() => (Path::Glm, Engine::Block(Box::new(Block::new(&data)))),
+            crossed::Engine::Auto if one_factor => (Path::Block, Engine::Block(Box::new(Block::new(&data)))),
+            engine => {
+                let crossed = Crossed::new(&data, engine)?;
+                (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
+            }
         };
         let weight = data.weight();
         Ok(Problem { data, layout, standard, engine, path, weight })
@@ -202,6 +226,9 @@ impl Problem {
             Some(psi) => self.lift(self.standard_parameters(psi)?),
             None => start::start(&self.data, &self.reach()),
         };
+        if self.path == Path::Iterative {
+            return self.fit_iterative(start, before, observe);
+        }
         let mut outcome = self.climb(start, warm.is_some(), observe)?;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
@@ -245,7 +272,7 @@ impl Problem {
         }
         let mut settings = self.settings(curvature, DECREMENT, INNER);
         // Too strong random effects at the start can overflow; weaker ones cannot.
-        for _ in 0..4 {
+        for _ in 0..=REDUCED {
             let objective = self.engine.objective();
             let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
@@ -254,7 +281,8 @@ impl Problem {
                 _ => return Ok(outcome),
             }
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
-            let curvature = if self.path == Path::Sparse { Curvature::Updated(None) } else { Curvature::Exact };
+            let crossed = matches!(self.engine, Engine::Crossed(_));
+            let curvature = if crossed { Curvature::Updated(None) } else { Curvature::Exact };
             settings = self.settings(curvature, DECREMENT, INNER);
         }
         Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
@@ -382,6 +410,8 @@ impl Problem {
             iterations: outcome.iterations,
             evaluations: outcome.evaluations + 1,
             passes,
+            draws_se: 0.0,
+            loglik_se: 0.0,
         })
     }
 

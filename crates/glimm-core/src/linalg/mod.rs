@@ -2,5 +2,6 @@
 //! and nested models.
 
 pub mod dense;
+pub mod iterative;
 pub mod sparse;
 pub mod spd;

@@ -68,7 +68,7 @@ fn solve_one(l: &[f64], n: usize, x: &mut [f64]) {
 
 /// A dot product with eight lanes.
 #[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let ((a8, a1), (b8, b1)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut lanes = [0.0; 8];
     for (x, y) in a8.iter().zip(b8) {

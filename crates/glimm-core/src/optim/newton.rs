@@ -24,7 +24,7 @@ const GOOD: f64 = 0.75;
 /// Expected fall of the decrement in one step, by which the accuracy of the modes is chosen.
 const FALL: f64 = 1e-4;
 /// Decrement beyond which the information is had anew at every point.
-const FAR: f64 = 1.0;
+pub(super) const FAR: f64 = 1.0;
 /// Loosest modes.
 const LOOSEST: f64 = 1e-4;
 
@@ -75,7 +75,7 @@ pub struct Outcome {
 }
 
 /// The quadratic model at one point, in scaled eigen-coordinates.
-struct Model {
+pub(super) struct Model {
     scale: Vec<f64>,
     values: Vec<f64>,
     vectors: Vec<f64>,
@@ -83,7 +83,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(h: &[f64], g: &[f64]) -> Option<Model> {
+    pub(super) fn new(h: &[f64], g: &[f64]) -> Option<Model> {
         let p = g.len();
         let largest = (0..p).map(|i| h[i * p + i].abs()).fold(0.0, f64::max);
         let scale: Vec<f64> =
@@ -96,7 +96,7 @@ impl Model {
         Some(Model { scale, values, vectors, gradient })
     }
 
-    fn decrement(&self) -> f64 {
+    pub(super) fn decrement(&self) -> f64 {
         self.gradient.iter().zip(&self.values).map(|(g, l)| g * g / l).sum()
     }
 
@@ -123,7 +123,7 @@ impl Model {
     }
 
     /// The step within `radius` that changes no parameter by more than its `reach`, and its damping.
-    fn step_within(&self, mut radius: f64, reach: &[f64]) -> (Vec<f64>, f64) {
+    pub(super) fn step_within(&self, mut radius: f64, reach: &[f64]) -> (Vec<f64>, f64) {
         loop {
             let mu = self.damping(radius);
             let step = self.step(mu);
@@ -258,7 +258,7 @@ pub fn maximise(
     }
 }
 
-fn add(x: &mut [f64], d: &[f64]) {
+pub(super) fn add(x: &mut [f64], d: &[f64]) {
     x.iter_mut().zip(d).for_each(|(x, d)| *x += d);
 }
 
@@ -271,7 +271,7 @@ fn identity(p: usize) -> Vec<f64> {
 }
 
 /// The BFGS update of a negative Hessian after the step `d` from gradient `g` to `g_next`.
-fn bfgs(h: &mut [f64], d: &[f64], g: &[f64], g_next: &[f64]) {
+pub(super) fn bfgs(h: &mut [f64], d: &[f64], g: &[f64], g_next: &[f64]) {
     let p = d.len();
     let y: Vec<f64> = g.iter().zip(g_next).map(|(a, b)| a - b).collect();
     let hd: Vec<f64> = (0..p).map(|i| (0..p).map(|j| h[i * p + j] * d[j]).sum()).collect();

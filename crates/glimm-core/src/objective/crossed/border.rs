@@ -88,11 +88,13 @@ impl Border {
             for (y, &t) in terms.iter().enumerate().skip(x) {
                 let pair = pattern.pair(s, t);
                 for cell in 0..pair.cells {
-                    let (g, h) = pair.meeting.map_or((cell as u32, cell as u32), |m| pattern.meetings[m].levels[cell]);
+                    let (g, h) = pattern.levels(pair, cell);
+                    // s and t are in the order of the factors, not of the terms.
+                    let (g, h) = if s <= t { (g, h) } else { (h, g) };
                         for c in 0..pattern.sizes[s] {
                         for d in 0..pattern.sizes[t] {
-                            let column = firsts[x] + g as usize * pattern.sizes[s] + c;
-                            let row = firsts[y] + h as usize * pattern.sizes[t] + d;
+                            let column = firsts[x] + g * pattern.sizes[s] + c;
+                            let row = firsts[y] + h * pattern.sizes[t] + d;
                             let place = pattern.place((s, c), (t, d), cell);
                             self.d.push((row.max(column) as u32, row.min(column) as u32, place as u32));
                         }
@@ -102,20 +104,22 @@ impl Border {
         }
     }
 
-    /// Copies the rest of a vector out, and back in.
-    pub fn take_rest(&self, x: &[f64], rest: &mut [f64]) {
+    /// Copies the rest of `columns` interleaved vectors out, and back in.
+    pub fn take_rest(&self, x: &[f64], columns: usize, rest: &mut [f64]) {
         let mut at = 0;
         for range in &self.rest {
-            rest[at..at + range.len()].copy_from_slice(&x[range.clone()]);
-            at += range.len();
+            let (from, to) = (range.start * columns..range.end * columns, at + range.len() * columns);
+            rest[at..to].copy_from_slice(&x[from]);
+            at = to;
         }
     }
 
-    pub fn put_rest(&self, rest: &[f64], x: &mut [f64]) {
+    pub fn put_rest(&self, rest: &[f64], columns: usize, x: &mut [f64]) {
         let mut at = 0;
         for range in &self.rest {
-            x[range.clone()].copy_from_slice(&rest[at..at + range.len()]);
-            at += range.len();
+            let (from, to) = (range.start * columns..range.end * columns, at + range.len() * columns);
+            x[from].copy_from_slice(&rest[at..to]);
+            at = to;
         }
     }
 

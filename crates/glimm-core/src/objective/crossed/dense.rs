@@ -251,11 +251,11 @@ impl Solver for Dense {
 
     fn solve(&mut self, x: &mut [f64]) {
         let (border, rest) = (&self.border, &mut self.rest);
-        border.take_rest(x, rest);
+        border.take_rest(x, 1, rest);
         border.eliminate(&self.a_inverse, &self.e, x, rest);
         spd::solve(&self.l, border.rest_len, rest);
         border.substitute(&self.e, rest, x);
-        border.put_rest(rest, x);
+        border.put_rest(rest, 1, x);
     }
 
     fn inverse(&mut self, out: &mut [f64]) {

@@ -3,19 +3,25 @@
 mod border;
 mod cells;
 mod dense;
+mod draws;
 mod engine;
 mod information;
+mod iterative;
 mod modes;
 mod pattern;
 mod solver;
 mod sparse;
 
 pub use self::cells::Cells;
+pub use self::draws::Chance;
 pub use self::engine::{Engine, Plan};
 pub use self::pattern::Pattern;
 pub use self::solver::Solver;
 
+use std::sync::Arc;
+
 use self::cells::Rows;
+use self::draws::Signs;
 use super::geometry::{Effects, Factors};
 use super::laplace::{Patch, Share};
 use super::tangent::Direction;
@@ -29,9 +35,11 @@ pub struct Crossed {
     data: Data,
     order: Vec<u32>,
     layout: Layout,
-    pattern: Pattern,
+    pattern: Arc<Pattern>,
     of_row: Vec<Vec<u32>>,
     plan: Plan,
+    /// For an engine that draws.
+    signs: Option<Signs>,
     /// The solver with its last factor; absent while an evaluation has it.
     solver: Option<Box<dyn Solver>>,
     /// Whether the factor is that of the last evaluation.
@@ -57,12 +65,16 @@ impl Crossed {
         let order = pattern::row_order(&data.terms);
         let data = data.gather(&order);
         let (pattern, of_row) = Pattern::new(&data.terms)?;
-        let plan = Plan::new(&pattern, engine)?;
+        let pattern = Arc::new(pattern);
+        let plan = Plan::new(&pattern, engine, engine::can_draw(&data))?;
         let effects = pattern.effects();
+        let solver = plan.solver();
+        let signs = (solver.draws() > 0).then(|| Signs::new(data.n(), effects));
         Ok(Crossed {
             layout: data.layout(),
             order,
-            solver: Some(plan.solver()),
+            solver: Some(solver),
+            signs,
             factored: false,
             plan,
             pattern,
@@ -171,12 +183,17 @@ struct Job<'a> {
     order: Order,
     tolerance: f64,
     factored: bool,
+    signs: Option<&'a Signs>,
 }
 
 /// Modes, value and derivatives.
 fn explore(patch: &mut Patch<'_, Cells<'_, Rows<'_>>>, job: &Job<'_>) -> Result<Found, Reject> {
     patch.set_fixed(job.psi);
     patch.find_modes(job.tolerance, job.factored)?;
+    if let Some(signs) = job.signs {
+        let noise = patch.noise(signs);
+        patch.geometry.solver.set_noise(noise);
+    }
     let (share, at) = patch.gradient(if job.order == Order::Hessian { 4 } else { 3 })?;
     let mut found = Found { share, c: Vec::new(), rows: Vec::new(), tangents: Vec::new(), information: None };
     match job.order {
@@ -202,8 +219,8 @@ impl Objective for Crossed {
         let chain = Chain::new(&self.data, &self.layout, psi);
         let directions = self.directions(&chain);
         let mut patch = self.patch(solver, &lambda, &mut trial);
-        let found =
-            explore(&mut patch, &Job { psi, directions: &directions, order, tolerance, factored: self.factored });
+        let (factored, signs) = (self.factored, self.signs.as_ref());
+        let found = explore(&mut patch, &Job { psi, directions: &directions, order, tolerance, factored, signs });
         let evaluated = patch.evaluated as f64 / self.data.n() as f64;
         let solver = patch.geometry.solver;
         let evaluation = found.as_ref().map_err(|r| *r).and_then(|found| {

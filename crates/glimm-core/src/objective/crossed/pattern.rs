@@ -35,6 +35,8 @@ pub struct Pair {
     pub predictors: (usize, usize),
     /// Where the cells are listed; none when the terms share a factor, and cells are levels.
     pub meeting: Option<usize>,
+    /// Whether the factor of s comes after that of t.
+    pub swapped: bool,
     pub cells: usize,
     /// Where the pair's blocks begin in a matrix.
     pub first: usize,
@@ -111,6 +113,7 @@ impl Pattern {
                     size: (self.sizes[s], self.sizes[t]),
                     predictors: (terms[s].predictor, terms[t].predictor),
                     meeting,
+                    swapped: a > b,
                     cells,
                     first: self.matrix_len,
                 };
@@ -146,6 +149,14 @@ impl Pattern {
         let pair = self.pair(s, t);
         let (i, j) = if s <= t { (c, d) } else { (d, c) };
         pair.first + (cell * pair.size.0 + i) * pair.size.1 + j
+    }
+
+    /// Levels of the terms s and t of a pair in one of its cells.
+    #[inline(always)]
+    pub fn levels(&self, pair: &Pair, cell: usize) -> (usize, usize) {
+        let Some(m) = pair.meeting else { return (cell, cell) };
+        let (g, h) = self.meetings[m].levels[cell];
+        if pair.swapped { (h as usize, g as usize) } else { (g as usize, h as usize) }
     }
 
     /// Terms with the effects of a factor's level, one after another: (term, effect).

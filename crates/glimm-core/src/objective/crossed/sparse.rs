@@ -20,14 +20,12 @@ impl Analysis {
         // (column, row) of every number in the lower triangle; the column belongs to the earlier effect.
         let mut entries: Vec<(u32, u32, u32)> = Vec::with_capacity(pattern.matrix_len());
         for pair in &pattern.pairs {
-            let swapped = pattern.grouping_of[pair.s] > pattern.grouping_of[pair.t];
             for cell in 0..pair.cells {
-                let levels = pair.meeting.map_or((cell as u32, cell as u32), |m| pattern.meetings[m].levels[cell]);
-                let (g, h) = if swapped { (levels.1, levels.0) } else { levels };
+                let (g, h) = pattern.levels(pair, cell);
                 for c in 0..pair.size.0 {
                     for d in 0..pair.size.1 {
-                        let column = pattern.term(pair.s).start + g as usize * pair.size.0 + c;
-                        let row = pattern.term(pair.t).start + h as usize * pair.size.1 + d;
+                        let column = pattern.term(pair.s).start + g * pair.size.0 + c;
+                        let row = pattern.term(pair.t).start + h * pair.size.1 + d;
                         let place = pair.first + (cell * pair.size.0 + c) * pair.size.1 + d;
                         entries.push((column.min(row) as u32, column.max(row) as u32, place as u32));
                     }

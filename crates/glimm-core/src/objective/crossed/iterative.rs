@@ -1,0 +1,484 @@
+//! The largest factor eliminated exactly, the rest by conjugate gradients on its Schur complement; the
+//! inverse on the pattern from draws.
+//!
+//! Draws x = H^-1 n, n with covariance H, have second moments C = H^-1. With blocks H_aa of the levels of
+//! each term, m_a = H_aa^-1 n_a - x_a is minus the mean of x_a given all others, and
+//!
+//! ```text
+//! C_aa = H_aa^-1 + E m_a m_a'        C_ab = -(E m_a x_b' + E x_a m_b') / 2
+//! ```
+//!
+//! (Rao and Blackwell's conditional moments; they hold for any n with that covariance). The draws use
+//! the same random signs at every parameter value, so that the estimates are smooth in the
+//! parameters. (Pandolfi, Papaspiliopoulos and Zanella 2025 show that the number of iterations stays
+//! bounded as crossed data grow.)
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::border::Border;
+use super::pattern::Pattern;
+use super::solver::Solver;
+use crate::linalg::dense;
+use crate::linalg::iterative::{Operator, by_columns, conjugate_gradients, log_determinants};
+
+/// Draws for the inverse; see [`by_columns`] for the number.
+pub const DRAWS: usize = 16;
+/// Relative residual of solutions.
+const TOLERANCE: f64 = 1e-6;
+/// Relative residual of the systems whose coefficients give the log-determinant: quadrature is twice
+/// as accurate as the solution.
+const TOLERANCE_LOG: f64 = 1e-4;
+const MAX_ITERATIONS: usize = 2_000;
+/// Batches of probes for the log-determinant, as many as a word has signs for.
+const LOG_BATCHES: usize = 64 / DRAWS;
+
+/// What the iterations need of the pattern.
+pub struct Layout {
+    border: Border,
+    pattern: Arc<Pattern>,
+    /// D by rows: first entry of each rest effect, columns, places.
+    starts: Vec<usize>,
+    columns: Vec<u32>,
+    places: Vec<u32>,
+    blocks: Vec<Blocks>,
+}
+
+/// The rest effects of one term.
+struct Blocks {
+    term: usize,
+    at: Range<usize>,
+    /// Effects per level.
+    q: usize,
+}
+
+impl Layout {
+    pub fn new(border: Border, pattern: Arc<Pattern>) -> Layout {
+        let mut entries: Vec<(u32, u32, u32)> = border.d.clone();
+        entries.sort_unstable();
+        entries.dedup_by_key(|e| (e.0, e.1));
+        let mirrored: Vec<_> = entries.iter().filter(|e| e.0 != e.1).map(|&(r, c, p)| (c, r, p)).collect();
+        entries.extend(mirrored);
+        entries.sort_unstable();
+        let mut starts = vec![0; border.rest_len + 1];
+        entries.iter().for_each(|e| starts[e.0 as usize + 1] += 1);
+        (0..border.rest_len).for_each(|i| starts[i + 1] += starts[i]);
+        let (mut blocks, mut first) = (Vec::new(), 0);
+        for &t in pattern.groupings[1..].iter().flat_map(|g| &g.terms) {
+            let len = pattern.term(t).len();
+            blocks.push(Blocks { term: t, at: first..first + len, q: pattern.sizes[t] });
+            first += len;
+        }
+        let (columns, places) = entries.iter().map(|e| (e.1, e.2)).unzip();
+        Layout { border, pattern, starts, columns, places, blocks }
+    }
+
+    pub fn border(&self) -> &Border {
+        &self.border
+    }
+}
+
+/// S = D - B'A^-1 B with the Cholesky factors of its own blocks, level by level of each term.
+struct Schur {
+    layout: Arc<Layout>,
+    a_inverse: Vec<f64>,
+    b: Vec<f64>,
+    d: Vec<f64>,
+    /// One vector of blocks per term of the rest.
+    roots: Vec<Vec<f64>>,
+}
+
+impl Schur {
+    /// y = A^-1 (x_1 - B rest) for every level, handed to `op` with the level's place; without x, y = A^-1 B rest.
+    #[inline(always)]
+    fn each_level(&self, q: usize, columns: usize, rest: &[f64], mut op: impl FnMut(usize, &mut [f64], &mut [f64])) {
+        let border = &self.layout.border;
+        let (mut y, mut z) = (vec![0.0; q * columns], vec![0.0; q * columns]);
+        for g in 0..border.levels {
+            y.fill(0.0);
+            let entries = border.entries(g);
+            let b = self.b[entries.start * q..entries.end * q].chunks_exact(q);
+            for (b, &column) in b.zip(&border.columns[entries]) {
+                let x = &rest[column as usize * columns..(column as usize + 1) * columns];
+                for i in 0..q {
+                    for m in 0..columns {
+                        y[i * columns + m] += b[i] * x[m];
+                    }
+                }
+            }
+            op(g, &mut y, &mut z);
+        }
+    }
+
+    /// z = A^-1 y for level g.
+    #[inline(always)]
+    fn divide(&self, q: usize, columns: usize, g: usize, y: &[f64], z: &mut [f64]) {
+        let a = &self.a_inverse[g * q * q..(g + 1) * q * q];
+        for i in 0..q {
+            for m in 0..columns {
+                let mut sum = 0.0;
+                for j in 0..q {
+                    sum += a[i * q + j] * y[j * columns + m];
+                }
+                z[i * columns + m] = sum;
+            }
+        }
+    }
+
+    /// out -= B_g'z.
+    #[inline(always)]
+    fn subtract(&self, q: usize, columns: usize, g: usize, z: &[f64], out: &mut [f64]) {
+        let border = &self.layout.border;
+        let entries = border.entries(g);
+        let b = self.b[entries.start * q..entries.end * q].chunks_exact(q);
+        for (b, &column) in b.zip(&border.columns[entries]) {
+            let out = &mut out[column as usize * columns..(column as usize + 1) * columns];
+            for i in 0..q {
+                for m in 0..columns {
+                    out[m] -= b[i] * z[i * columns + m];
+                }
+            }
+        }
+    }
+
+    /// rest -= B'A^-1 x_1.
+    fn eliminate(&self, x: &[f64], columns: usize, rest: &mut [f64]) {
+        let border = &self.layout.border;
+        let q = border.q;
+        let (mut y, mut z) = (vec![0.0; q * columns], vec![0.0; q * columns]);
+        for g in 0..border.levels {
+            for i in 0..q {
+                let at = border.own(g, i) * columns;
+                y[i * columns..(i + 1) * columns].copy_from_slice(&x[at..at + columns]);
+            }
+            self.divide(q, columns, g, &y, &mut z);
+            self.subtract(q, columns, g, &z, rest);
+        }
+    }
+
+    /// x_1 = A^-1 (x_1 - B rest).
+    fn substitute(&self, rest: &[f64], columns: usize, x: &mut [f64]) {
+        let border = &self.layout.border;
+        let q = border.q;
+        self.each_level(q, columns, rest, |g, y, z| {
+            for i in 0..q {
+                let at = border.own(g, i) * columns;
+                for m in 0..columns {
+                    y[i * columns + m] = x[at + m] - y[i * columns + m];
+                }
+            }
+            self.divide(q, columns, g, y, z);
+            for i in 0..q {
+                let at = border.own(g, i) * columns;
+                x[at..at + columns].copy_from_slice(&z[i * columns..(i + 1) * columns]);
+            }
+        });
+    }
+
+    /// Cholesky factors of the blocks of S, and the logarithm of their determinant.
+    fn precondition_by(&mut self, h: &[f64]) -> Option<f64> {
+        let layout = self.layout.clone();
+        let border = &layout.border;
+        for (blocks, roots) in layout.blocks.iter().zip(&mut self.roots) {
+            roots.copy_from_slice(&h[layout.pattern.pair(blocks.term, blocks.term).range()]);
+        }
+        let q = border.q;
+        let mut e = vec![0.0; q];
+        for g in 0..border.levels {
+            let entries = border.entries(g);
+            for k in entries.clone() {
+                dense::matvec(&self.a_inverse[g * q * q..(g + 1) * q * q], &self.b[k * q..(k + 1) * q], q, &mut e);
+                let column = border.columns[k] as usize;
+                let own = layout.blocks.iter().position(|b| b.at.contains(&column)).expect("the blocks make up the rest");
+                let (blocks, size) = (&layout.blocks[own], layout.blocks[own].q);
+                let (level, d) = ((column - blocks.at.start) / size, (column - blocks.at.start) % size);
+                // The effects of one level stand side by side.
+                for c in 0..size {
+                    let b = &self.b[(k + c - d) * q..(k + c - d + 1) * q];
+                    let product: f64 = (0..q).map(|i| b[i] * e[i]).sum();
+                    self.roots[own][(level * size + c) * size + d] -= product;
+                }
+            }
+        }
+        let mut logdet = 0.0;
+        for (blocks, roots) in layout.blocks.iter().zip(&mut self.roots) {
+            for root in roots.chunks_exact_mut(blocks.q * blocks.q) {
+                if !dense::cholesky(root, blocks.q) {
+                    return None;
+                }
+                logdet += dense::cholesky_logdet(root, blocks.q);
+            }
+        }
+        Some(logdet)
+    }
+
+    /// Calls `op` with the block and the numbers of every level of every term.
+    #[inline(always)]
+    fn each_root(&self, x: &mut [f64], columns: usize, mut op: impl FnMut(usize, &[f64], &mut [f64])) {
+        for (blocks, roots) in self.layout.blocks.iter().zip(&self.roots) {
+            let q = blocks.q;
+            let x = &mut x[blocks.at.start * columns..blocks.at.end * columns];
+            for (root, x) in roots.chunks_exact(q * q).zip(x.chunks_exact_mut(q * columns)) {
+                op(q, root, x);
+            }
+        }
+    }
+}
+
+impl Operator for Schur {
+    fn order(&self) -> usize {
+        self.layout.border.rest_len
+    }
+
+    fn apply(&self, x: &[f64], columns: usize, out: &mut [f64]) {
+        let layout = &self.layout;
+        by_columns(
+            columns,
+            #[inline(always)]
+            |columns| {
+                for (i, out) in out.chunks_exact_mut(columns).enumerate() {
+                    out.fill(0.0);
+                    for k in layout.starts[i]..layout.starts[i + 1] {
+                        let (d, at) = (self.d[k], layout.columns[k] as usize * columns);
+                        for (o, x) in out.iter_mut().zip(&x[at..at + columns]) {
+                            *o += d * x;
+                        }
+                    }
+                }
+                dense::by_size(
+                    layout.border.q,
+                    #[inline(always)]
+                    |q| {
+                        self.each_level(
+                            q,
+                            columns,
+                            x,
+                            #[inline(always)]
+                            |g, y, z| {
+                                self.divide(q, columns, g, y, z);
+                                self.subtract(q, columns, g, z, out);
+                            },
+                        );
+                    },
+                );
+            },
+        );
+    }
+
+    fn precondition(&self, x: &mut [f64], columns: usize) {
+        self.each_root(x, columns, |q, root, x| {
+            for i in 0..q {
+                for k in 0..i {
+                    combine(x, columns, i, k, -root[i * q + k]);
+                }
+                x[i * columns..(i + 1) * columns].iter_mut().for_each(|x| *x /= root[i * q + i]);
+            }
+            for i in (0..q).rev() {
+                for k in i + 1..q {
+                    combine(x, columns, i, k, -root[k * q + i]);
+                }
+                x[i * columns..(i + 1) * columns].iter_mut().for_each(|x| *x /= root[i * q + i]);
+            }
+        });
+    }
+
+    fn unscale(&self, x: &mut [f64], columns: usize) {
+        self.each_root(x, columns, |q, root, x| {
+            for i in (0..q).rev() {
+                x[i * columns..(i + 1) * columns].iter_mut().for_each(|x| *x *= root[i * q + i]);
+                for k in 0..i {
+                    combine(x, columns, i, k, root[i * q + k]);
+                }
+            }
+        });
+    }
+}
+
+/// x_i += times x_k, all columns.
+#[inline(always)]
+fn combine(x: &mut [f64], columns: usize, i: usize, k: usize, times: f64) {
+    for m in 0..columns {
+        x[i * columns + m] += times * x[k * columns + m];
+    }
+}
+
+pub struct Iterative {
+    schur: Schur,
+    /// H_aa^-1 of the levels of each term.
+    own: Vec<Vec<f64>>,
+    /// The noise n of the draws, and the draws with what they are less than their own noise implies.
+    noise: Vec<f64>,
+    x: Vec<f64>,
+    m: Vec<f64>,
+    /// The rest of the last draws, from which the next ones start.
+    last: Vec<f64>,
+    fresh: bool,
+    /// Weight of each draw.
+    weights: [f64; DRAWS],
+}
+
+impl Iterative {
+    pub fn new(layout: Arc<Layout>) -> Iterative {
+        let (border, pattern) = (&layout.border, &layout.pattern);
+        let own = (0..pattern.sizes.len()).map(|t| vec![0.0; pattern.pair(t, t).range().len()]).collect();
+        let roots = layout.blocks.iter().map(|b| vec![0.0; b.at.len() * b.q]).collect();
+        let rest = border.rest_len;
+        let schur = Schur {
+            a_inverse: vec![0.0; border.levels * border.q * border.q],
+            b: vec![0.0; border.columns.len() * border.q],
+            d: vec![0.0; layout.columns.len()],
+            roots,
+            layout,
+        };
+        Iterative {
+            schur,
+            own,
+            noise: Vec::new(),
+            x: Vec::new(),
+            m: Vec::new(),
+            last: vec![0.0; rest * DRAWS],
+            fresh: false,
+            weights: [1.0 / DRAWS as f64; DRAWS],
+        }
+    }
+
+    /// Solves for `columns` interleaved vectors, from `rest` as the start of the rest.
+    fn solve_columns(&self, x: &mut [f64], columns: usize, rest: &mut [f64]) {
+        let border = &self.schur.layout.border;
+        let mut b = vec![0.0; border.rest_len * columns];
+        border.take_rest(x, columns, &mut b);
+        self.schur.eliminate(x, columns, &mut b);
+        if conjugate_gradients(&self.schur, &b, rest, columns, TOLERANCE, MAX_ITERATIONS).is_none() {
+            // No solution: whoever asked finds out by numbers that are none.
+            rest.fill(f64::NAN);
+        }
+        self.schur.substitute(rest, columns, x);
+        border.put_rest(rest, columns, x);
+    }
+
+    /// The draws x = H^-1 n and m.
+    fn draw(&mut self) {
+        let mut x = self.noise.clone();
+        let mut rest = std::mem::take(&mut self.last);
+        self.solve_columns(&mut x, DRAWS, &mut rest);
+        let pattern = self.schur.layout.pattern.clone();
+        self.m.clone_from(&x);
+        for (t, own) in self.own.iter().enumerate() {
+            let (q, at) = (pattern.sizes[t], pattern.term(t));
+            let numbers = at.start * DRAWS..at.end * DRAWS;
+            let levels = self.noise[numbers.clone()].chunks_exact(q * DRAWS);
+            for ((n, m), own) in levels.zip(self.m[numbers].chunks_exact_mut(q * DRAWS)).zip(own.chunks_exact(q * q)) {
+                m.iter_mut().for_each(|m| *m = -*m);
+                for i in 0..q {
+                    for j in 0..q {
+                        for r in 0..DRAWS {
+                            m[i * DRAWS + r] += own[i * q + j] * n[j * DRAWS + r];
+                        }
+                    }
+                }
+            }
+        }
+        if rest.iter().any(|r| r.is_nan()) {
+            rest.fill(0.0);
+        }
+        (self.x, self.last, self.fresh) = (x, rest, true);
+    }
+
+    /// The weighted mean over draws of x_i y_j.
+    #[inline(always)]
+    fn moment(&self, x: &[f64], i: usize, y: &[f64], j: usize) -> f64 {
+        let (x, y) = (&x[i * DRAWS..(i + 1) * DRAWS], &y[j * DRAWS..(j + 1) * DRAWS]);
+        let mut lanes = [0.0; 8];
+        for r in 0..DRAWS {
+            lanes[r % 8] += self.weights[r] * x[r] * y[r];
+        }
+        lanes.iter().sum()
+    }
+}
+
+impl Solver for Iterative {
+    fn factorise(&mut self, h: &[f64]) -> Option<f64> {
+        let layout = self.schur.layout.clone();
+        let (border, pattern) = (&layout.border, &layout.pattern);
+        let log_a = border.invert_a(h, &mut self.schur.a_inverse)?;
+        border.gather(h, &mut self.schur.b);
+        self.schur.d.iter_mut().zip(&layout.places).for_each(|(d, &place)| *d = h[place as usize]);
+        for (t, own) in self.own.iter_mut().enumerate() {
+            let (q, blocks) = (pattern.sizes[t], &h[pattern.pair(t, t).range()]);
+            let mut root = vec![0.0; q * q];
+            for (own, block) in own.chunks_exact_mut(q * q).zip(blocks.chunks_exact(q * q)) {
+                root.copy_from_slice(block);
+                if !dense::cholesky(&mut root, q) {
+                    return None;
+                }
+                dense::cholesky_inverse(&root, q, own);
+            }
+        }
+        Some(log_a + self.schur.precondition_by(h)?)
+    }
+
+    fn solve(&mut self, x: &mut [f64]) {
+        let mut rest = vec![0.0; self.schur.order()];
+        self.solve_columns(x, 1, &mut rest);
+    }
+
+    fn inverse(&mut self, out: &mut [f64]) {
+        if !self.fresh {
+            self.draw();
+        }
+        let pattern = &self.schur.layout.pattern;
+        for pair in &pattern.pairs {
+            let ((qs, qt), own) = (pair.size, pair.s == pair.t);
+            for (cell, out) in out[pair.range()].chunks_exact_mut(qs * qt).enumerate() {
+                let (g, h) = pattern.levels(pair, cell);
+                let (i, j) = (pattern.term(pair.s).start + g * qs, pattern.term(pair.t).start + h * qt);
+                for c in 0..qs {
+                    for d in 0..qt {
+                        let (i, j) = (i + c, j + d);
+                        out[c * qt + d] = if own {
+                            self.own[pair.s][(g * qs + c) * qs + d] + self.moment(&self.m, i, &self.m, j)
+                        } else {
+                            -0.5 * (self.moment(&self.m, i, &self.x, j) + self.moment(&self.x, i, &self.m, j))
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Not known from draws: the Hessian of an iterative fit is average information.
+    fn inverse_tangent(&mut self, _dh: &[f64], out: &mut [f64]) {
+        out.fill(f64::NAN);
+    }
+
+    fn costly(&self) -> bool {
+        false
+    }
+
+    fn draws(&self) -> usize {
+        DRAWS
+    }
+
+    fn set_noise(&mut self, noise: Vec<f64>) {
+        (self.noise, self.fresh) = (noise, false);
+    }
+
+    fn use_draws(&mut self, draws: Range<usize>) {
+        let weight = 1.0 / draws.len() as f64;
+        self.weights = std::array::from_fn(|r| if draws.contains(&r) { weight } else { 0.0 });
+    }
+
+    fn log_remainder(&self, signs: &[u64]) -> Option<(f64, f64)> {
+        let n = self.schur.order();
+        let mut values = Vec::new();
+        for batch in 0..LOG_BATCHES {
+            let bits = signs[..n].iter().flat_map(|s| (0..DRAWS).map(move |m| s >> (batch * DRAWS + m) & 1));
+            let probes: Vec<f64> = bits.map(|bit| 1.0 - 2.0 * bit as f64).collect();
+            values.extend(log_determinants(&self.schur, &probes, DRAWS, TOLERANCE_LOG, MAX_ITERATIONS)?);
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (count - 1.0);
+        Some((mean, (variance / count).sqrt()))
+    }
+}
