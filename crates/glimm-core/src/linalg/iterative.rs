@@ -71,10 +71,11 @@ pub fn conjugate_gradients(
     None
 }
 
-/// Independent unbiased estimates of log|P^-1 S|, one per column of `probes` (random signs), given that
-/// the blocks of S on which P was made are P's own: v'f(M)v for f(x) = log x - (x - 1), whose second
-/// part has expectation zero and takes the first-order noise out. The coefficients of conjugate
-/// gradients give its quadrature (Ubaru, Chen and Saad 2017, SIAM J. Matrix Anal. Appl. 38, 1075-1099).
+/// v'f(M)v for every column v of `probes`, M = L^-1 S L^-T and f(x) = log x - (x - 1). Their sum over a basis is
+/// log|P^-1 S|, if P is S in some blocks and zero elsewhere: trace M is then the order of S. So is their
+/// expectation for random signs, where the second part of f takes the first-order noise out. The
+/// coefficients of conjugate gradients give the quadrature (Ubaru, Chen and Saad 2017, SIAM J. Matrix
+/// Anal. Appl. 38, 1075-1099).
 pub fn log_determinants(
     s: &impl Operator,
     probes: &[f64],
@@ -82,11 +83,12 @@ pub fn log_determinants(
     tolerance: f64,
     limit: usize,
 ) -> Option<Vec<f64>> {
+    let lengths = dots(probes, probes, columns);
     let mut b = probes.to_vec();
     s.unscale(&mut b, columns);
     let mut x = vec![0.0; b.len()];
     let found = conjugate_gradients(s, &b, &mut x, columns, tolerance, limit)?;
-    (0..columns).map(|m| Some(s.order() as f64 * quadrature(&found, m)?)).collect()
+    (0..columns).map(|m| Some(lengths[m] * quadrature(&found, m)?)).collect()
 }
 
 /// e_1'f(T)e_1 with the Lanczos matrix T of one column.

@@ -10,14 +10,15 @@ use crate::family::{Random, Want};
 use crate::objective::chain::Chain;
 use crate::objective::laplace::Patch;
 use crate::objective::Reject;
+use crate::objective::geometry::Effects;
 use crate::special::vectorized;
 
 /// The seed of all draws: equal data give equal bits.
 const SEED: u64 = 20_260_101;
 /// Rows or effects that share a stream of the generator.
 const BLOCK: usize = 4096;
-/// Batches of draws whose scores differ by chance alone.
-const BATCHES: usize = 8;
+/// Draws of a batch; the scores of batches differ by chance alone.
+const BATCH: usize = 2;
 
 /// Random signs, up to 64 per row and per effect.
 pub struct Signs {
@@ -120,16 +121,7 @@ impl Crossed {
         let mut trial = std::mem::take(&mut self.trial);
         let mut patch = self.patch(solver, &lambda, &mut trial);
         patch.set_fixed(&psi);
-        let size = patch.geometry.solver.draws() / BATCHES;
-        let scores: Result<Vec<Vec<f64>>, Reject> = (0..BATCHES)
-            .map(|batch| {
-                patch.geometry.solver.use_draws(batch * size..(batch + 1) * size);
-                let (share, _) = patch.gradient(3)?;
-                Ok(chain.gradient(&share.beta, &share.lambda))
-            })
-            .collect();
-        let all = patch.geometry.solver.draws();
-        patch.geometry.solver.use_draws(0..all);
+        let scores = batch_scores(&mut patch, &chain);
         let signs = self.signs.as_ref().map_or(&[][..], |s| &s.effects);
         let remainder = patch.geometry.solver.log_remainder(signs);
         let solver = patch.geometry.solver;
@@ -138,6 +130,24 @@ impl Crossed {
         let (log, se) = remainder.ok_or(Reject::NoMode)?;
         Ok(Chance { score: covariance_of_mean(&scores?), value: -0.5 * log, value_se: 0.5 * se })
     }
+}
+
+/// The gradients with batches of the draws instead of all.
+fn batch_scores(
+    patch: &mut Patch<'_, Cells<'_, Rows<'_>>>,
+    chain: &Chain<'_>,
+) -> Result<Vec<Vec<f64>>, Reject> {
+    let (_, mut at) = patch.gradient(3)?;
+    let draws = patch.geometry.solver.draws();
+    let scores = (0..draws / BATCH).map(|batch| {
+        patch.geometry.solver.use_draws(batch * BATCH..(batch + 1) * BATCH);
+        patch.geometry.inverse(&mut at.c);
+        let share = patch.differentiate(&mut at);
+        chain.gradient(&share.beta, &share.lambda)
+    });
+    let scores = scores.collect();
+    patch.geometry.solver.use_draws(0..draws);
+    Ok(scores)
 }
 
 /// The covariance of the mean of independent vectors.

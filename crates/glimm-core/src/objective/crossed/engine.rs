@@ -17,8 +17,6 @@ const SPARSE_PRICE: f64 = 4.0;
 const CHEAP: f64 = 3e8;
 /// Multiplications of an exact evaluation beyond which an iterative one takes over.
 const FEASIBLE: f64 = 3e10;
-/// Meetings per rest effect that make a factor dense for certain.
-const FILLING: f64 = 100.0;
 /// Largest order of a dense Schur complement.
 const DENSE_ORDER: usize = 30_000;
 
@@ -90,10 +88,10 @@ impl Plan {
         if dense < CHEAP {
             return Ok(Plan::Dense(Arc::new(border)));
         }
-        if can_draw && dense > FEASIBLE && fills_in(&border) {
+        if can_draw && dense > FEASIBLE && false {
             return Ok(Plan::iterative(border, pattern));
         }
-        let analysis = Analysis::new(pattern)?;
+        let t=std::time::Instant::now(); let analysis = Analysis::new(pattern)?; eprintln!("analysis {:?} flops {:e} dense {:e}",t.elapsed(),analysis.symbolic.flops(),dense);
         let sparse = SPARSE_PRICE * analysis.symbolic.flops();
         if can_draw && sparse.min(dense) > FEASIBLE {
             return Ok(Plan::iterative(border, pattern));
@@ -136,8 +134,3 @@ fn pairs(border: &Border) -> f64 {
     (0..border.levels).map(|g| (border.entries(g).len() as f64).powi(2)).sum()
 }
 
-/// Whether so many rest effects meet that a factor of S fills in, as random graphs do from a few
-/// neighbours per vertex on: then no order of elimination helps, and none need be looked for.
-fn fills_in(border: &Border) -> bool {
-    pairs(border) > FILLING * border.rest_len as f64
-}

@@ -8,7 +8,10 @@
 //! C_aa = H_aa^-1 + E m_a m_a'        C_ab = -(E m_a x_b' + E x_a m_b') / 2
 //! ```
 //!
-//! (Rao and Blackwell's conditional moments; they hold for any n with that covariance). The draws use
+//! (Rao and Blackwell's conditional moments; they hold for any n with that covariance). Directions V in
+//! which effects vary together, where terms are told apart worst and chance would weigh most, are
+//! taken exactly: with Y = H^-1 V and G = V'Y, the draws less Y G^-1 V'x have covariance C - Y G^-1 Y', and the
+//! columns of Y G^-1/2 stand for the rest. The draws use
 //! the same random signs at every parameter value, so that the estimates are smooth in the
 //! parameters. (Pandolfi, Papaspiliopoulos and Zanella 2025 show that the number of iterations stays
 //! bounded as crossed data grow.)
@@ -22,16 +25,18 @@ use super::solver::Solver;
 use crate::linalg::dense;
 use crate::linalg::iterative::{Operator, by_columns, conjugate_gradients, log_determinants};
 
-/// Draws for the inverse; see [`by_columns`] for the number.
+/// Interleaved vectors for the inverse, exact directions and draws; see [`by_columns`] for the number.
 pub const DRAWS: usize = 16;
 /// Relative residual of solutions.
-const TOLERANCE: f64 = 1e-6;
+const TOLERANCE: f64 = 1e-5;
+/// Relative residual of draws, far below their own noise.
+const TOLERANCE_DRAWS: f64 = 1e-3;
 /// Relative residual of the systems whose coefficients give the log-determinant: quadrature is twice
 /// as accurate as the solution.
 const TOLERANCE_LOG: f64 = 1e-4;
 const MAX_ITERATIONS: usize = 2_000;
-/// Batches of probes for the log-determinant, as many as a word has signs for.
-const LOG_BATCHES: usize = 64 / DRAWS;
+/// Most directions that are taken exactly.
+const EXACT: usize = DRAWS / 2;
 
 /// What the iterations need of the pattern.
 pub struct Layout {
@@ -89,7 +94,7 @@ struct Schur {
 }
 
 impl Schur {
-    /// y = A^-1 (x_1 - B rest) for every level, handed to `op` with the level's place; without x, y = A^-1 B rest.
+    /// Calls `op` with y = B rest of every level, and room for as much.
     #[inline(always)]
     fn each_level(&self, q: usize, columns: usize, rest: &[f64], mut op: impl FnMut(usize, &mut [f64], &mut [f64])) {
         let border = &self.layout.border;
@@ -142,9 +147,9 @@ impl Schur {
     }
 
     /// rest -= B'A^-1 x_1.
-    fn eliminate(&self, x: &[f64], columns: usize, rest: &mut [f64]) {
+    #[inline(always)]
+    fn eliminate(&self, q: usize, columns: usize, x: &[f64], rest: &mut [f64]) {
         let border = &self.layout.border;
-        let q = border.q;
         let (mut y, mut z) = (vec![0.0; q * columns], vec![0.0; q * columns]);
         for g in 0..border.levels {
             for i in 0..q {
@@ -157,22 +162,44 @@ impl Schur {
     }
 
     /// x_1 = A^-1 (x_1 - B rest).
-    fn substitute(&self, rest: &[f64], columns: usize, x: &mut [f64]) {
+    #[inline(always)]
+    fn substitute(&self, q: usize, columns: usize, rest: &[f64], x: &mut [f64]) {
         let border = &self.layout.border;
-        let q = border.q;
-        self.each_level(q, columns, rest, |g, y, z| {
-            for i in 0..q {
-                let at = border.own(g, i) * columns;
-                for m in 0..columns {
-                    y[i * columns + m] = x[at + m] - y[i * columns + m];
+        self.each_level(
+            q,
+            columns,
+            rest,
+            #[inline(always)]
+            |g, y, z| {
+                for i in 0..q {
+                    let at = border.own(g, i) * columns;
+                    for m in 0..columns {
+                        y[i * columns + m] = x[at + m] - y[i * columns + m];
+                    }
                 }
-            }
-            self.divide(q, columns, g, y, z);
-            for i in 0..q {
-                let at = border.own(g, i) * columns;
-                x[at..at + columns].copy_from_slice(&z[i * columns..(i + 1) * columns]);
-            }
-        });
+                self.divide(q, columns, g, y, z);
+                for i in 0..q {
+                    let at = border.own(g, i) * columns;
+                    x[at..at + columns].copy_from_slice(&z[i * columns..(i + 1) * columns]);
+                }
+            },
+        );
+    }
+
+    /// Calls `f(q, columns)` compiled for the usual sizes.
+    #[inline(always)]
+    fn by_size(&self, columns: usize, mut f: impl FnMut(usize, usize)) {
+        by_columns(
+            columns,
+            #[inline(always)]
+            |columns| {
+                dense::by_size(
+                    self.layout.border.q,
+                    #[inline(always)]
+                    |q| f(q, columns),
+                )
+            },
+        );
     }
 
     /// Cholesky factors of the blocks of S, and the logarithm of their determinant.
@@ -185,19 +212,21 @@ impl Schur {
         let q = border.q;
         let mut e = vec![0.0; q];
         for g in 0..border.levels {
-            let entries = border.entries(g);
-            for k in entries.clone() {
-                dense::matvec(&self.a_inverse[g * q * q..(g + 1) * q * q], &self.b[k * q..(k + 1) * q], q, &mut e);
+            let mut k = border.starts[g];
+            while k < border.starts[g + 1] {
                 let column = border.columns[k] as usize;
-                let own = layout.blocks.iter().position(|b| b.at.contains(&column)).expect("the blocks make up the rest");
-                let (blocks, size) = (&layout.blocks[own], layout.blocks[own].q);
-                let (level, d) = ((column - blocks.at.start) / size, (column - blocks.at.start) % size);
                 // The effects of one level stand side by side.
-                for c in 0..size {
-                    let b = &self.b[(k + c - d) * q..(k + c - d + 1) * q];
-                    let product: f64 = (0..q).map(|i| b[i] * e[i]).sum();
-                    self.roots[own][(level * size + c) * size + d] -= product;
+                let own = layout.blocks.iter().position(|b| column < b.at.end).expect("the blocks make up the rest");
+                let (size, level) = (layout.blocks[own].q, (column - layout.blocks[own].at.start) / layout.blocks[own].q);
+                let b = &self.b[k * q..(k + size) * q];
+                for d in 0..size {
+                    dense::matvec(&self.a_inverse[g * q * q..(g + 1) * q * q], &b[d * q..(d + 1) * q], q, &mut e);
+                    for c in 0..size {
+                        let product: f64 = (0..q).map(|i| b[c * q + i] * e[i]).sum();
+                        self.roots[own][(level * size + c) * size + d] -= product;
+                    }
                 }
+                k += size;
             }
         }
         let mut logdet = 0.0;
@@ -232,10 +261,10 @@ impl Operator for Schur {
 
     fn apply(&self, x: &[f64], columns: usize, out: &mut [f64]) {
         let layout = &self.layout;
-        by_columns(
+        self.by_size(
             columns,
             #[inline(always)]
-            |columns| {
+            |q, columns| {
                 for (i, out) in out.chunks_exact_mut(columns).enumerate() {
                     out.fill(0.0);
                     for k in layout.starts[i]..layout.starts[i + 1] {
@@ -245,20 +274,14 @@ impl Operator for Schur {
                         }
                     }
                 }
-                dense::by_size(
-                    layout.border.q,
+                self.each_level(
+                    q,
+                    columns,
+                    x,
                     #[inline(always)]
-                    |q| {
-                        self.each_level(
-                            q,
-                            columns,
-                            x,
-                            #[inline(always)]
-                            |g, y, z| {
-                                self.divide(q, columns, g, y, z);
-                                self.subtract(q, columns, g, z, out);
-                            },
-                        );
+                    |g, y, z| {
+                        self.divide(q, columns, g, y, z);
+                        self.subtract(q, columns, g, z, out);
                     },
                 );
             },
@@ -313,7 +336,9 @@ pub struct Iterative {
     /// The rest of the last draws, from which the next ones start.
     last: Vec<f64>,
     fresh: bool,
-    /// Weight of each draw.
+    /// Directions taken exactly: (first effect, effects per level, end); they are the first vectors.
+    exact: Vec<(usize, usize, usize)>,
+    /// Weight of each vector.
     weights: [f64; DRAWS],
 }
 
@@ -323,6 +348,12 @@ impl Iterative {
         let own = (0..pattern.sizes.len()).map(|t| vec![0.0; pattern.pair(t, t).range().len()]).collect();
         let roots = layout.blocks.iter().map(|b| vec![0.0; b.at.len() * b.q]).collect();
         let rest = border.rest_len;
+        let directions = |t: usize| (0..pattern.sizes[t]).map(move |c| (t, c));
+        let exact = (0..pattern.sizes.len()).flat_map(directions).take(EXACT).map(|(t, c)| {
+            let at = pattern.term(t);
+            (at.start + c, pattern.sizes[t], at.end)
+        });
+        let exact: Vec<_> = exact.collect();
         let schur = Schur {
             a_inverse: vec![0.0; border.levels * border.q * border.q],
             b: vec![0.0; border.columns.len() * border.q],
@@ -330,7 +361,8 @@ impl Iterative {
             roots,
             layout,
         };
-        Iterative {
+        let mut iterative = Iterative {
+            exact,
             schur,
             own,
             noise: Vec::new(),
@@ -338,21 +370,31 @@ impl Iterative {
             m: Vec::new(),
             last: vec![0.0; rest * DRAWS],
             fresh: false,
-            weights: [1.0 / DRAWS as f64; DRAWS],
-        }
+            weights: [1.0; DRAWS],
+        };
+        iterative.use_draws(0..iterative.draws());
+        iterative
     }
 
     /// Solves for `columns` interleaved vectors, from `rest` as the start of the rest.
-    fn solve_columns(&self, x: &mut [f64], columns: usize, rest: &mut [f64]) {
-        let border = &self.schur.layout.border;
+    fn solve_columns(&self, x: &mut [f64], columns: usize, rest: &mut [f64], tolerance: f64) {
+        let (schur, border) = (&self.schur, &self.schur.layout.border);
         let mut b = vec![0.0; border.rest_len * columns];
         border.take_rest(x, columns, &mut b);
-        self.schur.eliminate(x, columns, &mut b);
-        if conjugate_gradients(&self.schur, &b, rest, columns, TOLERANCE, MAX_ITERATIONS).is_none() {
+        schur.by_size(
+            columns,
+            #[inline(always)]
+            |q, columns| schur.eliminate(q, columns, x, &mut b),
+        );
+        if conjugate_gradients(schur, &b, rest, columns, tolerance, MAX_ITERATIONS).is_none() {
             // No solution: whoever asked finds out by numbers that are none.
             rest.fill(f64::NAN);
         }
-        self.schur.substitute(rest, columns, x);
+        schur.by_size(
+            columns,
+            #[inline(always)]
+            |q, columns| schur.substitute(q, columns, rest, x),
+        );
         border.put_rest(rest, columns, x);
     }
 
@@ -360,7 +402,7 @@ impl Iterative {
     fn draw(&mut self) {
         let mut x = self.noise.clone();
         let mut rest = std::mem::take(&mut self.last);
-        self.solve_columns(&mut x, DRAWS, &mut rest);
+        self.solve_columns(&mut x, DRAWS, &mut rest, TOLERANCE_DRAWS);
         let pattern = self.schur.layout.pattern.clone();
         self.m.clone_from(&x);
         for (t, own) in self.own.iter().enumerate() {
@@ -382,6 +424,74 @@ impl Iterative {
             rest.fill(0.0);
         }
         (self.x, self.last, self.fresh) = (x, rest, true);
+        self.take_exactly();
+    }
+
+    /// V'x of every vector: one row per direction.
+    fn along(&self, x: &[f64]) -> Vec<[f64; DRAWS]> {
+        let sum = |&(first, step, end): &(usize, usize, usize)| {
+            let mut sum = [0.0; DRAWS];
+            for i in (first..end).step_by(step) {
+                (0..DRAWS).for_each(|m| sum[m] += x[i * DRAWS + m]);
+            }
+            sum
+        };
+        self.exact.iter().map(sum).collect()
+    }
+
+    /// Turns the first vectors, Y, into Y G^-1/2, and takes Y G^-1 V'x out of the others; m likewise.
+    fn take_exactly(&mut self) {
+        let k = self.exact.len();
+        let t = self.along(&self.x);
+        let mut root: Vec<f64> = (0..k * k).map(|i| t[i / k][i % k]).collect();
+        if !dense::cholesky(&mut root, k) {
+            return self.x.fill(f64::NAN);
+        }
+        // With G = L L': the first become Y L^-T, the others lose (Y L^-T) (L^-1 t).
+        let mut t = t;
+        for i in 0..k {
+            for j in 0..i {
+                let (l, earlier) = (root[i * k + j], t[j]);
+                (0..DRAWS).for_each(|m| t[i][m] -= l * earlier[m]);
+            }
+            (0..DRAWS).for_each(|m| t[i][m] /= root[i * k + i]);
+        }
+        for vectors in [&mut self.x, &mut self.m] {
+            for row in vectors.chunks_exact_mut(DRAWS) {
+                for i in 0..k {
+                    (0..i).for_each(|j| row[i] -= root[i * k + j] * row[j]);
+                    row[i] /= root[i * k + i];
+                }
+                for i in 0..k {
+                    let own = row[i];
+                    (k..DRAWS).for_each(|m| row[m] -= t[i][m] * own);
+                }
+            }
+        }
+    }
+
+    /// An orthonormal basis, interleaved, of L times the vectors that are one for one effect of a term in all
+    /// its levels: along these the terms are told apart worst, and chance would weigh most.
+    fn smooth_vectors(&self) -> (Vec<f64>, usize) {
+        let (n, blocks) = (self.schur.order(), &self.schur.layout.blocks);
+        let count: usize = blocks.iter().map(|b| b.q).sum();
+        let mut basis = vec![0.0; n * count];
+        let mut m = 0;
+        for b in blocks {
+            b.at.clone().for_each(|i| basis[i * count + m + (i - b.at.start) % b.q] = 1.0);
+            m += b.q;
+        }
+        self.schur.unscale(&mut basis, count);
+        // Modified Gram-Schmidt; the vectors are independent, as each has entries of its own.
+        for m in 0..count {
+            for k in 0..m {
+                let along: f64 = basis.chunks_exact(count).map(|v| v[k] * v[m]).sum();
+                basis.chunks_exact_mut(count).for_each(|v| v[m] -= along * v[k]);
+            }
+            let length = basis.chunks_exact(count).map(|v| v[m] * v[m]).sum::<f64>().sqrt();
+            basis.chunks_exact_mut(count).for_each(|v| v[m] /= length);
+        }
+        (basis, count)
     }
 
     /// The weighted mean over draws of x_i y_j.
@@ -389,10 +499,25 @@ impl Iterative {
     fn moment(&self, x: &[f64], i: usize, y: &[f64], j: usize) -> f64 {
         let (x, y) = (&x[i * DRAWS..(i + 1) * DRAWS], &y[j * DRAWS..(j + 1) * DRAWS]);
         let mut lanes = [0.0; 8];
-        for r in 0..DRAWS {
-            lanes[r % 8] += self.weights[r] * x[r] * y[r];
+        for r in (0..DRAWS).step_by(8) {
+            for l in 0..8 {
+                lanes[l] += self.weights[r + l] * x[r + l] * y[r + l];
+            }
         }
         lanes.iter().sum()
+    }
+}
+
+/// Makes every probe orthogonal to `count` orthonormal vectors, interleaved.
+fn project_out(basis: &[f64], count: usize, probes: &mut [f64]) {
+    for k in 0..count {
+        let mut along = [0.0; DRAWS];
+        for (v, probe) in basis.chunks_exact(count).zip(probes.chunks_exact(DRAWS)) {
+            (0..DRAWS).for_each(|m| along[m] += v[k] * probe[m]);
+        }
+        for (v, probe) in basis.chunks_exact(count).zip(probes.chunks_exact_mut(DRAWS)) {
+            (0..DRAWS).for_each(|m| probe[m] -= along[m] * v[k]);
+        }
     }
 }
 
@@ -419,7 +544,7 @@ impl Solver for Iterative {
 
     fn solve(&mut self, x: &mut [f64]) {
         let mut rest = vec![0.0; self.schur.order()];
-        self.solve_columns(x, 1, &mut rest);
+        self.solve_columns(x, 1, &mut rest, TOLERANCE);
     }
 
     fn inverse(&mut self, out: &mut [f64]) {
@@ -456,29 +581,38 @@ impl Solver for Iterative {
     }
 
     fn draws(&self) -> usize {
-        DRAWS
+        DRAWS - self.exact.len()
     }
 
-    fn set_noise(&mut self, noise: Vec<f64>) {
+    fn set_noise(&mut self, mut noise: Vec<f64>) {
+        for (m, &(first, step, end)) in self.exact.iter().enumerate() {
+            noise.chunks_exact_mut(DRAWS).for_each(|n| n[m] = 0.0);
+            (first..end).step_by(step).for_each(|i| noise[i * DRAWS + m] = 1.0);
+        }
         (self.noise, self.fresh) = (noise, false);
     }
 
     fn use_draws(&mut self, draws: Range<usize>) {
-        let weight = 1.0 / draws.len() as f64;
-        self.weights = std::array::from_fn(|r| if draws.contains(&r) { weight } else { 0.0 });
+        let (exact, weight) = (self.exact.len(), 1.0 / draws.len() as f64);
+        self.weights = std::array::from_fn(|m| match m.checked_sub(exact) {
+            None => 1.0,
+            Some(draw) if draws.contains(&draw) => weight,
+            Some(_) => 0.0,
+        });
     }
 
     fn log_remainder(&self, signs: &[u64]) -> Option<(f64, f64)> {
         let n = self.schur.order();
-        let mut values = Vec::new();
-        for batch in 0..LOG_BATCHES {
-            let bits = signs[..n].iter().flat_map(|s| (0..DRAWS).map(move |m| s >> (batch * DRAWS + m) & 1));
-            let probes: Vec<f64> = bits.map(|bit| 1.0 - 2.0 * bit as f64).collect();
-            values.extend(log_determinants(&self.schur, &probes, DRAWS, TOLERANCE_LOG, MAX_ITERATIONS)?);
-        }
+        let (smooth, count) = self.smooth_vectors();
+        let exact = log_determinants(&self.schur, &smooth, count, TOLERANCE_LOG, MAX_ITERATIONS)?;
+        let exact: f64 = exact.iter().sum();
+        let bits = signs[..n].iter().flat_map(|s| (0..DRAWS).map(move |m| s >> (DRAWS + m) & 1));
+        let mut probes: Vec<f64> = bits.map(|bit| 1.0 - 2.0 * bit as f64).collect();
+        project_out(&smooth, count, &mut probes);
+        let values = log_determinants(&self.schur, &probes, DRAWS, TOLERANCE_LOG, MAX_ITERATIONS)?;
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (count - 1.0);
-        Some((mean, (variance / count).sqrt()))
+        Some((exact + mean, (variance / count).sqrt()))
     }
 }
