@@ -19,7 +19,7 @@ from .formula import parse
 from .model import Model
 from .problem import Estimates
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; raised when files of the old kind can no longer be read."""
 
 _LISTS = ("modes", "covariances")
@@ -74,6 +74,7 @@ def to_bytes(fit: Fit) -> bytes:
         "family": fit.model.family.name,
         "link": fit.model.link,
         "missing": fit.model.missing,
+        "engine": fit.model.engine,
         "design": design,
         "estimates": {},
     }
@@ -117,7 +118,8 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     family, link = choose(header["family"], header["link"])
-    model = Model(parse(header["design"]["formula"]), family, link, header["missing"])
+    formula, missing = parse(header["design"]["formula"]), header["missing"]
+    model = Model(formula, family, link, missing, engine=header["engine"])
     design = restore(header["design"], arrays, family=family)
     return Fit(model, design, _estimates(header["estimates"], arrays, len(design.terms)))
 

@@ -29,6 +29,8 @@ class Model:
         ``"drop"`` or ``"error"``.
     threads : int, optional
         None uses all cores. Results do not depend on it.
+    engine : str
+        ``"auto"``, ``"dense"``, ``"sparse"`` or ``"iterative"``.
     """
 
     formula: Formula
@@ -36,6 +38,7 @@ class Model:
     link: str
     missing: str = "drop"
     threads: int | None = None
+    engine: str = "auto"
 
 
 def fit(
@@ -49,6 +52,7 @@ def fit(
     offset: str | ArrayLike | None = None,
     missing: str = "drop",
     threads: int | None = None,
+    engine: str = "auto",
 ) -> Fit:
     """Fit a generalized linear mixed model by maximum likelihood.
 
@@ -78,6 +82,13 @@ def fit(
         ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
     threads : int, optional
         Number of threads; all cores by default. Results are the same bits for any number.
+    engine : str
+        Linear algebra for crossed and nested factors. ``"auto"`` predicts the cheapest: the largest
+        factor is eliminated exactly, and the rest by a dense (``"dense"``) or everything by a
+        sparse Cholesky factor (``"sparse"``), which agree to rounding. Where both would take too
+        long, ``"iterative"`` solves by conjugate gradients and takes posterior variances from
+        draws with a fixed seed: `Diagnostics.draws_se` and `Diagnostics.loglik_se` state the
+        error, and standard errors are those of the average information.
 
     Returns
     -------
@@ -109,7 +120,7 @@ def fit(
     -92.0263
     """
     chosen, link = choose(family, link)
-    model = Model(parse(formula), chosen, link, missing, threads)
+    model = Model(parse(formula), chosen, link, missing, threads, engine)
     design = build(
         model.formula,
         data,

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .errors import DataError, FamilyError, FitError, GlimmError
+from .errors import DataError, FamilyError, FitError, GlimmError, listed, nearest_first
 
 if TYPE_CHECKING:
     from .design import Design, DesignTerm
     from .model import Model
 
 Array = NDArray[np.float64]
+
+ENGINES = ("auto", "dense", "sparse", "iterative")
+"""Linear algebra for the random effects; see `glimm.fit`."""
 
 _REASONS = {
     "Converged": "converged",
@@ -51,6 +54,9 @@ class Estimates:
         How far from the maximum, in nats and in standard errors.
     iterations, evaluations, passes, path, threads
         What it took; a pass is one evaluation of all rows.
+    draws_se, loglik_se : float
+        Of an iterative engine: the largest error of an estimate due to its draws, in standard errors,
+        and the standard error of the log-likelihood. Zero for exact ones.
     """
 
     parameters: Array
@@ -71,6 +77,8 @@ class Estimates:
     passes: float
     path: str
     threads: int
+    draws_se: float
+    loglik_se: float
 
 
 def order(term: DesignTerm) -> list[int]:
@@ -102,6 +110,9 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
     if model.threads is not None and model.threads < 1:
         message = f"threads={model.threads}; at least 1, or None for all cores"
         raise DataError(message, code="unknown_option")
+    if model.engine not in ENGINES:
+        names = listed(nearest_first(model.engine, ENGINES))
+        raise DataError(f"engine={model.engine!r}; use {names}", code="unknown_option")
     terms = [
         (t.structure, t.codes, len(t.levels), np.asfortranarray(t.z[:, order(t)]))
         for t in design.terms
@@ -117,6 +128,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             design.offset,
             terms,
             threads=model.threads,
+            engine=model.engine,
         )
     except _core.CoreError as error:
         raise explain(error, design) from None
@@ -176,6 +188,8 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
         passes=found["passes"],
         path=problem.path,
         threads=problem.threads,
+        draws_se=found["draws_se"],
+        loglik_se=found["loglik_se"],
     )
     for array in (estimates.parameters, estimates.covariance, *modes, *blocks):
         array.flags.writeable = False
@@ -196,6 +210,8 @@ def explain(error: _core.CoreError, design: Design) -> GlimmError:
     if code == "degenerate":
         text = message.replace("the response", f"the response {name}", 1)
         return DataError(text, code="degenerate")
+    if code == "engine":
+        return DataError(message, code="unknown_option")
     if code == "unknown_name":
         return FamilyError(message)
     return FitError(message)

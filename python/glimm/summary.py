@@ -12,6 +12,7 @@ import numpy as np
 from .data import Frame
 from .errors import CODES
 from .inference import intervals
+from .problem import ENGINES
 from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         failure, success = fit.design.response_levels
         yield "Response", f"{fit.design.response_name}: {success!r} is success, {failure!r} failure"
     yield "Converged", _converged(fit)
+    if fit.diagnostics.path in ENGINES:
+        yield "Engine", _engine(fit)
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
     yield "Fit", f"logLik {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
 
@@ -188,6 +191,17 @@ def _estimator(fit: Fit) -> str:
     if _is_exact(fit):
         return "maximum likelihood; random effects integrated exactly"
     return "maximum likelihood; Laplace approximation, whose error is not estimated"
+
+
+def _engine(fit: Fit) -> str:
+    """How the factors' linear algebra is done, and the error that leaves."""
+    levels = " x ".join(f"{count:,}" for count in sorted(fit.groups.values(), reverse=True))
+    how = f"{fit.diagnostics.path}; {levels} levels"
+    if fit.diagnostics.path != "iterative":
+        return f"{how}, exact"
+    draws, loglik = fit.diagnostics.draws_se, fit.diagnostics.loglik_se
+    error = f"Monte Carlo error <= {draws:.2g} SE, log-likelihood +- {loglik:.2g}"
+    return f"{how}; {error}; SE from average information"
 
 
 def _rows(fit: Fit) -> str:

@@ -204,7 +204,7 @@ def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
         design.offset, [(term.structure, term.codes, len(term.levels), z)],
     )  # fmt: skip
     block = _core.Problem(*arguments)
-    sparse = _core.Problem(*arguments, path="sparse")
+    sparse = _core.Problem(*arguments, engine="sparse")
     assert (block.path, sparse.path) == ("block", "sparse")
     point = made.estimates.parameters + 0.01
     values = [problem.evaluate(point) for problem in (block, sparse)]

@@ -1,7 +1,8 @@
 //! Data met by a model, held in Rust; only parameters and results cross afterwards.
 
-use glimm_core::fit::{Aliased, Fitted, Identified, Path, Problem as Core};
+use glimm_core::fit::{Aliased, Fitted, Identified, Problem as Core};
 use glimm_core::objective::block::PARALLEL_ROWS;
+use glimm_core::objective::crossed::Engine;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -20,7 +21,7 @@ pub struct Problem {
 #[pymethods]
 impl Problem {
     #[new]
-    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, path=None))]
+    #[pyo3(signature = (family, link, y, trials, freq, x, offset, terms, threads=None, engine="auto"))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -33,15 +34,15 @@ impl Problem {
         offset: Option<Vector<'_>>,
         terms: Vec<TermArrays<'_>>,
         threads: Option<usize>,
-        path: Option<&str>,
+        engine: &str,
     ) -> PyResult<Problem> {
         let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
-        let path = path.and_then(|p| [Path::Sparse].into_iter().find(|q| q.name() == p));
+        let engine = Engine::lookup(engine);
         let pool = (data.n() >= PARALLEL_ROWS)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
             .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
-        let core = enter(py, |_| Core::new(data, path))?;
+        let core = enter(py, |_| Core::new(data, engine?))?;
         Ok(Problem { core: Mutex::new(core), pool })
     }
 
@@ -140,6 +141,8 @@ impl Problem {
         out.set_item("iterations", f.iterations)?;
         out.set_item("evaluations", f.evaluations)?;
         out.set_item("passes", f.passes)?;
+        out.set_item("draws_se", f.draws_se)?;
+        out.set_item("loglik_se", f.loglik_se)?;
         let arrays = |v: Vec<Vec<f64>>| v.into_iter().map(|m| m.into_pyarray(py)).collect::<Vec<_>>();
         out.set_item("modes", arrays(f.posterior.modes))?;
         out.set_item("covariances", arrays(f.posterior.covariances))?;

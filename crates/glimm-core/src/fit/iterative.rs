@@ -9,6 +9,9 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, stationary};
 /// Decrement at which a search stops: far below the noise of the draws.
 const DECREMENT: f64 = 1e-6;
 
+/// Information below this part of the curvature is none.
+const NOTHING: f64 = 0.01;
+
 impl Problem {
     /// Solves gradient = 0 from `start`; standard errors are those of the average information.
     pub(super) fn fit_iterative(
@@ -29,7 +32,12 @@ impl Problem {
         if outcome.reason == Reason::BadStart {
             return Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() });
         }
-        self.orient(&mut outcome.psi);
+        let curvature = std::mem::take(&mut outcome.curvature);
+        let (flipped, dropped) = (self.orient(&mut outcome.psi), self.drop_zeros(&mut outcome.psi));
+        if flipped || dropped {
+            // Other signs make other draws, whose maximum is a little elsewhere.
+            outcome = self.search(&outcome.psi, observe)?;
+        }
         let no_value = || Error::Degenerate { why: "the likelihood has no value where the search ended".into() };
         let crossed = self.engine.crossed().ok_or_else(no_value)?;
         let mut last = crossed.evaluate(&outcome.psi, Order::Information, INNER).map_err(|_| no_value())?;
@@ -37,7 +45,7 @@ impl Problem {
         let information = crossed.information().ok_or_else(no_value)?;
         let chance = crossed.chance().map_err(|_| no_value())?;
         last.value += chance.value;
-        last.hessian = Some(information.iter().map(|h| -h).collect());
+        last.hessian = Some(negative_information(&information, &curvature));
         outcome.decrement = inference::decrement(&last);
         let errors = [noise_in_errors(&last, &chance.score), chance.value_se];
         let mut fitted = self.finish(outcome, last, before)?;
@@ -57,6 +65,19 @@ impl Problem {
         let outcome = stationary(objective, start, &settings, &mut |i, v, d| observe("climb", i, v, d));
         if outcome.reason == Reason::Interrupted { Err(Error::Interrupted) } else { Ok(outcome) }
     }
+}
+
+/// The negative average information. That of a zero variance vanishes; what the search has seen of the
+/// curvature there does not.
+fn negative_information(information: &[f64], curvature: &[f64]) -> Vec<f64> {
+    let p = information.len().isqrt();
+    let mut h: Vec<f64> = information.iter().map(|h| -h).collect();
+    for j in (0..p).map(|j| j * p + j) {
+        if information[j] < NOTHING * curvature[j] {
+            h[j] = -curvature[j];
+        }
+    }
+    h
 }
 
 /// The largest standard deviation of an estimate due to the draws, in its own standard errors: noise of

@@ -150,7 +150,10 @@ impl Problem {
         }
         let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
         let (path, engine) = match engine {
-            _ if data.terms.is_empty() => (Path::Glm, Engine::Block(Box::new(Block::new(&data)))),
+            crossed::Engine::Auto if data.terms.is_empty() => (Path::Glm, Engine::Block(Box::new(Block::new(&data)))),
+            engine if data.terms.is_empty() => {
+                return Err(Error::Engine { name: engine.name(), why: "the model has no random effects".into() });
+            }
             crossed::Engine::Auto if one_factor => (Path::Block, Engine::Block(Box::new(Block::new(&data)))),
             engine => {
                 let crossed = Crossed::new(&data, engine)?;
@@ -351,13 +354,8 @@ impl Problem {
 
     /// Effects that hardly vary get a variance of exactly zero, when the likelihood is no worse.
     fn prefer_zeros(&mut self, psi: &mut Vec<f64>, last: Evaluation) -> Evaluation {
-        let unit = self.residual_sd(psi).unwrap_or(1.0);
         let mut simpler = psi.clone();
-        let mut any = false;
-        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
-            any |= term.structure.drop_small(&mut simpler[range.clone()], ZERO_SD * unit);
-        }
-        if !any {
+        if !self.drop_zeros(&mut simpler) {
             return last;
         }
         match self.engine.objective().evaluate(&simpler, Order::Hessian, INNER_LAST) {
@@ -375,13 +373,23 @@ impl Problem {
         }
     }
 
+    /// Sets variances that are hardly above zero to zero; whether there were any.
+    fn drop_zeros(&self, psi: &mut [f64]) -> bool {
+        let unit = self.residual_sd(psi).unwrap_or(1.0);
+        let mut any = false;
+        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
+            any |= term.structure.drop_small(&mut psi[range.clone()], ZERO_SD * unit);
+        }
+        any
+    }
+
     /// Residual standard deviation in standard units, for families fitted to a standardised response.
     fn residual_sd(&self, psi: &[f64]) -> Option<f64> {
         self.data.family.affine().then(|| psi[self.layout.beta[1].start].exp())
     }
 
-    /// The same covariances with factors whose diagonal is not negative.
-    fn orient(&mut self, psi: &mut [f64]) {
+    /// The same covariances with factors whose diagonal is not negative; whether any was.
+    fn orient(&mut self, psi: &mut [f64]) -> bool {
         let mut flipped = false;
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             flipped |= term.structure.orient(&mut psi[range.clone()]);
@@ -389,6 +397,7 @@ impl Problem {
         if flipped {
             self.engine.objective().reset();
         }
+        flipped
     }
 
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {

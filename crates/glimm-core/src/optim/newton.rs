@@ -248,10 +248,12 @@ pub fn maximise(
         };
         objective.accept();
         add(&mut outcome.psi, &step);
-        match (&next.hessian, objective.information()) {
-            (Some(_), _) => outcome.curvature = negative(&next),
-            (None, Some(information)) => outcome.curvature = information,
-            (None, None) => bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient),
+        if next.hessian.is_some() {
+            outcome.curvature = negative(&next);
+        } else {
+            outcome.curvature = objective.information().unwrap_or(outcome.curvature);
+            // What the step has shown holds also where the information knows nothing, as at zero variances.
+            bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient);
         }
         here = next;
         outcome.iterations += 1;

@@ -2,11 +2,16 @@
 //!
 //! Quasi-Newton steps d = H^-1 g with the objective's information, corrected by BFGS updates. A step
 //! is taken when the decrement g'H^-1 g, with H held, does not grow (the natural monotonicity test of
-//! Deuflhard 2004, Newton Methods for Nonlinear Problems, section 3.1.3), and halved otherwise.
+//! Deuflhard 2004, Newton Methods for Nonlinear Problems, section 3.1.3) or the value rises; far from
+//! the top, where what the value lacks weighs little, only the value counts. Other steps are halved.
 
 use super::newton::{FAR, Model, Outcome, Reason, Settings, add, bfgs};
 use crate::objective::{Objective, Order, Reject};
 
+/// Decrement beyond which only the value counts.
+const BY_VALUE: f64 = 100.0;
+/// Part of the predicted gain that makes a step good.
+const GAIN: f64 = 1e-3;
 /// Halvings of a step after which no progress is possible.
 const HALVINGS: usize = 12;
 
@@ -69,8 +74,15 @@ pub fn stationary(
                     outcome.reason = Reason::Interrupted;
                     return outcome;
                 }
-                Ok(next) if falls(&outcome.curvature, &next.gradient, outcome.decrement) => break next,
-                _ => {}
+                Ok(next) => {
+                    let slope: f64 = step.iter().zip(&here.gradient).map(|(s, g)| s * g).sum();
+                    let rises = next.value - here.value > GAIN * slope;
+                    let near = outcome.decrement < BY_VALUE;
+                    if rises || near && falls(&outcome.curvature, &next.gradient, outcome.decrement) {
+                        break next;
+                    }
+                }
+                Err(_) => {}
             }
             halvings += 1;
             if halvings > HALVINGS {
@@ -81,10 +93,9 @@ pub fn stationary(
         };
         objective.accept();
         add(&mut outcome.psi, &step);
-        match objective.information() {
-            Some(information) => outcome.curvature = information,
-            None => bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient),
-        }
+        outcome.curvature = objective.information().unwrap_or(outcome.curvature);
+        // What the step has shown holds also where the information knows nothing, as at zero variances.
+        bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient);
         here = next;
         outcome.iterations += 1;
     }

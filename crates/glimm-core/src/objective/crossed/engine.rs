@@ -33,6 +33,15 @@ pub enum Engine {
 impl Engine {
     pub const ALL: [Engine; 4] = [Engine::Auto, Engine::Dense, Engine::Sparse, Engine::Iterative];
 
+    pub fn lookup(name: &str) -> Result<Engine, Error> {
+        let found = Engine::ALL.into_iter().find(|e| e.name() == name);
+        found.ok_or_else(|| Error::Unknown {
+            what: "engine",
+            name: name.to_string(),
+            allowed: Engine::ALL.iter().map(|e| e.name().to_string()).collect(),
+        })
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Engine::Auto => "auto",
@@ -88,10 +97,7 @@ impl Plan {
         if dense < CHEAP {
             return Ok(Plan::Dense(Arc::new(border)));
         }
-        if can_draw && dense > FEASIBLE && false {
-            return Ok(Plan::iterative(border, pattern));
-        }
-        let t=std::time::Instant::now(); let analysis = Analysis::new(pattern)?; eprintln!("analysis {:?} flops {:e} dense {:e}",t.elapsed(),analysis.symbolic.flops(),dense);
+        let analysis = Analysis::new(pattern)?;
         let sparse = SPARSE_PRICE * analysis.symbolic.flops();
         if can_draw && sparse.min(dense) > FEASIBLE {
             return Ok(Plan::iterative(border, pattern));

@@ -1,11 +1,14 @@
 //! The largest factor eliminated exactly, the rest by conjugate gradients on its Schur complement; the
 //! inverse on the pattern from draws.
 //!
-//! Draws x = H^-1 n, n with covariance H, have second moments C = H^-1. With blocks H_aa of the levels of
-//! each term, m_a = H_aa^-1 n_a - x_a is minus the mean of x_a given all others, and
+//! Draws x = H^-1 n, n with covariance H, have second moments C = H^-1. In the letters of [`super::dense`],
+//! with n_S = n_2 - B'A^-1 n_1 of covariance S and j, k levels of terms of the rest, m is minus the mean of
+//! an effect of the largest factor given the rest, of one of the rest given the others of the rest:
 //!
 //! ```text
-//! C_aa = H_aa^-1 + E m_a m_a'        C_ab = -(E m_a x_b' + E x_a m_b') / 2
+//! m_1 = A^-1 n_1 - x_1 = E x_2            m_j = S_jj^-1 n_Sj - x_j
+//! C_11 = A^-1 + E m_1 m_1'                C_jj = S_jj^-1 + E m_j m_j'
+//! C_1j = -E_1j S_jj^-1 + E m_1 m_j'       C_jk = -(E m_j x_k' + E x_j m_k') / 2
 //! ```
 //!
 //! (Rao and Blackwell's conditional moments; they hold for any n with that covariance). Directions V in
@@ -30,7 +33,7 @@ pub const DRAWS: usize = 16;
 /// Relative residual of solutions.
 const TOLERANCE: f64 = 1e-5;
 /// Relative residual of draws, far below their own noise.
-const TOLERANCE_DRAWS: f64 = 1e-3;
+const TOLERANCE_DRAWS: f64 = 1e-4;
 /// Relative residual of the systems whose coefficients give the log-determinant: quadrature is twice
 /// as accurate as the solution.
 const TOLERANCE_LOG: f64 = 1e-4;
@@ -78,8 +81,11 @@ impl Layout {
         Layout { border, pattern, starts, columns, places, blocks }
     }
 
-    pub fn border(&self) -> &Border {
-        &self.border
+    /// The term of a rest effect and its number among the effects of that term.
+    #[inline(always)]
+    fn block_of(&self, column: usize) -> (usize, usize) {
+        let own = self.blocks.iter().position(|b| column < b.at.end).expect("the blocks make up the rest");
+        (own, column - self.blocks[own].at.start)
     }
 }
 
@@ -216,8 +222,8 @@ impl Schur {
             while k < border.starts[g + 1] {
                 let column = border.columns[k] as usize;
                 // The effects of one level stand side by side.
-                let own = layout.blocks.iter().position(|b| column < b.at.end).expect("the blocks make up the rest");
-                let (size, level) = (layout.blocks[own].q, (column - layout.blocks[own].at.start) / layout.blocks[own].q);
+                let (own, at) = layout.block_of(column);
+                let (size, level) = (layout.blocks[own].q, at / layout.blocks[own].q);
                 let b = &self.b[k * q..(k + size) * q];
                 for d in 0..size {
                     dense::matvec(&self.a_inverse[g * q * q..(g + 1) * q * q], &b[d * q..(d + 1) * q], q, &mut e);
@@ -327,8 +333,8 @@ fn combine(x: &mut [f64], columns: usize, i: usize, k: usize, times: f64) {
 
 pub struct Iterative {
     schur: Schur,
-    /// H_aa^-1 of the levels of each term.
-    own: Vec<Vec<f64>>,
+    /// S_jj^-1 of the levels of each term of the rest.
+    s_inverse: Vec<Vec<f64>>,
     /// The noise n of the draws, and the draws with what they are less than their own noise implies.
     noise: Vec<f64>,
     x: Vec<f64>,
@@ -345,8 +351,8 @@ pub struct Iterative {
 impl Iterative {
     pub fn new(layout: Arc<Layout>) -> Iterative {
         let (border, pattern) = (&layout.border, &layout.pattern);
-        let own = (0..pattern.sizes.len()).map(|t| vec![0.0; pattern.pair(t, t).range().len()]).collect();
-        let roots = layout.blocks.iter().map(|b| vec![0.0; b.at.len() * b.q]).collect();
+        let roots: Vec<Vec<f64>> = layout.blocks.iter().map(|b| vec![0.0; b.at.len() * b.q]).collect();
+        let s_inverse = roots.clone();
         let rest = border.rest_len;
         let directions = |t: usize| (0..pattern.sizes[t]).map(move |c| (t, c));
         let exact = (0..pattern.sizes.len()).flat_map(directions).take(EXACT).map(|(t, c)| {
@@ -364,7 +370,7 @@ impl Iterative {
         let mut iterative = Iterative {
             exact,
             schur,
-            own,
+            s_inverse,
             noise: Vec::new(),
             x: Vec::new(),
             m: Vec::new(),
@@ -376,8 +382,8 @@ impl Iterative {
         iterative
     }
 
-    /// Solves for `columns` interleaved vectors, from `rest` as the start of the rest.
-    fn solve_columns(&self, x: &mut [f64], columns: usize, rest: &mut [f64], tolerance: f64) {
+    /// Solves for `columns` interleaved vectors, from `rest` as the start of the rest; returns n_2 - B'A^-1 n_1.
+    fn solve_columns(&self, x: &mut [f64], columns: usize, rest: &mut [f64], tolerance: f64) -> Vec<f64> {
         let (schur, border) = (&self.schur, &self.schur.layout.border);
         let mut b = vec![0.0; border.rest_len * columns];
         border.take_rest(x, columns, &mut b);
@@ -396,34 +402,32 @@ impl Iterative {
             |q, columns| schur.substitute(q, columns, rest, x),
         );
         border.put_rest(rest, columns, x);
+        b
     }
 
     /// The draws x = H^-1 n and m.
     fn draw(&mut self) {
         let mut x = self.noise.clone();
         let mut rest = std::mem::take(&mut self.last);
-        self.solve_columns(&mut x, DRAWS, &mut rest, TOLERANCE_DRAWS);
-        let pattern = self.schur.layout.pattern.clone();
-        self.m.clone_from(&x);
-        for (t, own) in self.own.iter().enumerate() {
-            let (q, at) = (pattern.sizes[t], pattern.term(t));
-            let numbers = at.start * DRAWS..at.end * DRAWS;
-            let levels = self.noise[numbers.clone()].chunks_exact(q * DRAWS);
-            for ((n, m), own) in levels.zip(self.m[numbers].chunks_exact_mut(q * DRAWS)).zip(own.chunks_exact(q * q)) {
-                m.iter_mut().for_each(|m| *m = -*m);
-                for i in 0..q {
-                    for j in 0..q {
-                        for r in 0..DRAWS {
-                            m[i * DRAWS + r] += own[i * q + j] * n[j * DRAWS + r];
-                        }
-                    }
-                }
+        let mut m_rest = self.solve_columns(&mut x, DRAWS, &mut rest, TOLERANCE_DRAWS);
+        self.schur.precondition(&mut m_rest, DRAWS);
+        m_rest.iter_mut().zip(&rest).for_each(|(m, x)| *m -= x);
+        let mut m = self.noise.clone();
+        let border = &self.schur.layout.border;
+        border.put_rest(&m_rest, DRAWS, &mut m);
+        let (q, mut solved) = (border.q, vec![0.0; border.q * DRAWS]);
+        for g in 0..border.levels {
+            let own: Vec<f64> = (0..q).flat_map(|i| row(&m, border.own(g, i))).copied().collect();
+            self.schur.divide(q, DRAWS, g, &own, &mut solved);
+            for i in 0..q {
+                let at = border.own(g, i) * DRAWS;
+                (0..DRAWS).for_each(|r| m[at + r] = solved[i * DRAWS + r] - x[at + r]);
             }
         }
         if rest.iter().any(|r| r.is_nan()) {
             rest.fill(0.0);
         }
-        (self.x, self.last, self.fresh) = (x, rest, true);
+        (self.x, self.m, self.last, self.fresh) = (x, m, rest, true);
         self.take_exactly();
     }
 
@@ -497,7 +501,7 @@ impl Iterative {
     /// The weighted mean over draws of x_i y_j.
     #[inline(always)]
     fn moment(&self, x: &[f64], i: usize, y: &[f64], j: usize) -> f64 {
-        let (x, y) = (&x[i * DRAWS..(i + 1) * DRAWS], &y[j * DRAWS..(j + 1) * DRAWS]);
+        let (x, y) = (row(x, i), row(y, j));
         let mut lanes = [0.0; 8];
         for r in (0..DRAWS).step_by(8) {
             for l in 0..8 {
@@ -506,6 +510,79 @@ impl Iterative {
         }
         lanes.iter().sum()
     }
+
+    /// C_11, level by level.
+    fn put_own(&self, out: &mut [f64]) {
+        let border = &self.schur.layout.border;
+        let q = border.q;
+        for (g, block) in self.schur.a_inverse.chunks_exact(q * q).enumerate() {
+            let mut block = block.to_vec();
+            for i in 0..q {
+                for j in 0..q {
+                    block[i * q + j] += self.moment(&self.m, border.own(g, i), &self.m, border.own(g, j));
+                }
+            }
+            border.put_block(&block, g, out);
+        }
+    }
+
+    /// C_1j where they meet.
+    fn put_border(&self, out: &mut [f64]) {
+        let (layout, border) = (&self.schur.layout, &self.schur.layout.border);
+        let q = border.q;
+        let (mut c, mut sum, mut e) = (vec![0.0; self.schur.b.len()], vec![0.0; q], vec![0.0; q]);
+        for g in 0..border.levels {
+            let a_inverse = &self.schur.a_inverse[g * q * q..(g + 1) * q * q];
+            for k in border.entries(g) {
+                let (own, at) = layout.block_of(border.columns[k] as usize);
+                let (size, d) = (layout.blocks[own].q, at % layout.blocks[own].q);
+                let inverse = &self.s_inverse[own][(at - d) * size..(at - d + size) * size];
+                sum.fill(0.0);
+                for b in 0..size {
+                    let numbers = &self.schur.b[(k - d + b) * q..(k - d + b + 1) * q];
+                    (0..q).for_each(|i| sum[i] += numbers[i] * inverse[b * size + d]);
+                }
+                dense::matvec(a_inverse, &sum, q, &mut e);
+                let place = layout.pattern.term(layout.blocks[own].term).start + at;
+                for i in 0..q {
+                    c[k * q + i] = self.moment(&self.m, border.own(g, i), &self.m, place) - e[i];
+                }
+            }
+        }
+        border.scatter(&c, out);
+    }
+
+    /// C_jj and C_jk.
+    fn put_rest(&self, out: &mut [f64]) {
+        let (layout, pattern) = (&self.schur.layout, &self.schur.layout.pattern);
+        for pair in pattern.pairs.iter().filter(|p| pattern.grouping_of[p.s] > 0 && pattern.grouping_of[p.t] > 0) {
+            let (qs, qt) = pair.size;
+            let own = layout.blocks.iter().position(|b| b.term == pair.s && pair.s == pair.t);
+            for (cell, out) in out[pair.range()].chunks_exact_mut(qs * qt).enumerate() {
+                let (g, h) = pattern.levels(pair, cell);
+                let (i, j) = (pattern.term(pair.s).start + g * qs, pattern.term(pair.t).start + h * qt);
+                for c in 0..qs {
+                    for d in 0..qt {
+                        let (i, j) = (i + c, j + d);
+                        out[c * qt + d] = match own {
+                            Some(own) => {
+                                self.s_inverse[own][(g * qs + c) * qs + d] + self.moment(&self.m, i, &self.m, j)
+                            }
+                            None => {
+                                -0.5 * (self.moment(&self.m, i, &self.x, j) + self.moment(&self.x, i, &self.m, j))
+                            }
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The numbers of effect i in all vectors.
+#[inline(always)]
+fn row(x: &[f64], i: usize) -> &[f64] {
+    &x[i * DRAWS..(i + 1) * DRAWS]
 }
 
 /// Makes every probe orthogonal to `count` orthonormal vectors, interleaved.
@@ -524,51 +601,30 @@ fn project_out(basis: &[f64], count: usize, probes: &mut [f64]) {
 impl Solver for Iterative {
     fn factorise(&mut self, h: &[f64]) -> Option<f64> {
         let layout = self.schur.layout.clone();
-        let (border, pattern) = (&layout.border, &layout.pattern);
+        let border = &layout.border;
         let log_a = border.invert_a(h, &mut self.schur.a_inverse)?;
         border.gather(h, &mut self.schur.b);
         self.schur.d.iter_mut().zip(&layout.places).for_each(|(d, &place)| *d = h[place as usize]);
-        for (t, own) in self.own.iter_mut().enumerate() {
-            let (q, blocks) = (pattern.sizes[t], &h[pattern.pair(t, t).range()]);
-            let mut root = vec![0.0; q * q];
-            for (own, block) in own.chunks_exact_mut(q * q).zip(blocks.chunks_exact(q * q)) {
-                root.copy_from_slice(block);
-                if !dense::cholesky(&mut root, q) {
-                    return None;
-                }
-                dense::cholesky_inverse(&root, q, own);
-            }
+        let log_p = self.schur.precondition_by(h)?;
+        for ((blocks, roots), inverse) in layout.blocks.iter().zip(&self.schur.roots).zip(&mut self.s_inverse) {
+            let q = blocks.q;
+            let blocks = roots.chunks_exact(q * q).zip(inverse.chunks_exact_mut(q * q));
+            blocks.for_each(|(root, inverse)| dense::cholesky_inverse(root, q, inverse));
         }
-        Some(log_a + self.schur.precondition_by(h)?)
+        Some(log_a + log_p)
     }
 
     fn solve(&mut self, x: &mut [f64]) {
-        let mut rest = vec![0.0; self.schur.order()];
-        self.solve_columns(x, 1, &mut rest, TOLERANCE);
+        self.solve_columns(x, 1, &mut vec![0.0; self.schur.order()], TOLERANCE);
     }
 
     fn inverse(&mut self, out: &mut [f64]) {
         if !self.fresh {
             self.draw();
         }
-        let pattern = &self.schur.layout.pattern;
-        for pair in &pattern.pairs {
-            let ((qs, qt), own) = (pair.size, pair.s == pair.t);
-            for (cell, out) in out[pair.range()].chunks_exact_mut(qs * qt).enumerate() {
-                let (g, h) = pattern.levels(pair, cell);
-                let (i, j) = (pattern.term(pair.s).start + g * qs, pattern.term(pair.t).start + h * qt);
-                for c in 0..qs {
-                    for d in 0..qt {
-                        let (i, j) = (i + c, j + d);
-                        out[c * qt + d] = if own {
-                            self.own[pair.s][(g * qs + c) * qs + d] + self.moment(&self.m, i, &self.m, j)
-                        } else {
-                            -0.5 * (self.moment(&self.m, i, &self.x, j) + self.moment(&self.x, i, &self.m, j))
-                        };
-                    }
-                }
-            }
-        }
+        self.put_own(out);
+        self.put_border(out);
+        self.put_rest(out);
     }
 
     /// Not known from draws: the Hessian of an iterative fit is average information.
@@ -578,6 +634,10 @@ impl Solver for Iterative {
 
     fn costly(&self) -> bool {
         false
+    }
+
+    fn forget(&mut self) {
+        self.last.fill(0.0);
     }
 
     fn draws(&self) -> usize {

@@ -265,6 +265,7 @@ impl Objective for Crossed {
         self.trial_tangents.clear();
         self.information = None;
         self.factored = false;
+        self.solver.iter_mut().for_each(|s| s.forget());
     }
 
     fn passes(&self) -> f64 {

@@ -17,6 +17,9 @@ pub trait Solver: Send {
         true
     }
 
+    /// Forgets what earlier points would lend to the next.
+    fn forget(&mut self) {}
+
     /// Number of draws on which the inverse rests; zero when it is exact.
     fn draws(&self) -> usize {
         0
