@@ -1,6 +1,6 @@
 //! Fits by an engine that draws: the gradient is known up to its noise, the value only at the end.
 
-use super::{Fitted, INNER, MAX_ITERATIONS, Observer, Problem, REDUCED, inference};
+use super::{Fitted, INNER, Observer, Problem, REDUCED, inference};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::{Evaluation, Objective, Order};
@@ -9,6 +9,8 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, stationary};
 /// Decrement at which a search stops: far below the noise of the draws.
 const DECREMENT: f64 = 1e-6;
 
+/// Steps after which a search counts as stuck.
+const MAX_STEPS: usize = 30;
 /// Information below this part of the curvature is none.
 const NOTHING: f64 = 0.01;
 
@@ -58,7 +60,7 @@ impl Problem {
             curvature: Curvature::Updated(None),
             tolerance: DECREMENT,
             inner_tolerance: INNER,
-            max_iterations: MAX_ITERATIONS,
+            max_iterations: MAX_STEPS,
             reach: self.reach(),
         };
         let objective = self.engine.objective();

@@ -34,6 +34,9 @@ const DECREMENT: f64 = 1e-8;
 /// The distance at which a fit counts as converged all the same.
 const CONVERGED: f64 = 1e-5;
 const MAX_ITERATIONS: usize = 100;
+/// Quasi-Newton steps of crossed models after which exact ones take over: where covariances are
+/// singular, only these know the way.
+const QUASI_STEPS: usize = 20;
 /// Climbs by exact Newton steps after the first climb, where that did not reach the top.
 const MORE_CLIMBS: usize = 2;
 /// Standard deviation of an effect, in units of the linear predictor, that is tried as exactly zero.
@@ -274,6 +277,8 @@ impl Problem {
             Engine::Block(_) => {}
         }
         let mut settings = self.settings(curvature, DECREMENT, INNER);
+        let steps = if matches!(self.engine, Engine::Crossed(_)) { QUASI_STEPS } else { MAX_ITERATIONS };
+        settings.max_iterations = steps;
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..=REDUCED {
             let objective = self.engine.objective();
@@ -287,6 +292,7 @@ impl Problem {
             let crossed = matches!(self.engine, Engine::Crossed(_));
             let curvature = if crossed { Curvature::Updated(None) } else { Curvature::Exact };
             settings = self.settings(curvature, DECREMENT, INNER);
+            settings.max_iterations = steps;
         }
         Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
     }

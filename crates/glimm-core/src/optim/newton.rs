@@ -23,8 +23,16 @@ const POOR: f64 = 0.25;
 const GOOD: f64 = 0.75;
 /// Expected fall of the decrement in one step, by which the accuracy of the modes is chosen.
 const FALL: f64 = 1e-4;
-/// Decrement beyond which the information is had anew at every point.
-pub(super) const FAR: f64 = 1.0;
+/// The information is had anew at the points of the first steps, while the decrement is beyond this.
+/// Later, as when a variance goes to zero, updates know more.
+const FAR: f64 = 1.0;
+const FIRST_STEPS: usize = 4;
+
+/// Whether the next point is to bring its information.
+pub(super) fn informs(iteration: usize, decrement: f64) -> bool {
+    iteration < FIRST_STEPS && decrement > FAR
+}
+
 /// Loosest modes.
 const LOOSEST: f64 = 1e-4;
 
@@ -157,10 +165,10 @@ pub fn maximise(
 ) -> Outcome {
     let exact = matches!(settings.curvature, Curvature::Exact);
     let informed = matches!(settings.curvature, Curvature::Updated(None));
-    let order = |decrement: f64| match (exact, informed && decrement > FAR) {
-        (true, _) => Order::Hessian,
-        (_, true) => Order::Information,
-        _ => Order::Gradient,
+    let order = |iteration: usize, decrement: f64| match exact {
+        true => Order::Hessian,
+        false if informed && informs(iteration, decrement) => Order::Information,
+        false => Order::Gradient,
     };
     let mut outcome = Outcome {
         psi: start.to_vec(),
@@ -175,7 +183,7 @@ pub fn maximise(
         let looser = (FALL * decrement / settings.tolerance).sqrt().max(1.0);
         (settings.inner_tolerance * looser).min(LOOSEST).max(settings.inner_tolerance)
     };
-    let mut here = match objective.evaluate(start, order(f64::INFINITY), inner(f64::INFINITY)) {
+    let mut here = match objective.evaluate(start, order(0, f64::INFINITY), inner(f64::INFINITY)) {
         Ok(e) => e,
         Err(reject) => {
             if reject == Reject::Interrupted {
@@ -219,7 +227,7 @@ pub fn maximise(
             let mut psi = outcome.psi.clone();
             add(&mut psi, &step);
             outcome.evaluations += 1;
-            match objective.evaluate(&psi, order(outcome.decrement), inner(outcome.decrement)) {
+            match objective.evaluate(&psi, order(outcome.iterations, outcome.decrement), inner(outcome.decrement)) {
                 Err(Reject::Interrupted) => {
                     outcome.reason = Reason::Interrupted;
                     return outcome;

@@ -5,7 +5,7 @@
 //! Deuflhard 2004, Newton Methods for Nonlinear Problems, section 3.1.3) or the value rises; far from
 //! the top, where what the value lacks weighs little, only the value counts. Other steps are halved.
 
-use super::newton::{FAR, Model, Outcome, Reason, Settings, add, bfgs};
+use super::newton::{Model, Outcome, Reason, Settings, add, bfgs, informs};
 use crate::objective::{Objective, Order, Reject};
 
 /// Decrement beyond which only the value counts.
@@ -62,7 +62,7 @@ pub fn stationary(
             outcome.reason = Reason::IterationLimit;
             return outcome;
         }
-        let order = if outcome.decrement > FAR { Order::Information } else { Order::Gradient };
+        let order = if informs(outcome.iterations, outcome.decrement) { Order::Information } else { Order::Gradient };
         let (mut step, _) = model.step_within(f64::INFINITY, &settings.reach);
         let mut halvings = 0;
         let next = loop {

@@ -91,7 +91,7 @@ impl Border {
                     let (g, h) = pattern.levels(pair, cell);
                     // s and t are in the order of the factors, not of the terms.
                     let (g, h) = if s <= t { (g, h) } else { (h, g) };
-                        for c in 0..pattern.sizes[s] {
+                    for c in 0..pattern.sizes[s] {
                         for d in 0..pattern.sizes[t] {
                             let column = firsts[x] + g * pattern.sizes[s] + c;
                             let row = firsts[y] + h * pattern.sizes[t] + d;

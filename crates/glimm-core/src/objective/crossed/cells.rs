@@ -164,13 +164,7 @@ fn add_products<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], size: (usize
 
 /// out -= S L C' of one block pair (`qs` x `qt` each), or S'L C when `TRANSPOSED`.
 #[inline(always)]
-fn subtract_block<const TRANSPOSED: bool>(
-    s: &[f64],
-    l: &[f64],
-    c: &[f64],
-    (qs, qt): (usize, usize),
-    out: &mut [f64],
-) {
+fn subtract_block<const TRANSPOSED: bool>(s: &[f64], l: &[f64], c: &[f64], (qs, qt): (usize, usize), out: &mut [f64]) {
     let (q, inner) = if TRANSPOSED { (qt, qs) } else { (qs, qt) };
     let at = |i: usize, b: usize| if TRANSPOSED { b * qt + i } else { i * qt + b };
     for i in 0..q {

@@ -2,15 +2,15 @@
 
 use rand::{RngExt, SeedableRng};
 
-use super::cells::{Cells, Rows};
 use super::Crossed;
+use super::cells::{Cells, Rows};
 use super::iterative::DRAWS;
 use crate::design::Column;
 use crate::family::{Random, Want};
-use crate::objective::chain::Chain;
-use crate::objective::laplace::Patch;
 use crate::objective::Reject;
+use crate::objective::chain::Chain;
 use crate::objective::geometry::Effects;
+use crate::objective::laplace::Patch;
 use crate::special::vectorized;
 
 /// The seed of all draws: equal data give equal bits.
@@ -133,10 +133,7 @@ impl Crossed {
 }
 
 /// The gradients with batches of the draws instead of all.
-fn batch_scores(
-    patch: &mut Patch<'_, Cells<'_, Rows<'_>>>,
-    chain: &Chain<'_>,
-) -> Result<Vec<Vec<f64>>, Reject> {
+fn batch_scores(patch: &mut Patch<'_, Cells<'_, Rows<'_>>>, chain: &Chain<'_>) -> Result<Vec<Vec<f64>>, Reject> {
     let (_, mut at) = patch.gradient(3)?;
     let draws = patch.geometry.solver.draws();
     let scores = (0..draws / BATCH).map(|batch| {

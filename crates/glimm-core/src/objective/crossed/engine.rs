@@ -139,4 +139,3 @@ fn dense_cost(border: &Border) -> f64 {
 fn pairs(border: &Border) -> f64 {
     (0..border.levels).map(|g| (border.entries(g).len() as f64).powi(2)).sum()
 }
-

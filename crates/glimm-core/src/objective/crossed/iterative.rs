@@ -568,9 +568,7 @@ impl Iterative {
                             Some(own) => {
                                 self.s_inverse[own][(g * qs + c) * qs + d] + self.moment(&self.m, i, &self.m, j)
                             }
-                            None => {
-                                -0.5 * (self.moment(&self.m, i, &self.x, j) + self.moment(&self.x, i, &self.m, j))
-                            }
+                            None => -0.5 * (self.moment(&self.m, i, &self.x, j) + self.moment(&self.x, i, &self.m, j)),
                         };
                     }
                 }
