@@ -55,8 +55,8 @@ class Estimates:
     iterations, evaluations, passes, path, threads
         What it took; a pass is one evaluation of all rows.
     draws_se, loglik_se : float
-        Of an iterative engine: the largest error of an estimate due to its draws, in standard errors,
-        and the standard error of the log-likelihood. Zero for exact ones.
+        Of an iterative engine: the largest error of an estimate due to its draws, in standard
+        errors, and the standard error of the log-likelihood. Zero for exact ones.
     """
 
     parameters: Array

@@ -52,7 +52,14 @@ def _fit(**changes: Any) -> Any:
             "corr": [math.nan, -0.31],
         },
         diagnostics=SimpleNamespace(
-            converged=True, reason="", loglik_left=2.3e-13, se_moved=1.2e-6, findings=()
+            converged=True,
+            reason="",
+            loglik_left=2.3e-13,
+            se_moved=1.2e-6,
+            findings=(),
+            path="block",
+            draws_se=0.0,
+            loglik_se=0.0,
         ),
     )
     vars(fit).update(changes)

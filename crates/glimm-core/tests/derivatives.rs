@@ -28,6 +28,18 @@ fn block_derivatives_match_differences_for_every_family_and_structure() {
 }
 
 #[test]
+fn dense_derivatives_match_differences_for_every_family_and_structure() {
+    each_family(|name, link| {
+        for shape in SPARSE {
+            let data = problem(name, link, shape, 12);
+            let psi = point(&data, 6);
+            let mut dense = Crossed::new(&data, Engine::Dense).unwrap();
+            check_derivatives(&mut dense, &psi, &format!("{name} {link} {shape:?}"));
+        }
+    });
+}
+
+#[test]
 fn sparse_derivatives_match_differences_for_every_family_and_structure() {
     each_family(|name, link| {
         for shape in SPARSE {
