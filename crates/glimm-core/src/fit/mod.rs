@@ -2,14 +2,17 @@
 
 mod inference;
 mod iterative;
+mod path;
 mod refusals;
 mod shuffle;
 mod standard;
 mod start;
 
 pub use inference::{Identified, Verdict};
+pub use path::Path;
 pub use standard::Aliased;
 
+use self::path::Engine;
 use self::refusals::{perfect, refuse_constant};
 use self::standard::Standard;
 use crate::design::{Data, Layout};
@@ -51,58 +54,6 @@ const REDUCED: usize = 3;
 const PERFECT: f64 = 1e-6;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
-
-/// How random effects are integrated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// No random effects.
-    Glm,
-    Block,
-    Dense,
-    Sparse,
-    Iterative,
-}
-
-impl Path {
-    fn of(engine: crossed::Engine) -> Path {
-        match engine {
-            crossed::Engine::Iterative => Path::Iterative,
-            crossed::Engine::Dense => Path::Dense,
-            crossed::Engine::Auto | crossed::Engine::Sparse => Path::Sparse,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Path::Glm => "glm",
-            Path::Block => "block",
-            Path::Dense => "dense",
-            Path::Sparse => "sparse",
-            Path::Iterative => "iterative",
-        }
-    }
-}
-
-enum Engine {
-    Block(Box<Block>),
-    Crossed(Box<Crossed>),
-}
-
-impl Engine {
-    fn objective(&mut self) -> &mut dyn Objective {
-        match self {
-            Engine::Block(b) => b.as_mut(),
-            Engine::Crossed(s) => s.as_mut(),
-        }
-    }
-
-    fn crossed(&mut self) -> Option<&mut Crossed> {
-        match self {
-            Engine::Block(_) => None,
-            Engine::Crossed(c) => Some(c),
-        }
-    }
-}
 
 /// Data in standard units with everything that does not depend on parameters or responses.
 pub struct Problem {

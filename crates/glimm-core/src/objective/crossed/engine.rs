@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::border::Border;
 use super::dense::Dense;
-use super::iterative::{Iterative, Layout};
+use super::iterative::Iterative;
 use super::pattern::Pattern;
+use super::schur::Layout;
 use super::solver::Solver;
 use super::sparse::{Analysis, Sparse};
 use crate::design::Data;

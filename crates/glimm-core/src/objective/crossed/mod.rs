@@ -9,6 +9,7 @@ mod information;
 mod iterative;
 mod modes;
 mod pattern;
+mod schur;
 mod solver;
 mod sparse;
 
