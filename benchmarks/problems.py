@@ -87,9 +87,20 @@ def _slopes(family: str, beta: Beta, sd: tuple[float, float]) -> list[Problem]:
     ]
 
 
-def _crossed(family: str, beta: Beta, sd: tuple[float, float]) -> Problem:
-    bars = (Bar("g", 2_000, sd[:1]), Bar("h", 500, sd[1:]))
-    return Problem(f"{family}-crossed-1e5", family, 100_000, beta, bars, 301)
+def _crossed(family: str, beta: Beta, sd: tuple[float, float]) -> list[Problem]:
+    sizes = [("1e5", 100_000, (2_000, 500)), ("1e5-wide", 100_000, (5_000, 500))]
+    sizes.append(("1e6", 1_000_000, (50_000, 20_000)))
+    return [
+        Problem(
+            f"{family}-crossed-{label}",
+            family,
+            rows,
+            beta,
+            (Bar("g", levels[0], sd[:1]), Bar("h", levels[1], sd[1:])),
+            301,
+        )
+        for label, rows, levels in sizes
+    ]
 
 
 def _counts(name: str, beta: Beta, shape: float) -> Problem:
@@ -126,8 +137,8 @@ _ROWS = (
     *_slopes("binomial", (-0.5, 0.8, 0.4), (1.0, 0.5)),
     *_slopes("poisson", (0.5, 0.3, -0.2), (0.5, 0.3)),
     _counts("nbinom2-5e4", (1.0, 0.4, -0.3), 2.0),
-    _crossed("poisson", (0.5, 0.3, -0.2), (0.5, 0.4)),
-    _crossed("binomial", (-0.5, 0.8, 0.4), (1.0, 0.7)),
+    *_crossed("poisson", (0.5, 0.3, -0.2), (0.5, 0.4)),
+    *_crossed("binomial", (-0.5, 0.8, 0.4), (1.0, 0.7)),
 )
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in _ROWS}
 

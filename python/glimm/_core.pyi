@@ -27,7 +27,8 @@ class Problem:
         terms: list[_Term],
         reml: bool = False,
         threads: int | None = None,
-        path: str | None = None,
+        engine: str = "auto",
+        laplace: bool = False,
         compress: bool | None = None,
         memory: int | None = None,
     ) -> None: ...

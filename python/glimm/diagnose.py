@@ -22,6 +22,8 @@ _ZERO_SD = 1e-4
 """A random effect moves no row by more than this part of one unit of the linear predictor."""
 _ONE_CORR = 1e-6
 """Smallest eigenvalue of a correlation matrix that counts as zero."""
+_NOISY = 0.05
+"""Monte Carlo error, in standard errors, that a reader should know of."""
 _FEW = 5
 _LARGE_THETA, _TINY_CV = 1e6, 1e-6
 _SERIOUS = frozenset({"not_converged", "separation", "unidentified"})
@@ -81,9 +83,14 @@ class Diagnostics:
     passes : float
         Evaluations of all rows, the unit of cost.
     path : str
-        ``"lmm"`` (closed form), ``"glm"`` (no random effects), ``"block"`` (one grouping factor) or
-        ``"sparse"``.
+        ``"lmm"`` (closed form), ``"glm"`` (no random effects), ``"block"`` (one grouping factor),
+        or the engine for several: ``"dense"``, ``"sparse"`` or ``"iterative"``; see `glimm.fit`.
     threads : int
+    draws_se : float
+        Of an iterative engine: the largest error of an estimate due to its draws, in standard
+        errors; zero when exact.
+    loglik_se : float
+        Of an iterative engine: the standard error of the log-likelihood; zero when exact.
     compression : str, optional
         Rows and what they were merged to, when the data were compressed.
     """
@@ -101,6 +108,8 @@ class Diagnostics:
     passes: float
     path: str
     threads: int
+    draws_se: float
+    loglik_se: float
     compression: str | None = None
 
 
@@ -128,6 +137,8 @@ def diagnose(fit: Fit) -> Diagnostics:
         path=e.path,
         threads=e.threads,
         compression=_compression(e),
+        draws_se=e.draws_se,
+        loglik_se=e.loglik_se,
     )
 
 
@@ -148,6 +159,13 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
             f"The maximum was not reached: {fit.estimates.reason}; an estimated "
             f"{fit.estimates.loglik_left:.2g} nats are left.",
             "Simplify the random effects, or look for columns on very different scales.",
+        )
+    if fit.estimates.draws_se > _NOISY:
+        yield Finding(
+            "monte_carlo",
+            f"The draws of the iterative engine leave estimates uncertain by up to "
+            f"{fit.estimates.draws_se:.2g} of their standard errors.",
+            "engine='dense' or 'sparse' is exact, if there is time and memory for it.",
         )
     yield from _separation(fit)
     yield from _unidentified(fit)

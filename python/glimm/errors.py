@@ -52,6 +52,7 @@ _ROWS = (
     ("memory", "The fit takes more memory than the machine has available."),
     ("file_format", "A file is not a saved fit, or was written by another version."),
     ("not_converged", "The optimiser stopped before reaching the maximum."),
+    ("monte_carlo", "The draws of the iterative engine leave estimates noticeably uncertain."),
     ("singular", "A random-effect variance is 0, or a correlation is 1: on the boundary."),
     ("aliased", "Columns of the fixed effects repeat others and were left out."),
     ("separation", "A covariate predicts the response perfectly: its effect is infinite."),

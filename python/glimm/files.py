@@ -19,7 +19,7 @@ from .formula import parse
 from .model import Model
 from .problem import Estimates
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; raised when files of the old kind can no longer be read."""
 
 _LISTS = ("modes", "covariances")
@@ -75,6 +75,7 @@ def to_bytes(fit: Fit) -> bytes:
         "link": fit.model.link,
         "missing": fit.model.missing,
         "reml": fit.model.reml,
+        "engine": fit.model.engine,
         "design": design,
         "estimates": {},
     }
@@ -118,8 +119,9 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     family, link = choose(header["family"], header["link"])
-    formula = parse(header["design"]["formula"])
-    model = Model(formula, family, link, header["missing"], reml=header["reml"])
+    formula, missing = parse(header["design"]["formula"]), header["missing"]
+    options = {"reml": header["reml"], "engine": header["engine"]}
+    model = Model(formula, family, link, missing, **options)
     design = restore(header["design"], arrays, family=family)
     return Fit(model, design, _estimates(header["estimates"], arrays, len(design.terms)))
 

@@ -33,6 +33,8 @@ class Model:
         None merges equal rows and groups where that pays. Results do not depend on it.
     reml : bool
         Restricted maximum likelihood.
+    engine : str
+        ``"auto"``, ``"dense"``, ``"sparse"`` or ``"iterative"``.
     """
 
     formula: Formula
@@ -42,6 +44,7 @@ class Model:
     threads: int | None = None
     compress: bool | None = None
     reml: bool = False
+    engine: str = "auto"
 
 
 def fit(
@@ -58,6 +61,7 @@ def fit(
     threads: int | None = None,
     compress: bool | None = None,
     progress: bool | None = None,
+    engine: str = "auto",
 ) -> Fit:
     """Fit a linear or generalized linear mixed model by (restricted) maximum likelihood.
 
@@ -99,6 +103,13 @@ def fit(
     progress : bool, optional
         Whether the progress of a fit of more than two seconds is shown on standard error. By
         default if that is a terminal or a notebook.
+    engine : str
+        Linear algebra for crossed and nested factors. ``"auto"`` predicts the cheapest: the largest
+        factor is eliminated exactly, and the rest by a dense (``"dense"``) or everything by a
+        sparse Cholesky factor (``"sparse"``), which agree to rounding. Where both would take too
+        long, ``"iterative"`` solves by conjugate gradients and takes posterior variances from
+        draws with a fixed seed: `Diagnostics.draws_se` and `Diagnostics.loglik_se` state the
+        error, and standard errors are those of the average information.
 
     Returns
     -------
@@ -134,8 +145,8 @@ def fit(
     """
     chosen, link = choose(family, link)
     parsed = parse(formula)
-    restricted = _restricted(reml, chosen, link, parsed)
-    model = Model(parsed, chosen, link, missing, threads, compress, restricted)
+    restricted = _restricted(reml, chosen, link, parsed, engine)
+    model = Model(parsed, chosen, link, missing, threads, compress, restricted, engine)
     design = build(
         model.formula,
         data,
@@ -156,7 +167,9 @@ def fit_design(model: Model, design: Design, progress: bool | None = None) -> Fi
     return Fit(model, design, solve(problem, model, design, progress=progress), problem)
 
 
-def _restricted(reml: bool | None, family: Family, link: str, formula: Formula) -> bool:
+def _restricted(
+    reml: bool | None, family: Family, link: str, formula: Formula, engine: str
+) -> bool:
     """Whether to fit by restricted maximum likelihood."""
     if reml not in (None, True, False):
         raise DataError(f"reml={reml!r}; use True, False or None", code="unknown_option")
@@ -166,7 +179,9 @@ def _restricted(reml: bool | None, family: Family, link: str, formula: Formula) 
             f"reml=True is defined for family 'gaussian' with link 'identity', not for "
             f"{family.name!r} with link {link!r}; leave reml out for maximum likelihood"
         )
-    return linear and bool(formula.random) if reml is None else bool(reml)
+    if reml is None:
+        return linear and bool(formula.random) and engine == "auto"
+    return bool(reml)
 
 
 def _warn(fit: Fit) -> None:

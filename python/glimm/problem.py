@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .errors import DataError, FamilyError, FitError, GlimmError
+from .errors import DataError, FamilyError, FitError, GlimmError, listed, nearest_first
 from .memory import available, size_text
 from .progress import Progress
 
@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 _log = logging.getLogger("glimm")
 
 _SMALLER = "Use fewer rows or columns, or a machine with more memory"
+ENGINES = ("auto", "dense", "sparse", "iterative")
+"""Linear algebra for the random effects; see `glimm.fit`."""
 
 _REASONS = {
     "Converged": "converged",
@@ -58,6 +60,9 @@ class Estimates:
         How far from the maximum, in nats and in standard errors.
     iterations, evaluations, passes, path, threads
         What it took; a pass is one evaluation of all rows.
+    draws_se, loglik_se : float
+        Of an iterative engine: the largest error of an estimate due to its draws, in standard
+        errors, and the standard error of the log-likelihood. Zero for exact ones.
     compressed_rows : (int, int), optional
         Rows before and after lossless compression, if it was used.
     compressed_groups : (int, int), optional
@@ -82,6 +87,8 @@ class Estimates:
     passes: float
     path: str
     threads: int
+    draws_se: float
+    loglik_se: float
     compressed_rows: tuple[int, int] | None = None
     compressed_groups: tuple[int, int] | None = None
 
@@ -115,6 +122,9 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
     if model.threads is not None and model.threads < 1:
         message = f"threads={model.threads}; at least 1, or None for all cores"
         raise DataError(message, code="unknown_option")
+    if model.engine not in ENGINES:
+        names = listed(nearest_first(model.engine, ENGINES))
+        raise DataError(f"engine={model.engine!r}; use {names}", code="unknown_option")
     terms = [(t.structure, t.codes, len(t.levels), t.z, order(t)) for t in design.terms]
     try:
         return _core.Problem(
@@ -128,6 +138,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             terms,
             reml=model.reml,
             threads=model.threads,
+            engine=model.engine,
             compress=model.compress,
             memory=available(),
         )
@@ -211,6 +222,8 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
         threads=problem.threads,
         compressed_rows=rows,
         compressed_groups=groups,
+        draws_se=found["draws_se"],
+        loglik_se=found["loglik_se"],
     )
     for array in (estimates.parameters, estimates.covariance, *modes, *blocks):
         array.flags.writeable = False
@@ -233,6 +246,8 @@ def explain(error: _core.CoreError, design: Design) -> GlimmError:
         return DataError(text, code="degenerate")
     if code == "memory":
         return FitError(f"{message}. {_SMALLER}", code="memory")
+    if code == "engine":
+        return DataError(message, code="unknown_option")
     if code == "unknown_name":
         return FamilyError(message)
     return FitError(message)

@@ -12,6 +12,7 @@ import numpy as np
 from .data import Frame
 from .errors import CODES
 from .inference import intervals
+from .problem import ENGINES
 from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     if fit.diagnostics.compression is not None:
         yield "Compressed", fit.diagnostics.compression
     yield "Converged", _converged(fit)
+    if fit.diagnostics.path in ENGINES:
+        yield "Engine", _engine(fit)
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
     name = "REML logLik" if fit.model.reml else "logLik"
     yield "Fit", f"{name} {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
@@ -199,6 +202,17 @@ def _estimator(fit: Fit) -> str:
     if _is_exact(fit):
         return "maximum likelihood; random effects integrated exactly"
     return "maximum likelihood; Laplace approximation, whose error is not estimated"
+
+
+def _engine(fit: Fit) -> str:
+    """How the factors' linear algebra is done, and the error that leaves."""
+    levels = " x ".join(f"{count:,}" for count in sorted(fit.groups.values(), reverse=True))
+    how = f"{fit.diagnostics.path}; {levels} levels"
+    if fit.diagnostics.path != "iterative":
+        return f"{how}, exact"
+    draws, loglik = fit.diagnostics.draws_se, fit.diagnostics.loglik_se
+    error = f"Monte Carlo error <= {draws:.2g} SE, log-likelihood +- {loglik:.2g}"
+    return f"{how}; {error}; SE from average information"
 
 
 def _rows(fit: Fit) -> str:

@@ -110,7 +110,7 @@ def test_the_closed_form_is_the_laplace_fit(structure: str) -> None:
     design = made.design
     terms = [(t.structure, t.codes, len(t.levels), t.z, order(t)) for t in design.terms]
     arrays = (design.y, design.trials, design.freq, design.x, design.offset, terms)
-    laplace = _core.Problem("gaussian", "identity", *arrays, path="block")
+    laplace = _core.Problem("gaussian", "identity", *arrays, laplace=True)
     other = laplace.fit()
     assert made.estimates.path == "lmm"
     assert made.loglik == pytest.approx(other["loglik"], rel=EXACT)

@@ -62,10 +62,11 @@ def _many() -> pd.DataFrame:
     rng = np.random.default_rng(31)
     g = rng.integers(0, 300, MANY)
     x = rng.normal(size=MANY)
+    k = rng.integers(0, 50, MANY)
     effects = rng.normal(scale=0.6, size=(300, 2))
     eta = 0.5 + 0.3 * x + effects[g, 0] + effects[g, 1] * x
     y = rng.poisson(np.exp(np.minimum(eta, 5)))
-    return pd.DataFrame({"y": y, "hit": (y > 1).astype(float), "x": x, "g": g, "h": g % 40})
+    return pd.DataFrame({"y": y, "hit": (y > 1).astype(float), "x": x, "g": g, "h": g % 40, "k": k})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,8 @@ def _many() -> pd.DataFrame:
     [
         ("y ~ x + (1 + x | g)", "nbinom2", "block"),
         ("hit ~ x + (1 + x | g)", "binomial", "block"),
-        ("y ~ x + (1 | g) + (1 | h)", "poisson", "sparse"),
+        ("y ~ x + (1 | g) + (1 | h)", "poisson", "dense"),
+        ("hit ~ x + (1 + x | g) + (1 | k)", "binomial", "dense"),
     ],
 )
 def test_any_number_of_threads(formula: str, family: str, path: str) -> None:

@@ -202,8 +202,8 @@ def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
         model.family.name, model.link, design.y, design.trials, design.freq, design.x,
         design.offset, [(term.structure, term.codes, len(term.levels), term.z, [1, 0])],
     )  # fmt: skip
-    block = _core.Problem(*arguments, path="block")
-    sparse = _core.Problem(*arguments, path="sparse")
+    block = _core.Problem(*arguments, laplace=True)
+    sparse = _core.Problem(*arguments, engine="sparse")
     assert (block.path, sparse.path) == ("block", "sparse")
     point = made.estimates.parameters + 0.01
     values = [problem.evaluate(point) for problem in (block, sparse)]

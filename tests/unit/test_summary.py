@@ -59,6 +59,9 @@ def _fit(**changes: Any) -> Any:
             se_moved=1.2e-6,
             findings=(),
             compression=None,
+            path="block",
+            draws_se=0.0,
+            loglik_se=0.0,
         ),
     )
     vars(fit).update(changes)

@@ -16,13 +16,23 @@ pub enum Error {
     Degenerate { why: String },
     /// A fit that takes more memory than there is, in bytes.
     Memory { needed: u64, available: u64 },
+    /// An engine that was asked for and does not apply.
+    Engine { name: &'static str, why: String },
     /// The user asked to stop.
     Interrupted,
 }
 
 /// Every code, for the documentation and its tests.
-pub const CODES: [&str; 7] =
-    ["unknown_name", "length_mismatch", "response_domain", "not_finite", "degenerate", "memory", "interrupted"];
+pub const CODES: [&str; 8] = [
+    "unknown_name",
+    "length_mismatch",
+    "response_domain",
+    "not_finite",
+    "degenerate",
+    "memory",
+    "engine",
+    "interrupted",
+];
 
 impl Error {
     /// A short stable name, one for each kind.
@@ -34,6 +44,7 @@ impl Error {
             Error::NotFinite { .. } => "not_finite",
             Error::Degenerate { .. } => "degenerate",
             Error::Memory { .. } => "memory",
+            Error::Engine { .. } => "engine",
             Error::Interrupted => "interrupted",
         }
     }
@@ -65,6 +76,7 @@ impl fmt::Display for Error {
                     gigabytes(*available)
                 )
             }
+            Error::Engine { name, why } => write!(f, "engine {name:?} does not apply here: {why}; use engine=\"auto\""),
             Error::Interrupted => f.write_str("interrupted"),
         }
     }

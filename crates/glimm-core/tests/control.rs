@@ -9,7 +9,7 @@ use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
 use glimm_core::fit::{Options, Problem};
 use glimm_core::objective::block::Block;
-use glimm_core::objective::sparse::Sparse;
+use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order, Reject};
 
 fn check_stop(objective: &mut dyn Objective, psi: &[f64]) {
@@ -30,7 +30,7 @@ fn check_stop(objective: &mut dyn Objective, psi: &[f64]) {
 #[test]
 fn a_stopped_evaluation_has_no_value_and_harms_no_later_one() {
     let crossed = problem("poisson", "log", Shape::CrossedSlopes, 3);
-    check_stop(&mut Sparse::new(&crossed).unwrap(), &point(&crossed, 4));
+    check_stop(&mut Crossed::new(&crossed, Engine::Auto).unwrap(), &point(&crossed, 4));
     let slopes = problem("poisson", "log", Shape::Slope, 3);
     check_stop(&mut Block::new(&slopes), &point(&slopes, 4));
 }

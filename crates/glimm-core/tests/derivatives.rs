@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use glimm_core::family;
 use glimm_core::objective::block::Block;
-use glimm_core::objective::sparse::Sparse;
+use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order};
 
 fn each_family(mut test: impl FnMut(&'static str, &'static str)) {
@@ -28,13 +28,42 @@ fn block_derivatives_match_differences_for_every_family_and_structure() {
 }
 
 #[test]
+fn dense_derivatives_match_differences_for_every_family_and_structure() {
+    each_family(|name, link| {
+        for shape in SPARSE {
+            let data = problem(name, link, shape, 12);
+            let psi = point(&data, 6);
+            let mut dense = Crossed::new(&data, Engine::Dense).unwrap();
+            check_derivatives(&mut dense, &psi, &format!("{name} {link} {shape:?}"));
+        }
+    });
+}
+
+#[test]
 fn sparse_derivatives_match_differences_for_every_family_and_structure() {
     each_family(|name, link| {
         for shape in SPARSE {
             let data = problem(name, link, shape, 12);
             let psi = point(&data, 6);
-            let mut sparse = Sparse::new(&data).unwrap();
+            let mut sparse = Crossed::new(&data, Engine::Sparse).unwrap();
             check_derivatives(&mut sparse, &psi, &format!("{name} {link} {shape:?}"));
+        }
+    });
+}
+
+#[test]
+fn dense_and_sparse_engines_agree_for_every_family_and_structure() {
+    each_family(|name, link| {
+        for shape in SPARSE.into_iter().chain(ONE_FACTOR) {
+            let data = problem(name, link, shape, 12);
+            let psi = point(&data, 6);
+            let of = |engine| evaluate(&mut Crossed::new(&data, engine).unwrap(), &psi, Order::Hessian);
+            let (a, b) = (of(Engine::Dense), of(Engine::Sparse));
+            let label = format!("{name} {link} {shape:?}");
+            assert!(relative(&[a.value], &[b.value]) < 1e-12, "{label}");
+            assert!(relative(&a.gradient, &b.gradient) < 1e-10, "{label}: {:?} {:?}", a.gradient, b.gradient);
+            let (a, b) = (a.hessian.unwrap(), b.hessian.unwrap());
+            assert!(relative(&a, &b) < 1e-10, "{label}: {a:?} {b:?}");
         }
     });
 }
@@ -46,7 +75,7 @@ fn block_and_sparse_paths_agree() {
             let data = problem(name, link, shape, 13);
             let psi = point(&data, 7);
             let a = evaluate(&mut Block::new(&data), &psi, Order::Hessian);
-            let b = evaluate(&mut Sparse::new(&data).unwrap(), &psi, Order::Hessian);
+            let b = evaluate(&mut Crossed::new(&data, Engine::Sparse).unwrap(), &psi, Order::Hessian);
             assert!(relative(&[a.value], &[b.value]) < 1e-12, "{name} {link} {shape:?}");
             assert!(relative(&a.gradient, &b.gradient) < 1e-10, "{name} {link} {shape:?}");
             assert!(relative(&a.hessian.unwrap(), &b.hessian.unwrap()) < 1e-10, "{name} {link} {shape:?}");
@@ -58,7 +87,7 @@ fn block_and_sparse_paths_agree() {
 fn both_paths_give_the_same_modes() {
     let data = problem("binomial", "logit", Shape::Slope, 14);
     let psi = point(&data, 8);
-    let (mut block, mut sparse) = (Block::new(&data), Sparse::new(&data).unwrap());
+    let (mut block, mut sparse) = (Block::new(&data), Crossed::new(&data, Engine::Sparse).unwrap());
     evaluate(&mut block, &psi, Order::Gradient);
     evaluate(&mut sparse, &psi, Order::Gradient);
     block.accept();

@@ -6,8 +6,8 @@ mod common;
 use common::*;
 use glimm_core::design::{Column, Data};
 use glimm_core::objective::block::Block;
+use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::lmm::{Averaged, Lmm};
-use glimm_core::objective::sparse::Sparse;
 use glimm_core::objective::{Objective, Order};
 use glimm_core::optim::{Curvature, Reason, Settings, maximise};
 use glimm_core::suffstat::{Moments, RowSums};
@@ -29,7 +29,11 @@ fn gaussian(shape: Shape, seed: u64) -> Data {
 }
 
 fn laplace(data: &Data, shape: Shape) -> Box<dyn Objective> {
-    if SPARSE.contains(&shape) { Box::new(Sparse::new(data).unwrap()) } else { Box::new(Block::new(data)) }
+    if SPARSE.contains(&shape) {
+        Box::new(Crossed::new(data, Engine::Sparse).unwrap())
+    } else {
+        Box::new(Block::new(data))
+    }
 }
 
 /// A harmless point in tau.

@@ -3,8 +3,9 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Identified, Options, Path, Problem as Core};
+use glimm_core::fit::{Aliased, Fitted, Identified, Options, Problem as Core};
 use glimm_core::objective::block::PARALLEL_ROWS;
+use glimm_core::objective::crossed::Engine;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -27,7 +28,8 @@ pub struct Problem {
 impl Problem {
     #[new]
     #[pyo3(signature = (
-        family, link, y, trials, freq, x, offset, terms, reml=false, threads=None, path=None, compress=None, memory=None
+        family, link, y, trials, freq, x, offset, terms, reml=false, threads=None, engine="auto", laplace=false,
+        compress=None, memory=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -42,12 +44,13 @@ impl Problem {
         terms: Vec<TermArrays<'_>>,
         reml: bool,
         threads: Option<usize>,
-        path: Option<&str>,
+        engine: &str,
+        laplace: bool,
         compress: Option<bool>,
         memory: Option<u64>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
-        let path = path.and_then(|p| [Path::Block, Path::Sparse, Path::Lmm].into_iter().find(|q| q.name() == p));
+        let engine = Engine::lookup(engine);
         let pool = (data.n() >= PARALLEL_ROWS)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
@@ -58,7 +61,7 @@ impl Problem {
             Some(false) => When::Never,
         };
         let core = enter(py, None, |control| {
-            let options = Options { path, reml, compress, memory, control: control.clone() };
+            let options = Options { engine: engine?, laplace, reml, compress, memory, control: control.clone() };
             inside(pool.as_ref(), || Core::new(data, &options))
         })?;
         Ok(Problem { core: Mutex::new(core), pool })
@@ -187,6 +190,8 @@ impl Problem {
         out.set_item("iterations", f.iterations)?;
         out.set_item("evaluations", f.evaluations)?;
         out.set_item("passes", f.passes)?;
+        out.set_item("draws_se", f.draws_se)?;
+        out.set_item("loglik_se", f.loglik_se)?;
         let arrays = |v: Vec<Vec<f64>>| v.into_iter().map(|m| m.into_pyarray(py)).collect::<Vec<_>>();
         out.set_item("modes", arrays(f.posterior.modes))?;
         out.set_item("covariances", arrays(f.posterior.covariances))?;

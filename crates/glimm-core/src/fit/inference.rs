@@ -67,6 +67,14 @@ pub fn decrement(e: &Evaluation) -> f64 {
         .sum()
 }
 
+/// H^-1 g over the directions that carry information.
+pub fn newton_step(e: &Evaluation) -> Vec<f64> {
+    let p = e.gradient.len();
+    let (c, _) = covariance(e);
+    let along = |i: usize| (0..p).map(|j| c[i * p + j] * e.gradient[j]).filter(|x| x.is_finite()).sum();
+    (0..p).map(along).collect()
+}
+
 /// Whether the likelihood still bends upwards in some direction, as it can at zero variances.
 pub fn is_saddle(e: &Evaluation) -> bool {
     let Some(s) = spectrum(e) else { return false };

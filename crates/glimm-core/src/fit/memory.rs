@@ -18,7 +18,7 @@ const WORK: [u64; 2] = [24, 48];
 /// only once it is ordered.
 pub fn peak(data: &Data, path: Path) -> u64 {
     let (n, parameters) = (data.n() as u64, data.layout().total as u64);
-    let order = if path == Path::Sparse { 0 } else { CODE * n };
+    let order = if matches!(path, Path::Dense | Path::Sparse | Path::Iterative) { 0 } else { CODE * n };
     let rows = 2 * bytes(data) + order + NUMBER * n;
     let effects: u64 = data.terms.iter().map(|t| (t.levels * t.effects()) as u64).sum();
     match path {
@@ -35,7 +35,7 @@ pub fn peak(data: &Data, path: Path) -> u64 {
             let columns = data.predictors[0].columns.len() as u64;
             rows + NUMBER * 3 * effects * (widest + columns + 1)
         }
-        Path::Sparse => {
+        Path::Dense | Path::Sparse | Path::Iterative => {
             let work = WORK[usize::from(data.predictors.len() > 1)] * n;
             rows + NUMBER * (work + 2 * effects * parameters + 4 * effects)
         }

@@ -1,19 +1,24 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+mod iterative;
 mod lmm;
 pub mod memory;
 mod options;
+mod path;
 mod refusals;
+mod settle;
 mod standard;
 mod start;
 
 pub use inference::{Identified, Verdict};
 pub use options::Options;
+pub use path::Path;
 pub use standard::Aliased;
 
 use std::sync::Arc;
 
+use self::path::{Engine, natural};
 use self::refusals::{perfect, refuse_constant};
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -22,9 +27,9 @@ use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::block::Block;
+use crate::objective::crossed::Crossed;
 use crate::objective::lmm::Lmm;
-use crate::objective::sparse::Sparse;
-use crate::objective::{Evaluation, Objective, Order, Posterior};
+use crate::objective::{Evaluation, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 use crate::shuffle;
 
@@ -45,6 +50,9 @@ const NEAR: f64 = 1e-4;
 /// The distance at which a fit counts as converged all the same.
 const CONVERGED: f64 = 1e-5;
 const MAX_ITERATIONS: usize = 100;
+/// Quasi-Newton steps of crossed models after which exact ones take over: where covariances are
+/// singular, only these know the way.
+const QUASI_STEPS: usize = 20;
 /// Climbs by exact Newton steps after the first climb, where that did not reach the top.
 const MORE_CLIMBS: usize = 2;
 /// Standard deviation of an effect, in units of the linear predictor, that is tried as exactly zero.
@@ -53,48 +61,12 @@ const ZERO_SD: f64 = 1e-4;
 const WARM_SD: f64 = 0.1;
 /// Loss of log-likelihood by which a zero counts as no worse: rounding.
 const NO_WORSE: f64 = 1e-9;
+/// Starts with ever weaker random effects that are tried.
+const REDUCED: usize = 3;
 /// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
 const PERFECT: f64 = 1e-6;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
-
-/// How random effects are integrated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// No random effects.
-    Glm,
-    Block,
-    Sparse,
-    /// In closed form: gaussian responses with the identity link.
-    Lmm,
-}
-
-impl Path {
-    pub fn name(self) -> &'static str {
-        match self {
-            Path::Glm => "glm",
-            Path::Block => "block",
-            Path::Sparse => "sparse",
-            Path::Lmm => "lmm",
-        }
-    }
-}
-
-enum Engine {
-    Block(Box<Block>),
-    Sparse(Box<Sparse>),
-    Lmm(Box<Lmm>),
-}
-
-impl Engine {
-    fn objective(&mut self) -> &mut dyn Objective {
-        match self {
-            Engine::Block(b) => b.as_mut(),
-            Engine::Sparse(s) => s.as_mut(),
-            Engine::Lmm(l) => l.as_mut(),
-        }
-    }
-}
 
 /// Data in standard units with everything that does not depend on parameters or responses.
 pub struct Problem {
@@ -109,17 +81,6 @@ pub struct Problem {
     memory: u64,
 }
 
-fn choose_path(data: &Data, wanted: Option<Path>) -> Path {
-    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
-    let natural = match data.terms.len() {
-        _ if lmm::applies(data) && matches!(wanted, None | Some(Path::Lmm)) => Path::Lmm,
-        0 => Path::Glm,
-        _ if one_factor => Path::Block,
-        _ => Path::Sparse,
-    };
-    wanted.filter(|p| *p == Path::Sparse && !data.terms.is_empty()).unwrap_or(natural)
-}
-
 /// A fit, in the user's units.
 pub struct Fitted {
     pub psi: Vec<f64>,
@@ -130,6 +91,10 @@ pub struct Fitted {
     pub iterations: usize,
     pub evaluations: usize,
     pub passes: f64,
+    /// Largest error of an estimate due to the draws of an iterative engine, in standard errors, and the
+    /// standard error of the log-likelihood; zero when exact.
+    pub draws_se: f64,
+    pub loglik_se: f64,
 }
 
 /// Called once per iteration with (stage, iteration, log-likelihood, decrement); false stops the fit.
@@ -139,7 +104,7 @@ impl Problem {
     /// Checks the data, compresses them where that pays and brings them to standard units.
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
-        let path = choose_path(&data, options.path);
+        let path = natural(&data, options)?;
         if options.reml && path != Path::Lmm {
             return Err(lmm::refuse_reml());
         }
@@ -156,10 +121,13 @@ impl Problem {
                 ),
             });
         }
-        let engine = match path {
-            Path::Lmm => Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?)),
-            Path::Sparse => Engine::Sparse(Box::new(Sparse::new(&data)?)),
-            _ => Engine::Block(Box::new(Block::new(&data))),
+        let (path, engine) = match path {
+            Path::Lmm => (path, Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?))),
+            Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::new(&data)))),
+            Path::Dense | Path::Sparse | Path::Iterative => {
+                let crossed = Crossed::new(&data, options.engine)?;
+                (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
+            }
         };
         let weight = data.weight();
         Ok(Problem { data, layout, standard, engine, path, weight, compressed, memory })
@@ -218,7 +186,7 @@ impl Problem {
         refuse_constant(&self.data)?;
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
-            Engine::Sparse(s) => s.set_response(&self.data.y),
+            Engine::Crossed(s) => s.set_response(&self.data.y),
             Engine::Lmm(l) => l.set_response(&self.data),
         }
         Ok(())
@@ -266,6 +234,9 @@ impl Problem {
             Some(psi) => self.lift(psi),
             None => start::start(&self.data, &self.reach()),
         };
+        if self.path == Path::Iterative {
+            return self.fit_iterative(start, before, observe);
+        }
         let mut outcome = self.climb(start, warmed, observe)?;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
@@ -298,7 +269,7 @@ impl Problem {
     fn climb(&mut self, start: Vec<f64>, warm: bool, observe: Observer<'_>) -> Result<Outcome, Error> {
         let (mut start, mut curvature) = (start, Curvature::Exact);
         match &self.engine {
-            Engine::Sparse(_) => curvature = Curvature::Updated(None),
+            Engine::Crossed(_) => curvature = Curvature::Updated(None),
             Engine::Block(block) if !warm => {
                 if let Some(psi) = self.climb_sample(block, &start, observe) {
                     start = psi;
@@ -308,8 +279,10 @@ impl Problem {
         }
         let tolerance = if matches!(curvature, Curvature::Exact) { NEAR } else { DECREMENT };
         let mut settings = self.settings(curvature, tolerance, INNER);
+        let steps = if matches!(self.engine, Engine::Crossed(_)) { QUASI_STEPS } else { MAX_ITERATIONS };
+        settings.max_iterations = steps;
         // Too strong random effects at the start can overflow; weaker ones cannot.
-        for _ in 0..4 {
+        for _ in 0..=REDUCED {
             let objective = self.engine.objective();
             let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
@@ -318,8 +291,10 @@ impl Problem {
                 _ => return Ok(outcome),
             }
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
-            let curvature = if self.path == Path::Sparse { Curvature::Updated(None) } else { Curvature::Exact };
+            let crossed = matches!(self.engine, Engine::Crossed(_));
+            let curvature = if crossed { Curvature::Updated(None) } else { Curvature::Exact };
             settings = self.settings(curvature, DECREMENT, INNER);
+            settings.max_iterations = steps;
         }
         Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
     }
@@ -341,82 +316,13 @@ impl Problem {
         Some(outcome.psi)
     }
 
-    /// Exact derivatives at the top, with tight modes; climbs on by exact Newton steps if that shows
-    /// the top was not reached.
-    fn settle(&mut self, outcome: &mut Outcome, observe: Observer<'_>) -> Result<Evaluation, Error> {
-        for attempt in 0..=MORE_CLIMBS {
-            self.orient(&mut outcome.psi);
-            if let Some(last) = self.evaluate_top(&mut outcome.psi) {
-                outcome.decrement = inference::decrement(&last);
-                let saddle = inference::is_saddle(&last);
-                if (outcome.decrement < DECREMENT && !saddle) || attempt == MORE_CLIMBS {
-                    if saddle {
-                        outcome.reason = Reason::Saddle;
-                    }
-                    return Ok(last);
-                }
-                if saddle {
-                    outcome.psi = self.lift(std::mem::take(&mut outcome.psi));
-                }
-            }
-            let settings = self.settings(Curvature::Exact, DECREMENT, INNER_LAST);
-            let objective = self.engine.objective();
-            let more = maximise(objective, &outcome.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
-            if more.reason == Reason::Interrupted {
-                return Err(Error::Interrupted);
-            }
-            outcome.iterations += more.iterations;
-            outcome.evaluations += more.evaluations;
-            outcome.reason = more.reason;
-            outcome.psi = more.psi;
-        }
-        let vanished = |r: &std::ops::Range<usize>| r.clone().any(|j| outcome.psi[j] < PERFECT.ln());
-        if self.layout.beta[1..].iter().any(vanished) {
-            return Err(perfect());
-        }
-        Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
-    }
-
-    /// Exact derivatives at `psi`, moved to zero variances where that costs nothing.
-    fn evaluate_top(&mut self, psi: &mut Vec<f64>) -> Option<Evaluation> {
-        let top = self.engine.objective().evaluate(psi, Order::Hessian, INNER_LAST).ok()?;
-        self.engine.objective().accept();
-        Some(self.prefer_zeros(psi, top))
-    }
-
-    /// Effects that hardly vary get a variance of exactly zero, when the likelihood is no worse.
-    fn prefer_zeros(&mut self, psi: &mut Vec<f64>, last: Evaluation) -> Evaluation {
-        let unit = self.residual_sd(psi).unwrap_or(1.0);
-        let mut simpler = psi.clone();
-        let mut any = false;
-        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
-            any |= term.structure.drop_small(&mut simpler[range.clone()], ZERO_SD * unit);
-        }
-        if !any {
-            return last;
-        }
-        match self.engine.objective().evaluate(&simpler, Order::Hessian, INNER_LAST) {
-            Ok(e) if e.value >= last.value - NO_WORSE * (1.0 + last.value.abs()) => {
-                self.engine.objective().accept();
-                *psi = simpler;
-                e
-            }
-            _ => {
-                // Leaves the objective at the point that is reported.
-                let back = self.engine.objective().evaluate(psi, Order::Hessian, INNER_LAST);
-                self.engine.objective().accept();
-                back.unwrap_or(last)
-            }
-        }
-    }
-
     /// Residual standard deviation in standard units, for families fitted to a standardised response.
     fn residual_sd(&self, psi: &[f64]) -> Option<f64> {
         self.data.family.affine().then(|| psi[self.layout.beta[1].start].exp())
     }
 
-    /// The same covariances with factors whose diagonal is not negative.
-    fn orient(&mut self, psi: &mut [f64]) {
+    /// The same covariances with factors whose diagonal is not negative; whether any was.
+    fn orient(&mut self, psi: &mut [f64]) -> bool {
         let mut flipped = false;
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             flipped |= term.structure.orient(&mut psi[range.clone()]);
@@ -424,6 +330,7 @@ impl Problem {
         if flipped {
             self.engine.objective().reset();
         }
+        flipped
     }
 
     /// The one pass that took the sums was before the climb.
@@ -454,6 +361,8 @@ impl Problem {
             iterations: outcome.iterations,
             evaluations: outcome.evaluations + 1,
             passes,
+            draws_se: 0.0,
+            loglik_se: 0.0,
         })
     }
 

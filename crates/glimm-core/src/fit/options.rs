@@ -7,12 +7,15 @@ use crate::compress::{Compressed, When, compress};
 use crate::control::Control;
 use crate::design::Data;
 use crate::error::Error;
+use crate::objective::crossed::Engine;
 
 /// How a problem is to be treated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Overrides the choice of path: the closed form, the block and the sparse path agree to rounding where they apply.
-    pub path: Option<Path>,
+    /// Linear algebra for several factors.
+    pub engine: Engine,
+    /// Linear models by the general path too, with which the closed form agrees to rounding.
+    pub laplace: bool,
     /// Restricted maximum likelihood, for linear models.
     pub reml: bool,
     pub compress: When,
@@ -24,7 +27,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { path: None, reml: false, compress: When::Pays, memory: None, control: Arc::default() }
+        Options {
+            engine: Engine::Auto,
+            laplace: false,
+            reml: false,
+            compress: When::Pays,
+            memory: None,
+            control: Arc::default(),
+        }
     }
 }
 

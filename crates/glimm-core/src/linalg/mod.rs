@@ -1,5 +1,8 @@
-//! Linear algebra: sums, small dense blocks, and the sparse factorisation of crossed and nested models.
+//! Linear algebra: sums, small dense blocks, large dense matrices, and the sparse factorisation of crossed
+//! and nested models.
 
 pub mod dense;
+pub mod iterative;
 pub mod sparse;
+pub mod spd;
 pub mod sums;

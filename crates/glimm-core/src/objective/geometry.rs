@@ -2,7 +2,7 @@
 //!
 //! The Laplace approximation needs only the operations below. They are implemented twice: for the
 //! independent groups of one factor ([`super::block`]) and for crossed and nested factors
-//! ([`super::sparse`]). Vectors hold one number per random effect. Matrices hold only the blocks of
+//! ([`super::crossed`]). Vectors hold one number per random effect. Matrices hold only the blocks of
 //! effects that meet in some row, which is the pattern of Z'WZ and of H.
 
 /// One factor matrix (q x q, row by row) per kind of effect.

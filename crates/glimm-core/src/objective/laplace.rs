@@ -138,14 +138,21 @@ impl<'a, G: Geometry> Patch<'a, G> {
         self.linear_predictors();
         self.row_derivatives(0..self.rows, Want { dims: k_all, order, value: true });
         let mut at = AtMode::new(&self.geometry, self.random, self.rows);
-        let mut share = Share::new(self.layout.fixed(), &self.geometry.sizes());
-        share.value = self.at_modes(&mut at)?;
+        let value = self.at_modes(&mut at)?;
+        let mut share = self.differentiate(&mut at);
+        share.value = value + self.mode_correction(&at);
+        Ok((share, at))
+    }
 
+    /// The gradient from the row derivatives and C, and all that `at` holds besides.
+    pub fn differentiate(&mut self, at: &mut AtMode) -> Share {
+        let k_all = self.eta.len();
+        let mut share = Share::new(self.layout.fixed(), &self.geometry.sizes());
+        [&mut at.zs, &mut at.zq].iter_mut().for_each(|v| v.fill(0.0));
+        at.c_rows.iter_mut().for_each(|c| c.fill(0.0));
         self.posterior_variances(&at.c, &mut at.v);
         let s: Vec<Vec<f64>> = (0..k_all).map(|k| self.half_third(k, &at.v)).collect();
-        self.adjoint(&s, &mut at);
-        share.value += self.mode_correction(&at);
-
+        self.adjoint(&s, at);
         for (k, s) in s.iter().enumerate() {
             let q = self.q_rows(k, s, &at.c_rows);
             if k < self.random {
@@ -157,7 +164,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
         self.geometry.add_dyads(&at.zq, self.u, &mut share.lambda);
         self.geometry.add_dyads(&at.zr, &minus_a, &mut share.lambda);
         self.geometry.subtract_product(&at.s, self.lambda, &at.c, &mut share.lambda);
-        Ok((share, at))
+        share
     }
 
     /// The coefficients' part: X^k' row.

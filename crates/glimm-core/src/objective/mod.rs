@@ -2,10 +2,10 @@
 
 pub mod block;
 mod chain;
-mod geometry;
+pub mod crossed;
+pub mod geometry;
 mod laplace;
 pub mod lmm;
-pub mod sparse;
 mod tangent;
 
 pub(crate) use crate::linalg::sums;
@@ -19,6 +19,8 @@ use crate::control::Control;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
     Gradient,
+    /// The gradient, and the information of [`Objective::information`].
+    Information,
     Hessian,
 }
 
@@ -71,7 +73,7 @@ pub trait Objective {
     /// Makes the modes of the last successful evaluation the start of the next.
     fn accept(&mut self);
 
-    /// A cheap positive definite stand-in for the negative Hessian, had from the first gradient after a reset.
+    /// A cheap positive definite stand-in for the negative Hessian at the last evaluated point, if it was asked for.
     fn information(&mut self) -> Option<Vec<f64>>;
 
     /// Forgets the modes, as after a change of signs in the factors.

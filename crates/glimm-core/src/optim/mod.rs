@@ -1,5 +1,7 @@
 //! Maximisation of an [`Objective`](crate::objective::Objective).
 
 mod newton;
+mod stationary;
 
 pub use newton::{Curvature, Outcome, Reason, Settings, maximise};
+pub use stationary::stationary;

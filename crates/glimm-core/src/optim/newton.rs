@@ -23,6 +23,16 @@ const POOR: f64 = 0.25;
 const GOOD: f64 = 0.75;
 /// Expected fall of the decrement in one step, by which the accuracy of the modes is chosen.
 const FALL: f64 = 1e-4;
+/// The information is had anew at the points of the first steps, while the decrement is beyond this.
+/// Later, as when a variance goes to zero, updates know more.
+const FAR: f64 = 1.0;
+const FIRST_STEPS: usize = 4;
+
+/// Whether the next point is to bring its information.
+pub(super) fn informs(iteration: usize, decrement: f64) -> bool {
+    iteration < FIRST_STEPS && decrement > FAR
+}
+
 /// Loosest modes.
 const LOOSEST: f64 = 1e-4;
 
@@ -30,7 +40,8 @@ const LOOSEST: f64 = 1e-4;
 pub enum Curvature {
     /// The exact Hessian at every point.
     Exact,
-    /// A given negative Hessian, or else the objective's own information; corrected by BFGS updates.
+    /// A given negative Hessian, or else the objective's own information, had anew while far from
+    /// the top; corrected by BFGS updates.
     Updated(Option<Vec<f64>>),
 }
 
@@ -72,7 +83,7 @@ pub struct Outcome {
 }
 
 /// The quadratic model at one point, in scaled eigen-coordinates.
-struct Model {
+pub(super) struct Model {
     scale: Vec<f64>,
     values: Vec<f64>,
     vectors: Vec<f64>,
@@ -80,7 +91,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(h: &[f64], g: &[f64]) -> Option<Model> {
+    pub(super) fn new(h: &[f64], g: &[f64]) -> Option<Model> {
         let p = g.len();
         let largest = (0..p).map(|i| h[i * p + i].abs()).fold(0.0, f64::max);
         let scale: Vec<f64> =
@@ -93,7 +104,7 @@ impl Model {
         Some(Model { scale, values, vectors, gradient })
     }
 
-    fn decrement(&self) -> f64 {
+    pub(super) fn decrement(&self) -> f64 {
         self.gradient.iter().zip(&self.values).map(|(g, l)| g * g / l).sum()
     }
 
@@ -120,7 +131,7 @@ impl Model {
     }
 
     /// The step within `radius` that changes no parameter by more than its `reach`, and its damping.
-    fn step_within(&self, mut radius: f64, reach: &[f64]) -> (Vec<f64>, f64) {
+    pub(super) fn step_within(&self, mut radius: f64, reach: &[f64]) -> (Vec<f64>, f64) {
         loop {
             let mu = self.damping(radius);
             let step = self.step(mu);
@@ -153,7 +164,12 @@ pub fn maximise(
     observe: &mut dyn FnMut(usize, f64, f64) -> bool,
 ) -> Outcome {
     let exact = matches!(settings.curvature, Curvature::Exact);
-    let order = if exact { Order::Hessian } else { Order::Gradient };
+    let informed = matches!(settings.curvature, Curvature::Updated(None));
+    let order = |iteration: usize, decrement: f64| match exact {
+        true => Order::Hessian,
+        false if informed && informs(iteration, decrement) => Order::Information,
+        false => Order::Gradient,
+    };
     let mut outcome = Outcome {
         psi: start.to_vec(),
         value: f64::NEG_INFINITY,
@@ -167,7 +183,7 @@ pub fn maximise(
         let looser = (FALL * decrement / settings.tolerance).sqrt().max(1.0);
         (settings.inner_tolerance * looser).min(LOOSEST).max(settings.inner_tolerance)
     };
-    let mut here = match objective.evaluate(start, order, inner(f64::INFINITY)) {
+    let mut here = match objective.evaluate(start, order(0, f64::INFINITY), inner(f64::INFINITY)) {
         Ok(e) => e,
         Err(reject) => {
             if reject == Reject::Interrupted {
@@ -211,7 +227,7 @@ pub fn maximise(
             let mut psi = outcome.psi.clone();
             add(&mut psi, &step);
             outcome.evaluations += 1;
-            match objective.evaluate(&psi, order, inner(outcome.decrement)) {
+            match objective.evaluate(&psi, order(outcome.iterations, outcome.decrement), inner(outcome.decrement)) {
                 Err(Reject::Interrupted) => {
                     outcome.reason = Reason::Interrupted;
                     return outcome;
@@ -240,16 +256,19 @@ pub fn maximise(
         };
         objective.accept();
         add(&mut outcome.psi, &step);
-        match &next.hessian {
-            Some(_) => outcome.curvature = negative(&next),
-            None => bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient),
+        if next.hessian.is_some() {
+            outcome.curvature = negative(&next);
+        } else {
+            outcome.curvature = objective.information().unwrap_or(outcome.curvature);
+            // What the step has shown holds also where the information knows nothing, as at zero variances.
+            bfgs(&mut outcome.curvature, &step, &here.gradient, &next.gradient);
         }
         here = next;
         outcome.iterations += 1;
     }
 }
 
-fn add(x: &mut [f64], d: &[f64]) {
+pub(super) fn add(x: &mut [f64], d: &[f64]) {
     x.iter_mut().zip(d).for_each(|(x, d)| *x += d);
 }
 
@@ -262,7 +281,7 @@ fn identity(p: usize) -> Vec<f64> {
 }
 
 /// The BFGS update of a negative Hessian after the step `d` from gradient `g` to `g_next`.
-fn bfgs(h: &mut [f64], d: &[f64], g: &[f64], g_next: &[f64]) {
+pub(super) fn bfgs(h: &mut [f64], d: &[f64], g: &[f64], g_next: &[f64]) {
     let p = d.len();
     let y: Vec<f64> = g.iter().zip(g_next).map(|(a, b)| a - b).collect();
     let hd: Vec<f64> = (0..p).map(|i| (0..p).map(|j| h[i * p + j] * d[j]).sum()).collect();

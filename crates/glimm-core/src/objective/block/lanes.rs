@@ -39,8 +39,7 @@ impl Lanes {
     pub fn largest(self) -> f64 {
         let mut most = f64::NEG_INFINITY;
         for l in 0..LANES {
-            // False for NaN on either side, which then stays.
-            if !(self.0[l] <= most) && !most.is_nan() {
+            if self.0[l] > most || self.0[l].is_nan() {
                 most = self.0[l];
             }
         }

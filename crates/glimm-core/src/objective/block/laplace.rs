@@ -383,7 +383,7 @@ impl Work<'_> {
     ) -> Result<(), Reject> {
         self.gradient(q, u, at)?;
         parts[0].add(q, copies, &at.sums);
-        if self.job.order == Order::Gradient {
+        if self.job.order != Order::Hessian {
             return Ok(());
         }
         self.second_moments(q, &at.b, &at.la);

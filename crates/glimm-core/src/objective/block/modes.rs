@@ -109,7 +109,7 @@ impl Work<'_> {
         lanes::matvec(q, false, &self.job.lambda, u, &mut room.b);
         let reach = self.reach(q, &room.b);
         for l in 0..LANES {
-            if !(reach.0[l] <= WILD) || u.iter().any(|u| !u.0[l].is_finite()) {
+            if reach.0[l].is_nan() || reach.0[l] > WILD || u.iter().any(|u| !u.0[l].is_finite()) {
                 u.iter_mut().for_each(|u| u.0[l] = 0.0);
             }
         }

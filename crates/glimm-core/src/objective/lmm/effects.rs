@@ -1,11 +1,12 @@
 //! Random effects of a linear mixed model, and the one place that chooses their algebra.
 
+use std::sync::Arc;
+
 use super::blocks::{Blocks, Grouped};
 use crate::design::{Data, Term};
 use crate::error::Error;
-use crate::linalg::sparse::Factor;
+use crate::objective::crossed::{Cells, Engine, Pattern, Plan, Rows, Solver};
 use crate::objective::geometry::{Effects, Geometry};
-use crate::objective::sparse::cells::{Cells, Pattern};
 use crate::suffstat::{Moments, RowSums};
 
 /// What the likelihood of a linear mixed model asks of random effects besides [`Effects`]. Several
@@ -25,10 +26,11 @@ pub enum Algebra {
 }
 
 pub struct Crossed {
-    pattern: Pattern,
-    /// The terms without rows.
-    skeleton: Data,
-    factor: Option<Factor>,
+    pattern: Arc<Pattern>,
+    /// The cell of each row, by pair of factors.
+    of_row: Vec<Vec<u32>>,
+    plan: Plan,
+    solver: Option<Box<dyn Solver>>,
 }
 
 impl Algebra {
@@ -37,8 +39,10 @@ impl Algebra {
             let sizes = data.terms.iter().map(Term::effects).collect();
             return Ok(Algebra::OneFactor(Blocks::new(sizes, data.terms.first().map_or(0, |t| t.levels))));
         }
-        let (pattern, skeleton) = (Pattern::new(data)?, data.gather(&[]));
-        Ok(Algebra::Crossed(Box::new(Crossed { pattern, skeleton, factor: None })))
+        let (pattern, of_row) = Pattern::new(&data.terms)?;
+        let pattern = Arc::new(pattern);
+        let plan = Plan::new(&pattern, Engine::Auto, Err("a linear mixed model is fitted exactly"))?;
+        Ok(Algebra::Crossed(Box::new(Crossed { pattern, of_row, plan, solver: None })))
     }
 
     /// Calls `act` with the effects.
@@ -46,11 +50,11 @@ impl Algebra {
         match self {
             Algebra::OneFactor(blocks) => act(blocks),
             Algebra::Crossed(crossed) => {
-                let Crossed { pattern, skeleton, factor } = crossed.as_mut();
-                let ready = factor.take().unwrap_or_else(|| pattern.factor());
-                let mut cells = Cells::new(pattern, skeleton, ready, &[]);
+                let Crossed { pattern, plan, solver, .. } = crossed.as_mut();
+                let ready = solver.take().unwrap_or_else(|| plan.solver());
+                let mut cells = Cells { pattern, solver: ready, rows: () };
                 let result = act(&mut cells);
-                *factor = Some(cells.into_factor());
+                *solver = Some(cells.solver);
                 result
             }
         }
@@ -61,11 +65,11 @@ impl Algebra {
         match self {
             Algebra::OneFactor(_) => act(&Grouped::new(data)),
             Algebra::Crossed(crossed) => {
-                let Crossed { pattern, factor, .. } = crossed.as_mut();
-                let (ones, ready) = (vec![1.0; data.n()], factor.take().unwrap_or_else(|| pattern.factor()));
-                let cells = Cells::new(pattern, data, ready, &ones);
+                let Crossed { pattern, of_row, plan, solver } = crossed.as_mut();
+                let ready = solver.take().unwrap_or_else(|| plan.solver());
+                let cells = Cells { pattern, solver: ready, rows: Rows { data, of_row } };
                 let result = act(&cells);
-                *factor = Some(cells.into_factor());
+                *solver = Some(cells.solver);
                 result
             }
         }
@@ -83,7 +87,7 @@ impl Algebra {
     pub fn with_all_levels<R>(&self, act: impl FnOnce(&mut dyn Linear) -> R) -> R {
         match self {
             Algebra::OneFactor(blocks) => act(&mut blocks.all_levels()),
-            Algebra::Crossed(c) => act(&mut Cells::new(&c.pattern, &c.skeleton, c.pattern.factor(), &[])),
+            Algebra::Crossed(c) => act(&mut Cells { pattern: &c.pattern, solver: c.plan.solver(), rows: () }),
         }
     }
 
@@ -99,12 +103,12 @@ impl Algebra {
     pub fn own_covariances(&self, t: usize, m: &[f64]) -> Vec<f64> {
         match self {
             Algebra::OneFactor(blocks) => blocks.own_blocks(t, m),
-            Algebra::Crossed(c) => m[c.pattern.own_blocks(t)].to_vec(),
+            Algebra::Crossed(c) => m[c.pattern.pair(t, t).range()].to_vec(),
         }
     }
 }
 
-impl RowSums for Cells<'_> {
+impl RowSums for Cells<'_, Rows<'_>> {
     fn vector_len(&self) -> usize {
         Effects::vector_len(self)
     }

@@ -1,18 +1,18 @@
 //! Crossed and nested effects in a linear mixed model: products with several vectors at once.
 
-use super::cells::{Cells, Pair};
+use super::cells::Cells;
+use super::pattern::Pair;
 use crate::objective::lmm::Linear;
 
-impl Cells<'_> {
+impl<R> Cells<'_, R> {
     /// The block of a cell times the later term's effects, added to the earlier term's, and the
     /// transpose the other way round.
     fn multiply_pair(&self, pair: &Pair, m: &[f64], x: &[f64], out: &mut [f64]) {
-        let (s, t) = (&self.data.terms[pair.s], &self.data.terms[pair.t]);
-        let (qs, qt) = (s.effects(), t.effects());
-        for (cell, &(g, h)) in pair.levels.iter().enumerate() {
-            let block = &m[pair.first + cell * qs * qt..][..qs * qt];
-            let row = self.pattern.first[pair.s] + g as usize * qs;
-            let column = self.pattern.first[pair.t] + h as usize * qt;
+        let (qs, qt) = pair.size;
+        for (cell, block) in m[pair.range()].chunks_exact(qs * qt).enumerate() {
+            let (g, h) = self.pattern.levels(pair, cell);
+            let row = self.pattern.term(pair.s).start + g * qs;
+            let column = self.pattern.term(pair.t).start + h * qt;
             for (c, d) in (0..qs).flat_map(|c| (0..qt).map(move |d| (c, d))) {
                 out[row + c] += block[c * qt + d] * x[column + d];
                 if pair.s != pair.t {
@@ -23,7 +23,7 @@ impl Cells<'_> {
     }
 }
 
-impl Linear for Cells<'_> {
+impl<R> Linear for Cells<'_, R> {
     fn multiply(&self, m: &[f64], x: &[f64], out: &mut [f64]) {
         let n = self.pattern.effects();
         for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
@@ -32,6 +32,6 @@ impl Linear for Cells<'_> {
     }
 
     fn solve_all(&mut self, x: &mut [f64]) {
-        self.factor.solve_in_place(x);
+        x.chunks_exact_mut(self.pattern.effects()).for_each(|x| self.solver.solve(x));
     }
 }

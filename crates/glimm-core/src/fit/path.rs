@@ -1,0 +1,81 @@
+//! Which objective a model gets.
+
+use super::{Options, lmm};
+use crate::design::Data;
+use crate::error::Error;
+use crate::objective::Objective;
+use crate::objective::block::Block;
+use crate::objective::crossed::{self, Crossed};
+use crate::objective::lmm::Lmm;
+
+/// How random effects are integrated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// No random effects.
+    Glm,
+    Block,
+    Dense,
+    Sparse,
+    Iterative,
+    /// In closed form: gaussian responses with the identity link.
+    Lmm,
+}
+
+impl Path {
+    pub fn of(engine: crossed::Engine) -> Path {
+        match engine {
+            crossed::Engine::Iterative => Path::Iterative,
+            crossed::Engine::Dense => Path::Dense,
+            crossed::Engine::Auto | crossed::Engine::Sparse => Path::Sparse,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Path::Glm => "glm",
+            Path::Block => "block",
+            Path::Dense => "dense",
+            Path::Sparse => "sparse",
+            Path::Iterative => "iterative",
+            Path::Lmm => "lmm",
+        }
+    }
+}
+
+/// The path of some data; of those for several factors, which only a plan tells apart, the sparse one.
+pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
+    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
+    match options.engine {
+        crossed::Engine::Auto if lmm::applies(data) && !options.laplace => Ok(Path::Lmm),
+        crossed::Engine::Auto if data.terms.is_empty() => Ok(Path::Glm),
+        crossed::Engine::Auto if one_factor => Ok(Path::Block),
+        engine if data.terms.is_empty() => {
+            Err(Error::Engine { name: engine.name(), why: "the model has no random effects".into() })
+        }
+        _ => Ok(Path::Sparse),
+    }
+}
+
+/// The objective that is climbed.
+pub enum Engine {
+    Block(Box<Block>),
+    Crossed(Box<Crossed>),
+    Lmm(Box<Lmm>),
+}
+
+impl Engine {
+    pub fn objective(&mut self) -> &mut dyn Objective {
+        match self {
+            Engine::Block(b) => b.as_mut(),
+            Engine::Crossed(s) => s.as_mut(),
+            Engine::Lmm(l) => l.as_mut(),
+        }
+    }
+
+    pub fn crossed(&mut self) -> Option<&mut Crossed> {
+        match self {
+            Engine::Block(_) | Engine::Lmm(_) => None,
+            Engine::Crossed(c) => Some(c),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The geometry of crossed and nested factors: matrices are one block per pair of levels that meet.
+
+use super::pattern::{Pair, Pattern};
+use super::solver::Solver;
+use crate::design::{Column, Data, Term};
+use crate::linalg::dense;
+use crate::objective::geometry::{Effects, Factors, Geometry};
+use crate::objective::sums::dot;
+use crate::special::vectorized;
+
+/// Effects with a way to factorise H; with `R = Rows`, also what joins them to rows.
+pub struct Cells<'a, R = ()> {
+    pub pattern: &'a Pattern,
+    pub solver: Box<dyn Solver>,
+    pub rows: R,
+}
+
+/// Rows and the cell of each, by pair of factors.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub data: &'a Data,
+    pub of_row: &'a [Vec<u32>],
+}
+
+impl<'a> Rows<'a> {
+    fn terms(&self, k: usize) -> impl Iterator<Item = (usize, &'a Term)> + use<'a> {
+        self.data.terms.iter().enumerate().filter(move |(_, t)| t.predictor == k)
+    }
+
+    /// The cell of each row.
+    fn cell_of(&self, pair: &Pair) -> &'a [u32] {
+        pair.meeting.map_or(&self.data.terms[pair.s].codes, |m| &self.of_row[m])
+    }
+
+    /// Calls `op` with each pair of columns and the first of its numbers in a matrix.
+    fn columns(&self, pair: &Pair, mut op: impl FnMut([&'a Column; 2], usize)) {
+        let (s, t) = (&self.data.terms[pair.s], &self.data.terms[pair.t]);
+        for (c, zc) in s.columns.iter().enumerate() {
+            for (d, zd) in t.columns.iter().enumerate() {
+                op([zc, zd], pair.first + c * pair.size.1 + d);
+            }
+        }
+    }
+}
+
+/// out_(at_i stride) += value(i). Successive rows of one level are summed in a register.
+#[inline(always)]
+fn scatter(at: &[u32], stride: usize, out: &mut [f64], value: impl Fn(usize) -> f64) {
+    let Some(&first) = at.first() else { return };
+    let (mut level, mut sum) = (first, 0.0);
+    for (i, &a) in at.iter().enumerate() {
+        if a != level {
+            out[level as usize * stride] += sum;
+            (level, sum) = (a, 0.0);
+        }
+        sum += value(i);
+    }
+    out[level as usize * stride] += sum;
+}
+
+/// out_i += x_(at_i stride) weight(i).
+#[inline(always)]
+fn gather(at: &[u32], stride: usize, x: &[f64], out: &mut [f64], weight: impl Fn(usize) -> f64) {
+    for (i, (o, &a)) in out.iter_mut().zip(at).enumerate() {
+        *o += weight(i) * x[a as usize * stride];
+    }
+}
+
+impl Geometry for Cells<'_, Rows<'_>> {
+    fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
+        for (t, term) in self.rows.terms(k) {
+            let (q, x) = (term.effects(), &x[self.pattern.term(t)]);
+            for (c, z) in term.columns.iter().enumerate() {
+                match z {
+                    Column::One => gather(&term.codes, q, &x[c..], out, |_| 1.0),
+                    Column::Values(z) => gather(&term.codes, q, &x[c..], out, |i| z[i]),
+                }
+            }
+        }
+    }
+
+    fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
+        for (t, term) in self.rows.terms(k) {
+            let (q, out) = (term.effects(), &mut out[self.pattern.term(t)]);
+            for (c, z) in term.columns.iter().enumerate() {
+                match z {
+                    Column::One => scatter(&term.codes, q, &mut out[c..], |i| row[i]),
+                    Column::Values(z) => scatter(&term.codes, q, &mut out[c..], |i| z[i] * row[i]),
+                }
+            }
+        }
+    }
+
+    fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
+        for pair in self.pattern.pairs.iter().filter(|p| p.couples(k, l)) {
+            let (at, stride) = (self.rows.cell_of(pair), pair.size.0 * pair.size.1);
+            self.rows.columns(pair, |columns, first| match columns {
+                [Column::One, Column::One] => scatter(at, stride, &mut out[first..], |i| row[i]),
+                [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
+                    scatter(at, stride, &mut out[first..], |i| row[i] * z[i]);
+                }
+                [Column::Values(x), Column::Values(z)] => {
+                    scatter(at, stride, &mut out[first..], |i| row[i] * x[i] * z[i]);
+                }
+            });
+        }
+    }
+
+    fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        for pair in self.pattern.pairs.iter().filter(|p| p.couples(k, l)) {
+            let (at, stride) = (self.rows.cell_of(pair), pair.size.0 * pair.size.1);
+            // A pair of different terms of one predictor stands for both of its orders.
+            let times = if pair.s != pair.t && k == l { 2.0 } else { 1.0 };
+            self.rows.columns(pair, |columns, first| match columns {
+                [Column::One, Column::One] => gather(at, stride, &m[first..], out, |_| times),
+                [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
+                    gather(at, stride, &m[first..], out, |i| times * z[i]);
+                }
+                [Column::Values(x), Column::Values(z)] => {
+                    gather(at, stride, &m[first..], out, |i| times * x[i] * z[i]);
+                }
+            });
+        }
+    }
+}
+
+/// out += L'M R of one block, or L M R' when `OUTER`.
+#[inline(always)]
+fn add_product<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], (qs, qt): (usize, usize), out: &mut [f64]) {
+    for i in 0..qs {
+        for j in 0..qt {
+            let mut sum = 0.0;
+            for a in 0..qs {
+                let mut inner = 0.0;
+                for b in 0..qt {
+                    inner += m[a * qt + b] * if OUTER { r[j * qt + b] } else { r[b * qt + j] };
+                }
+                sum += inner * if OUTER { l[i * qs + a] } else { l[a * qs + i] };
+            }
+            out[i * qt + j] += sum;
+        }
+    }
+}
+
+/// out += L'M R, or L M R' when `OUTER`, for all blocks of a pair.
+fn add_products<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], size: (usize, usize), out: &mut [f64]) {
+    if size == (1, 1) {
+        let times = l[0] * r[0];
+        return vectorized(
+            #[inline(always)]
+            || out.iter_mut().zip(m).for_each(|(o, m)| *o += times * m),
+        );
+    }
+    let block = size.0 * size.1;
+    let blocks = m.chunks_exact(block).zip(out.chunks_exact_mut(block));
+    match size {
+        (2, 1) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (2, 1), o)),
+        (1, 2) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (1, 2), o)),
+        (2, 2) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (2, 2), o)),
+        size => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, size, o)),
+    }
+}
+
+/// out -= S L C' of one block pair (`qs` x `qt` each), or S'L C when `TRANSPOSED`.
+#[inline(always)]
+fn subtract_block<const TRANSPOSED: bool>(s: &[f64], l: &[f64], c: &[f64], (qs, qt): (usize, usize), out: &mut [f64]) {
+    let (q, inner) = if TRANSPOSED { (qt, qs) } else { (qs, qt) };
+    let at = |i: usize, b: usize| if TRANSPOSED { b * qt + i } else { i * qt + b };
+    for i in 0..q {
+        for j in 0..q {
+            let mut sum = 0.0;
+            for b in 0..inner {
+                for d in 0..inner {
+                    sum += s[at(i, b)] * l[b * inner + d] * c[at(j, d)];
+                }
+            }
+            out[i * q + j] -= sum;
+        }
+    }
+}
+
+impl<R> Effects for Cells<'_, R> {
+    fn vector_len(&self) -> usize {
+        self.pattern.effects()
+    }
+
+    fn matrix_len(&self) -> usize {
+        self.pattern.matrix_len()
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.pattern.sizes.clone()
+    }
+
+    fn apply(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
+        for (t, f) in f.iter().enumerate() {
+            let (q, at) = (self.pattern.sizes[t], self.pattern.term(t));
+            for (x, o) in x[at.clone()].chunks_exact(q).zip(out[at].chunks_exact_mut(q)) {
+                dense::matvec(f, x, q, o);
+            }
+        }
+    }
+
+    fn apply_transpose(&self, f: &Factors, x: &[f64], out: &mut [f64]) {
+        for (t, f) in f.iter().enumerate() {
+            let (q, at) = (self.pattern.sizes[t], self.pattern.term(t));
+            for (x, o) in x[at.clone()].chunks_exact(q).zip(out[at].chunks_exact_mut(q)) {
+                dense::matvec_t(f, x, q, o);
+            }
+        }
+    }
+
+    fn add_inner(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
+        for p in &self.pattern.pairs {
+            add_products::<false>(&l[p.s], &m[p.range()], &r[p.t], p.size, &mut out[p.range()]);
+        }
+    }
+
+    fn add_outer(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]) {
+        for p in &self.pattern.pairs {
+            add_products::<true>(&l[p.s], &m[p.range()], &r[p.t], p.size, &mut out[p.range()]);
+        }
+    }
+
+    fn add_identity(&self, out: &mut [f64]) {
+        for pair in self.pattern.pairs.iter().filter(|p| p.s == p.t) {
+            let q = pair.size.0;
+            for block in out[pair.range()].chunks_exact_mut(q * q) {
+                (0..q).for_each(|c| block[c * q + c] += 1.0);
+            }
+        }
+    }
+
+    fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors) {
+        for (t, out) in out.iter_mut().enumerate() {
+            let (q, at) = (self.pattern.sizes[t], self.pattern.term(t));
+            for (x, y) in x[at.clone()].chunks_exact(q).zip(y[at].chunks_exact(q)) {
+                for c in 0..q {
+                    for d in 0..q {
+                        out[c * q + d] += x[c] * y[d];
+                    }
+                }
+            }
+        }
+    }
+
+    fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
+        for p in &self.pattern.pairs {
+            let (s, c, block) = (&s[p.range()], &c[p.range()], p.size.0 * p.size.1);
+            let both = || s.chunks_exact(block).zip(c.chunks_exact(block));
+            if p.size == (1, 1) {
+                let sum = vectorized(
+                    #[inline(always)]
+                    || dot(s, c),
+                );
+                out[p.s][0] -= l[p.t][0] * sum;
+                if p.s != p.t {
+                    out[p.t][0] -= l[p.s][0] * sum;
+                }
+                continue;
+            }
+            both().for_each(|(s, c)| subtract_block::<false>(s, &l[p.t], c, p.size, &mut out[p.s]));
+            if p.s != p.t {
+                both().for_each(|(s, c)| subtract_block::<true>(s, &l[p.s], c, p.size, &mut out[p.t]));
+            }
+        }
+    }
+
+    fn factorise(&mut self, h: &[f64]) -> Option<f64> {
+        self.solver.factorise(h)
+    }
+
+    fn solve(&mut self, x: &mut [f64]) {
+        self.solver.solve(x);
+    }
+
+    fn inverse(&mut self, out: &mut [f64]) {
+        self.solver.inverse(out);
+    }
+
+    fn inverse_tangent(&mut self, _c: &[f64], dh: &[f64], out: &mut [f64]) {
+        self.solver.inverse_tangent(dh, out);
+    }
+}

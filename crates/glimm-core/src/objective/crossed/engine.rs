@@ -1,0 +1,142 @@
+//! Which linear algebra a crossed model gets, by its predicted cost.
+
+use std::sync::Arc;
+
+use super::border::Border;
+use super::dense::Dense;
+use super::iterative::Iterative;
+use super::pattern::Pattern;
+use super::schur::Layout;
+use super::solver::Solver;
+use super::sparse::{Analysis, Sparse};
+use crate::design::Data;
+use crate::error::Error;
+
+/// Multiplications of a sparse factorisation take this many times as long as those of a dense one.
+const SPARSE_PRICE: f64 = 4.0;
+/// Multiplications of a dense evaluation below which nothing else is worth an analysis.
+const CHEAP: f64 = 3e8;
+/// Multiplications of an exact evaluation beyond which an iterative one takes over.
+const FEASIBLE: f64 = 3e10;
+/// Largest order of a dense Schur complement.
+const DENSE_ORDER: usize = 30_000;
+
+/// Ways to compute with the random effects of crossed factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The cheapest that is exact, or an iterative one where that would take too long.
+    Auto,
+    Dense,
+    Sparse,
+    Iterative,
+}
+
+impl Engine {
+    pub const ALL: [Engine; 4] = [Engine::Auto, Engine::Dense, Engine::Sparse, Engine::Iterative];
+
+    pub fn lookup(name: &str) -> Result<Engine, Error> {
+        let found = Engine::ALL.into_iter().find(|e| e.name() == name);
+        found.ok_or_else(|| Error::Unknown {
+            what: "engine",
+            name: name.to_string(),
+            allowed: Engine::ALL.iter().map(|e| e.name().to_string()).collect(),
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Auto => "auto",
+            Engine::Dense => "dense",
+            Engine::Sparse => "sparse",
+            Engine::Iterative => "iterative",
+        }
+    }
+}
+
+/// What was chosen, with all that depends on the pattern alone.
+pub enum Plan {
+    Dense(Arc<Border>),
+    Sparse(Arc<Analysis>),
+    Iterative(Arc<Layout>),
+}
+
+/// Whether the inverse can be had from draws: the reason if not.
+pub fn can_draw(data: &Data) -> Result<(), &'static str> {
+    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
+    match () {
+        () if one_factor => Err("all random effects share one grouping factor, which is exact and quick without it"),
+        () if data.random_predictors() > 1 => Err("random effects enter more than one linear predictor"),
+        () if data.family.concordance().is_none() => {
+            Err("the log density of this family and link is not known to be concave in the linear predictor")
+        }
+        () => Ok(()),
+    }
+}
+
+impl Plan {
+    pub fn new(pattern: &Arc<Pattern>, engine: Engine, can_draw: Result<(), &str>) -> Result<Plan, Error> {
+        let refuse = |why: String| Err(Error::Engine { name: engine.name(), why });
+        match (engine, can_draw) {
+            (Engine::Sparse, _) => Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?))),
+            (Engine::Dense, _) => match Border::new(pattern) {
+                border if border.rest_len > DENSE_ORDER => {
+                    let n = border.rest_len;
+                    refuse(format!("it would need a matrix of order {n}; the largest it takes is {DENSE_ORDER}"))
+                }
+                border => Ok(Plan::Dense(Arc::new(border))),
+            },
+            (Engine::Iterative, Err(why)) => refuse(why.to_string()),
+            (Engine::Iterative, Ok(())) => Ok(Plan::iterative(Border::new(pattern), pattern)),
+            (Engine::Auto, can_draw) => Plan::cheapest(pattern, can_draw.is_ok()),
+        }
+    }
+
+    /// Exact where that is feasible, by the cheaper way.
+    fn cheapest(pattern: &Arc<Pattern>, can_draw: bool) -> Result<Plan, Error> {
+        let border = Border::new(pattern);
+        let dense = dense_cost(&border);
+        if dense < CHEAP {
+            return Ok(Plan::Dense(Arc::new(border)));
+        }
+        let analysis = Analysis::new(pattern)?;
+        let sparse = SPARSE_PRICE * analysis.symbolic.flops();
+        if can_draw && sparse.min(dense) > FEASIBLE {
+            return Ok(Plan::iterative(border, pattern));
+        }
+        if border.rest_len > DENSE_ORDER || sparse < dense {
+            return Ok(Plan::Sparse(Arc::new(analysis)));
+        }
+        Ok(Plan::Dense(Arc::new(border)))
+    }
+
+    fn iterative(border: Border, pattern: &Arc<Pattern>) -> Plan {
+        Plan::Iterative(Arc::new(Layout::new(border, pattern.clone())))
+    }
+
+    pub fn solver(&self) -> Box<dyn Solver> {
+        match self {
+            Plan::Dense(border) => Box::new(Dense::new(border.clone())),
+            Plan::Sparse(analysis) => Box::new(Sparse::new(analysis.clone())),
+            Plan::Iterative(layout) => Box::new(Iterative::new(layout.clone())),
+        }
+    }
+
+    pub fn engine(&self) -> Engine {
+        match self {
+            Plan::Dense(_) => Engine::Dense,
+            Plan::Sparse(_) => Engine::Sparse,
+            Plan::Iterative(_) => Engine::Iterative,
+        }
+    }
+}
+
+/// Multiplications of one factorisation with its inverse: S, its Cholesky factor and inverse, C_12.
+fn dense_cost(border: &Border) -> f64 {
+    let n = border.rest_len as f64;
+    n * n * n + 2.0 * border.q as f64 * pairs(border)
+}
+
+/// Pairs of rest effects that meet at some level of the largest factor, with repetitions.
+fn pairs(border: &Border) -> f64 {
+    (0..border.levels).map(|g| (border.entries(g).len() as f64).powi(2)).sum()
+}

@@ -1,0 +1,304 @@
+//! Laplace log-likelihood of models with any combination of crossed and nested grouping factors.
+
+mod border;
+mod cells;
+mod dense;
+mod draws;
+mod engine;
+mod information;
+mod iterative;
+mod linear;
+mod modes;
+mod pattern;
+mod schur;
+mod solver;
+mod sparse;
+
+pub use self::cells::{Cells, Rows};
+pub use self::draws::Chance;
+pub use self::engine::{Engine, Plan};
+pub use self::pattern::Pattern;
+pub use self::solver::Solver;
+
+use std::sync::Arc;
+
+use self::draws::Signs;
+use super::geometry::{Effects, Factors};
+use super::laplace::{Patch, Share};
+use super::tangent::Direction;
+use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain, proceed};
+use crate::control::Control;
+use crate::design::{Data, Layout};
+use crate::error::Error;
+use crate::family::Derivs;
+
+pub struct Crossed {
+    /// Rows sorted by the largest factor, and the given row each came from.
+    data: Data,
+    order: Vec<u32>,
+    layout: Layout,
+    pattern: Arc<Pattern>,
+    of_row: Vec<Vec<u32>>,
+    plan: Plan,
+    /// For an engine that draws.
+    signs: Option<Signs>,
+    /// The solver with its last factor; absent while an evaluation has it.
+    solver: Option<Box<dyn Solver>>,
+    /// Whether the factor is that of the last evaluation.
+    factored: bool,
+    ones: Vec<f64>,
+    log_constant: f64,
+    /// Accepted modes with their parameters, and those of the last evaluation.
+    u: Vec<f64>,
+    at: Vec<f64>,
+    trial: Vec<f64>,
+    last: Vec<f64>,
+    /// Tangents of the modes along each parameter, and those of the last evaluation.
+    tangents: Vec<Vec<f64>>,
+    trial_tangents: Vec<Vec<f64>>,
+    /// C on the pattern and the average information at the last evaluation.
+    inverse: Vec<f64>,
+    information: Option<Vec<f64>>,
+    passes: f64,
+    control: Arc<Control>,
+}
+
+impl Crossed {
+    pub fn new(data: &Data, engine: Engine) -> Result<Crossed, Error> {
+        let order = pattern::row_order(&data.terms);
+        let data = data.gather(&order);
+        let (pattern, of_row) = Pattern::new(&data.terms)?;
+        let pattern = Arc::new(pattern);
+        let plan = Plan::new(&pattern, engine, engine::can_draw(&data))?;
+        let effects = pattern.effects();
+        let solver = plan.solver();
+        let signs = (solver.draws() > 0).then(|| Signs::new(data.n(), effects));
+        Ok(Crossed {
+            layout: data.layout(),
+            order,
+            solver: Some(solver),
+            signs,
+            factored: false,
+            plan,
+            pattern,
+            of_row,
+            ones: vec![1.0; data.n()],
+            log_constant: data.log_constant(),
+            data,
+            u: vec![0.0; effects],
+            at: Vec::new(),
+            trial: vec![0.0; effects],
+            last: Vec::new(),
+            tangents: Vec::new(),
+            trial_tangents: Vec::new(),
+            inverse: Vec::new(),
+            information: None,
+            passes: 0.0,
+            control: Arc::default(),
+        })
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// New responses, in the order of the rows given first.
+    pub fn set_response(&mut self, y: &[f64]) {
+        self.data.y.iter_mut().zip(&self.order).for_each(|(a, &i)| *a = y[i as usize]);
+        self.log_constant = self.data.log_constant();
+    }
+
+    fn lambda(&self, psi: &[f64]) -> Factors {
+        let terms = self.data.terms.iter().zip(&self.layout.theta);
+        terms
+            .map(|(term, theta)| {
+                let mut f = vec![0.0; term.effects() * term.effects()];
+                term.structure.factor(&psi[theta.clone()], &mut f);
+                f
+            })
+            .collect()
+    }
+
+    fn directions(&self, chain: &Chain<'_>) -> Vec<Direction> {
+        let betas =
+            self.layout.beta.iter().enumerate().flat_map(|(predictor, range)| {
+                (0..range.len()).map(move |column| Direction::Beta { predictor, column })
+            });
+        let zeros = || self.data.terms.iter().map(|t| vec![0.0; t.effects() * t.effects()]).collect::<Factors>();
+        let thetas = self.layout.theta.iter().enumerate().flat_map(|(t, range)| {
+            (0..range.len()).map(move |j| {
+                let mut factors = zeros();
+                factors[t].copy_from_slice(chain.derivative(t, j));
+                Direction::Factor(factors)
+            })
+        });
+        betas.chain(thetas).collect()
+    }
+
+    /// First-order prediction of the modes at `psi`.
+    fn predict_modes(&mut self, psi: &[f64]) {
+        self.trial.copy_from_slice(&self.u);
+        for ((x, y), du) in psi.iter().zip(&self.at).zip(&self.tangents) {
+            self.trial.iter_mut().zip(du).for_each(|(u, d)| *u += (x - y) * d);
+        }
+    }
+
+    fn patch<'a>(
+        &'a self,
+        solver: Box<dyn Solver>,
+        lambda: &'a Factors,
+        u: &'a mut [f64],
+    ) -> Patch<'a, Cells<'a, Rows<'a>>> {
+        let n = self.data.n();
+        let buffers = || vec![vec![0.0; n]; self.data.predictors.len()];
+        let rows = Rows { data: &self.data, of_row: &self.of_row };
+        Patch {
+            data: &self.data,
+            layout: &self.layout,
+            first: 0,
+            rows: n,
+            geometry: Cells { pattern: &self.pattern, solver, rows },
+            random: self.data.random_predictors(),
+            lambda,
+            u,
+            ones: &self.ones,
+            fixed: buffers(),
+            eta: buffers(),
+            derivs: Derivs::default(),
+            evaluated: 0,
+        }
+    }
+}
+
+/// Everything one evaluation yields.
+struct Found {
+    share: Share,
+    c: Vec<f64>,
+    /// Rows of the Hessian, by parameter.
+    rows: Vec<Share>,
+    tangents: Vec<Vec<f64>>,
+    information: Option<Vec<f64>>,
+}
+
+/// What is wanted of an evaluation at `psi`.
+struct Job<'a> {
+    psi: &'a [f64],
+    directions: &'a [Direction],
+    order: Order,
+    tolerance: f64,
+    factored: bool,
+    signs: Option<&'a Signs>,
+    control: &'a Control,
+}
+
+/// Modes, value and derivatives.
+fn explore(patch: &mut Patch<'_, Cells<'_, Rows<'_>>>, job: &Job<'_>) -> Result<Found, Reject> {
+    patch.set_fixed(job.psi);
+    patch.find_modes(job.tolerance, job.factored, job.control)?;
+    proceed(job.control)?;
+    if let Some(signs) = job.signs {
+        let noise = patch.noise(signs);
+        patch.geometry.solver.set_noise(noise);
+    }
+    let (share, at) = patch.gradient(if job.order == Order::Hessian { 4 } else { 3 })?;
+    let mut found = Found { share, c: Vec::new(), rows: Vec::new(), tangents: Vec::new(), information: None };
+    match job.order {
+        Order::Gradient => {}
+        Order::Information => {
+            let (information, tangents) = patch.information(&at, job.directions);
+            (found.information, found.tangents) = (Some(information), tangents);
+        }
+        Order::Hessian => {
+            for direction in job.directions {
+                proceed(job.control)?;
+                let (row, tangent) = patch.hessian_row(&at, direction);
+                found.rows.push(row);
+                found.tangents.push(tangent);
+            }
+        }
+    }
+    found.c = at.c;
+    Ok(found)
+}
+
+impl Objective for Crossed {
+    fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
+        self.predict_modes(psi);
+        let lambda = self.lambda(psi);
+        let solver = self.solver.take().unwrap_or_else(|| self.plan.solver());
+        let mut trial = std::mem::take(&mut self.trial);
+        let chain = Chain::new(&self.data, &self.layout, psi);
+        let directions = self.directions(&chain);
+        let mut patch = self.patch(solver, &lambda, &mut trial);
+        let (factored, signs, control) = (self.factored, self.signs.as_ref(), self.control.as_ref());
+        let job = Job { psi, directions: &directions, order, tolerance, factored, signs, control };
+        let found = explore(&mut patch, &job);
+        let evaluated = patch.evaluated as f64 / self.data.n() as f64;
+        let solver = patch.geometry.solver;
+        let evaluation = found.as_ref().map_err(|r| *r).and_then(|found| {
+            let gradient = chain.gradient(&found.share.beta, &found.share.lambda);
+            let hessian = (order == Order::Hessian).then(|| {
+                let rows = found.rows.iter().map(|r| chain.gradient(&r.beta, &r.lambda)).collect();
+                chain.hessian(rows, &found.share.lambda)
+            });
+            let evaluation = Evaluation { value: found.share.value + self.log_constant, gradient, hessian };
+            if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
+        });
+        self.solver = Some(solver);
+        self.trial = trial;
+        self.passes += evaluated;
+        self.factored = evaluation.is_ok();
+        self.last = psi.to_vec();
+        if let Ok(found) = found {
+            self.trial_tangents = found.tangents;
+            self.inverse = found.c;
+            self.information = found.information;
+        }
+        evaluation
+    }
+
+    fn accept(&mut self) {
+        self.u.copy_from_slice(&self.trial);
+        self.at.clone_from(&self.last);
+        // Older tangents still predict better than none.
+        if !self.trial_tangents.is_empty() {
+            self.tangents = std::mem::take(&mut self.trial_tangents);
+        }
+    }
+
+    fn information(&mut self) -> Option<Vec<f64>> {
+        self.information.take()
+    }
+
+    fn reset(&mut self) {
+        self.u.fill(0.0);
+        self.at.clear();
+        self.tangents.clear();
+        self.trial_tangents.clear();
+        self.information = None;
+        self.factored = false;
+        self.solver.iter_mut().for_each(|s| s.forget());
+    }
+
+    fn set_control(&mut self, control: &Arc<Control>) {
+        self.control = control.clone();
+    }
+
+    fn passes(&self) -> f64 {
+        self.passes
+    }
+
+    fn posterior(&self) -> Posterior {
+        let lambda = self.lambda(&self.last);
+        let cells = Cells { pattern: &self.pattern, solver: self.plan.solver(), rows: () };
+        let mut covariance = vec![0.0; self.pattern.matrix_len()];
+        cells.add_outer(&lambda, &self.inverse, &lambda, &mut covariance);
+        let mut b = vec![0.0; self.pattern.effects()];
+        cells.apply(&lambda, &self.u, &mut b);
+        let terms = 0..self.data.terms.len();
+        Posterior {
+            modes: terms.clone().map(|t| b[self.pattern.term(t)].to_vec()).collect(),
+            covariances: terms.map(|t| covariance[self.pattern.pair(t, t).range()].to_vec()).collect(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! H as a sparse matrix: multifrontal Cholesky factor, selected inverse and its tangent.
+
+use std::sync::Arc;
+
+use super::pattern::Pattern;
+use super::solver::Solver;
+use crate::error::Error;
+use crate::linalg::sparse::{Factor, Symbolic};
+
+/// Where the numbers of a matrix of blocks stand in the sparse H, with its symbolic analysis.
+pub struct Analysis {
+    /// For every number of a matrix, its place among the values of H; mirrored ones share theirs.
+    place: Vec<usize>,
+    values: usize,
+    pub symbolic: Arc<Symbolic>,
+}
+
+impl Analysis {
+    pub fn new(pattern: &Pattern) -> Result<Analysis, Error> {
+        // (column, row) of every number in the lower triangle; the column belongs to the earlier effect.
+        let mut entries: Vec<(u32, u32, u32)> = Vec::with_capacity(pattern.matrix_len());
+        for pair in &pattern.pairs {
+            for cell in 0..pair.cells {
+                let (g, h) = pattern.levels(pair, cell);
+                for c in 0..pair.size.0 {
+                    for d in 0..pair.size.1 {
+                        let column = pattern.term(pair.s).start + g * pair.size.0 + c;
+                        let row = pattern.term(pair.t).start + h * pair.size.1 + d;
+                        let place = pair.first + (cell * pair.size.0 + c) * pair.size.1 + d;
+                        entries.push((column.min(row) as u32, column.max(row) as u32, place as u32));
+                    }
+                }
+            }
+        }
+        entries.sort_unstable();
+        Analysis::from_entries(pattern, &entries)
+    }
+
+    fn from_entries(pattern: &Pattern, entries: &[(u32, u32, u32)]) -> Result<Analysis, Error> {
+        let n = pattern.effects();
+        let (mut columns, mut rows) = (vec![0; n + 1], Vec::with_capacity(entries.len()));
+        let mut place = vec![0; pattern.matrix_len()];
+        let mut last = None;
+        for &(column, row, at) in entries {
+            if last != Some((column, row)) {
+                columns[column as usize + 1] += 1;
+                rows.push(row as usize);
+                last = Some((column, row));
+            }
+            place[at as usize] = rows.len() - 1;
+        }
+        (0..n).for_each(|c| columns[c + 1] += columns[c]);
+        let symbolic = Symbolic::new(n, &columns, &rows)
+            .map_err(|e| Error::Degenerate { why: format!("sparse factorisation: {e}") })?;
+        Ok(Analysis { place, values: rows.len(), symbolic })
+    }
+}
+
+pub struct Sparse {
+    analysis: Arc<Analysis>,
+    factor: Factor,
+    values: Vec<f64>,
+    out: Vec<f64>,
+}
+
+impl Sparse {
+    pub fn new(analysis: Arc<Analysis>) -> Sparse {
+        let values = vec![0.0; analysis.values];
+        Sparse { factor: Factor::new(analysis.symbolic.clone()), out: values.clone(), values, analysis }
+    }
+
+    /// Copies a matrix's lower half into the values of H; the two halves of a block are equal.
+    fn gather(&mut self, m: &[f64]) {
+        for (v, &p) in m.iter().zip(&self.analysis.place) {
+            self.values[p] = *v;
+        }
+    }
+
+    fn scatter(&self, out: &mut [f64]) {
+        for (o, &p) in out.iter_mut().zip(&self.analysis.place) {
+            *o = self.out[p];
+        }
+    }
+}
+
+impl Solver for Sparse {
+    fn factorise(&mut self, h: &[f64]) -> Option<f64> {
+        self.gather(h);
+        self.factor.refactor(&self.values).ok()?;
+        Some(self.factor.logdet())
+    }
+
+    fn solve(&mut self, x: &mut [f64]) {
+        self.factor.solve_in_place(x);
+    }
+
+    fn inverse(&mut self, out: &mut [f64]) {
+        self.factor.selected_inverse(&mut self.out);
+        self.scatter(out);
+    }
+
+    fn inverse_tangent(&mut self, dh: &[f64], out: &mut [f64]) {
+        self.gather(dh);
+        self.factor.selected_inverse_tangent(&self.values, &mut self.out);
+        self.scatter(out);
+    }
+}
