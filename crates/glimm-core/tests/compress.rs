@@ -8,7 +8,7 @@ use glimm_core::control::Control;
 use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::family::{self, Derivs, Random, Want};
 use glimm_core::objective::block::Block;
-use glimm_core::objective::sparse::Sparse;
+use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Order, Posterior};
 use glimm_core::structure;
 use rand::{RngExt, SeedableRng};
@@ -123,7 +123,7 @@ fn merged_rows_have_the_likelihood_of_the_rows_given() {
             if data.terms.len() == 1 {
                 return evaluate(&mut Block::new(data), &psi, Order::Hessian);
             }
-            evaluate(&mut Sparse::new(data).unwrap(), &psi, Order::Hessian)
+            evaluate(&mut Crossed::new(data, Engine::Auto).unwrap(), &psi, Order::Hessian)
         };
         let (a, b) = (at(&data), at(&smaller));
         assert!(relative(&[a.value], &[b.value]) < VALUE, "{label}: {} {}", a.value, b.value);
@@ -195,7 +195,7 @@ fn every_level_gets_the_modes_of_its_equals() {
     let data = problem("binomial", "logit", Extras { slope: true, ..Extras::default() }, 8);
     let (smaller, how) = always(&data, true);
     let posterior = |data: &Data, psi: &[f64]| -> Posterior {
-        let mut sparse = Sparse::new(data).unwrap();
+        let mut sparse = Crossed::new(data, Engine::Auto).unwrap();
         evaluate(&mut sparse, psi, Order::Gradient);
         glimm_core::objective::Objective::accept(&mut sparse);
         glimm_core::objective::Objective::posterior(&sparse)

@@ -19,6 +19,8 @@ const SHORT: f64 = 1e-3;
 /// for the first step when no more than this is left.
 const CHORD: f64 = 0.1;
 const CHORD_FIRST: f64 = 1.0;
+/// The part of the tolerance at which such steps end: they do not square what is left.
+const CHORD_LAST: f64 = 1e-8;
 
 impl Patch<'_, Cells<'_, Rows<'_>>> {
     /// Moves `self.u` to the mode of h(u) = -sum_i f_i + u'u / 2, stopping after the first step whose
@@ -48,9 +50,12 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             best = h;
             proceed(control)?;
             let gradient = self.inner_gradient();
-            let (direction, decrement) = match self.chord(&gradient, factored, CHORD * last) {
-                Some(found) => found,
-                None => self.newton_direction(&gradient)?,
+            let (direction, decrement, enough) = match self.chord(&gradient, factored, CHORD * last) {
+                Some((direction, decrement)) => (direction, decrement, CHORD_LAST * tolerance),
+                None => {
+                    let (direction, decrement) = self.newton_direction(&gradient)?;
+                    (direction, decrement, tolerance)
+                }
             };
             (factored, last) = (true, decrement);
             let length = self.step_length(&direction, decrement);
@@ -58,7 +63,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
                 *s = length * d;
                 *u += *s;
             }
-            if decrement < tolerance {
+            if decrement < enough {
                 return Ok(());
             }
         }
