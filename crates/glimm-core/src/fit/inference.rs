@@ -82,10 +82,18 @@ pub fn is_saddle(e: &Evaluation) -> bool {
     s.values.iter().any(|&v| v < -UPWARDS * top)
 }
 
-/// `psi` are the parameters in standard units.
-pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], converged: bool) -> Verdict {
+/// `psi` are the parameters in standard units; `any_variance_above` says whether a covariance of the parameters gives
+/// the linear predictor of some row, random effects aside, a variance above a limit.
+pub fn verdict(
+    standard: &Standard,
+    link: Link,
+    e: &Evaluation,
+    psi: &[f64],
+    converged: bool,
+    any_variance_above: &dyn Fn(&[f64], f64) -> bool,
+) -> Verdict {
     let p = e.gradient.len();
-    let runs_away = !matches!(data.family.link(), Link::Identity | Link::Inverse);
+    let runs_away = !matches!(link, Link::Identity | Link::Inverse);
     let left = decrement(e);
     let (own, flat_directions) = covariance(e);
     let mut covariance = standard.covariance_to_user(&own);
@@ -106,7 +114,7 @@ pub fn verdict(standard: &Standard, data: &Data, e: &Evaluation, psi: &[f64], co
     }
     // Collinear columns have such errors too, but their errors cancel in every row.
     let suspected = identified.contains(&Identified::Runaway) && flat_directions.is_empty();
-    if suspected && !some_row_unknown(data, &own, p) {
+    if suspected && !any_variance_above(&own, RUNAWAY_SE * RUNAWAY_SE) {
         let calm = |s: &mut Identified| {
             if *s == Identified::Runaway {
                 *s = Identified::Yes
@@ -160,13 +168,13 @@ fn moved(standard: &Standard, directions: &[Vec<f64>], p: usize) -> Vec<bool> {
     any
 }
 
-/// Whether the linear predictor of some row, random effects aside, has a runaway standard error.
-fn some_row_unknown(data: &Data, covariance: &[f64], p: usize) -> bool {
+/// Whether the linear predictor of some row, random effects aside, has a variance above `limit`.
+pub fn any_variance_above(data: &Data, covariance: &[f64], limit: f64) -> bool {
     let columns = &data.predictors[0].columns;
-    let k = columns.len();
+    let (k, p) = (columns.len(), covariance.len().isqrt());
     (0..data.n()).any(|row| {
         let x: Vec<f64> = columns.iter().map(|c| c.at(row)).collect();
         let variance: f64 = (0..k * k).map(|i| x[i / k] * x[i % k] * covariance[i / k * p + i % k]).sum();
-        variance > RUNAWAY_SE * RUNAWAY_SE
+        variance > limit
     })
 }

@@ -13,13 +13,17 @@ const CELL: u64 = CODE + 4 * NUMBER;
 /// order in one and in two predictors, variances, residuals.
 const WORK: [u64; 2] = [24, 48];
 
-/// Bytes at the peak of a fit: the data in standard units and the engine's copy of them, the modes with
-/// their tangents and covariances. Crossed effects add the factor of their matrix, whose size shows
-/// only once it is ordered.
+/// Bytes at the peak of a fit: the data in standard units, which the engine for one factor takes over column by
+/// column and others copy; the modes with their tangents and covariances. Crossed effects add the factor of their
+/// matrix, whose size shows only once it is ordered.
 pub fn peak(data: &Data, path: Path) -> u64 {
     let (n, parameters) = (data.n() as u64, data.layout().total as u64);
-    let order = if matches!(path, Path::Dense | Path::Sparse | Path::Iterative) { 0 } else { CODE * n };
-    let rows = 2 * bytes(data) + order + NUMBER * n;
+    let rows = match path {
+        // One column twice, weights, and where every row stands.
+        Path::Glm | Path::Block => bytes(data) + n * (2 * NUMBER + CODE),
+        Path::Lmm => 2 * bytes(data) + n * (NUMBER + CODE),
+        Path::Dense | Path::Sparse | Path::Iterative => 2 * bytes(data) + NUMBER * n,
+    };
     let effects: u64 = data.terms.iter().map(|t| (t.levels * t.effects()) as u64).sum();
     match path {
         Path::Glm => rows,

@@ -70,8 +70,9 @@ const REACH: [f64; 3] = [10.0, 2.0, 1.5];
 
 /// Data in standard units with everything that does not depend on parameters or responses.
 pub struct Problem {
-    /// Standardised data in the order given; the engine has its own copy, sorted as it needs.
+    /// Standardised data in the order given; that of one factor has only its responses here, the columns are the engine's.
     data: Data,
+    sample: start::Sample,
     layout: Layout,
     standard: Standard,
     engine: Engine,
@@ -121,16 +122,16 @@ impl Problem {
                 ),
             });
         }
+        let (weight, sample) = (data.weight(), start::Sample::new(&data));
         let (path, engine) = match path {
             Path::Lmm => (path, Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?))),
-            Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::new(&data)))),
+            Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::take(&mut data)))),
             Path::Dense | Path::Sparse | Path::Iterative => {
                 let crossed = Crossed::new(&data, options.engine)?;
                 (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
             }
         };
-        let weight = data.weight();
-        Ok(Problem { data, layout, standard, engine, path, weight, compressed, memory })
+        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory })
     }
 
     /// Bytes that a fit takes at its peak.
@@ -184,6 +185,7 @@ impl Problem {
         }
         self.data.y.iter_mut().zip(y).for_each(|(a, &b)| *a = self.standard.response(b));
         refuse_constant(&self.data)?;
+        self.sample.set_response(&self.data.y);
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
             Engine::Crossed(s) => s.set_response(&self.data.y),
@@ -232,7 +234,7 @@ impl Problem {
         let warmed = warm.is_some();
         let start = match warm {
             Some(psi) => self.lift(psi),
-            None => start::start(&self.data, &self.reach()),
+            None => start::start(&self.sample, &self.data.terms, &self.reach()),
         };
         if self.path == Path::Iterative {
             return self.fit_iterative(start, before, observe);
@@ -350,7 +352,12 @@ impl Problem {
         }
         let psi = self.standard.to_user(&outcome.psi);
         let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
-        let verdict = inference::verdict(&self.standard, &self.data, &last, &outcome.psi, converged);
+        let unknown = |covariance: &[f64], limit| match &self.engine {
+            Engine::Block(block) => block.any_variance_above(covariance, self.layout.total, limit),
+            _ => inference::any_variance_above(&self.data, covariance, limit),
+        };
+        let link = self.data.family.link();
+        let verdict = inference::verdict(&self.standard, link, &last, &outcome.psi, converged, &unknown);
         let passes = self.engine.objective().passes() - before;
         Ok(Fitted {
             psi,

@@ -1,6 +1,6 @@
 //! Where the climb begins: a generalized linear model, and moderate random effects.
 
-use crate::design::Data;
+use crate::design::{Data, Term};
 use crate::linalg::dense;
 use crate::link::Link;
 use crate::objective::block::Block;
@@ -13,14 +13,30 @@ const START_ROWS: usize = 10_000;
 /// Standard deviation of a random effect on a scale where one is large.
 const START_SD: f64 = 0.5;
 
+/// Some of the rows, which tell where to begin.
+pub struct Sample {
+    rows: Vec<u32>,
+    data: Data,
+}
+
+impl Sample {
+    pub fn new(data: &Data) -> Sample {
+        let n = data.n();
+        let rows = if n > START_ROWS { shuffle::sample(n, START_ROWS) } else { (0..n as u32).collect() };
+        Sample { data: data.gather_fixed(&rows), rows }
+    }
+
+    pub fn set_response(&mut self, y: &[f64]) {
+        self.data.y.iter_mut().zip(&self.rows).for_each(|(a, &i)| *a = y[i as usize]);
+    }
+}
+
 /// Coefficients and dispersion of the GLM on a sample of rows, then theta.
-pub fn start(data: &Data, reach: &[f64]) -> Vec<f64> {
-    let n = data.n();
-    let sample = if n > START_ROWS { shuffle::sample(n, START_ROWS) } else { (0..n as u32).collect() };
-    let rows = data.gather_fixed(&sample);
-    let mut psi = glm(&rows, reach);
-    let sd = START_SD * effect_unit(&rows, &psi);
-    psi.extend(data.terms.iter().flat_map(|t| t.structure.start(sd)));
+pub fn start(sample: &Sample, terms: &[Term], reach: &[f64]) -> Vec<f64> {
+    let rows = &sample.data;
+    let mut psi = glm(rows, reach);
+    let sd = START_SD * effect_unit(rows, &psi);
+    psi.extend(terms.iter().flat_map(|t| t.structure.start(sd)));
     psi
 }
 

@@ -95,22 +95,29 @@ struct Slots<'a> {
 }
 
 impl Block {
-    /// Lays rows out by group. All terms must have the same codes; without terms this is a GLM.
     pub fn new(data: &Data) -> Block {
+        Block::take(&mut data.clone())
+    }
+
+    /// Lays rows out by group. All terms must have the same codes; without terms this is a GLM. Takes the columns and
+    /// codes out of `data`, which keeps its shape, responses, sizes, weights and offsets.
+    pub fn take(data: &mut Data) -> Block {
+        let (log_constant, copies, shape) = (data.log_constant(), data.copies.clone(), shape(data));
         let places = match data.terms.first() {
             Some(term) => tiles::Layout::by_code(&term.codes, term.levels),
             None => tiles::Layout::of_runs(data.n()),
         };
-        let store = Store::new(data, &places);
+        data.terms.iter_mut().for_each(|t| t.codes = Vec::new());
+        let store = Store::take(data, &places);
         let mut block = Block {
-            shape: shape(data),
+            shape,
             layout: data.layout(),
             chunks: places.chunks(),
             places,
             store,
             levels: data.terms.first().map_or(0, |t| t.levels),
-            log_constant: data.log_constant(),
-            copies: data.copies.clone(),
+            log_constant,
+            copies,
             u: Vec::new(),
             trial: Vec::new(),
             tangents: None,
@@ -131,6 +138,11 @@ impl Block {
     /// Number of rows.
     pub fn n(&self) -> usize {
         self.store.n()
+    }
+
+    /// Whether the linear predictor of predictor 0 has, random effects aside, a variance above `limit` in some row.
+    pub fn any_variance_above(&self, covariance: &[f64], p: usize, limit: f64) -> bool {
+        self.store.any_variance_above(covariance, p, limit)
     }
 
     /// New responses, in the order of the rows given first.

@@ -14,6 +14,8 @@ const WILD: f64 = 15.0;
 const ROUNDING: f64 = 1e-12;
 /// Steps with a decrement below this move no eta by more than the curvature allows.
 const SHORT: f64 = 1e-3;
+/// Decrements below this that fall no further are rounding.
+const ROUNDED: f64 = 1e-13;
 /// Expected decrements below this need no proof that the step was good.
 const CERTAIN: f64 = 1e-12;
 /// Largest change of eta that the Taylor series of the row derivatives bridges, to the third order and to the fourth.
@@ -60,7 +62,8 @@ impl Work<'_> {
         }
         let bridge = POLISH[usize::from(everything.order == 4)];
         let concordance = self.store.family.concordance().filter(|_| self.store.random == 1);
-        let (mut best, mut expected) = (Lanes([f64::INFINITY; LANES]), if near { 0.0 } else { f64::INFINITY });
+        let (mut best, mut previous) = (Lanes([f64::INFINITY; LANES]), f64::INFINITY);
+        let mut expected = if near { 0.0 } else { f64::INFINITY };
         self.tame(q, u, room);
         for _ in 0..MAX_STEPS {
             lanes::matvec(q, false, &self.job.lambda, u, &mut room.b);
@@ -79,7 +82,9 @@ impl Work<'_> {
             }
             let reach = if most > SHORT || last { self.reach_of(q, room) } else { Lanes::ZERO };
             let retreats = back.contains(&true);
-            if last && !retreats && most < self.job.tolerance && self.store.random == 1 && reach.largest() < bridge {
+            let arrived = most < self.job.tolerance || (most < ROUNDED && most > 0.1 * previous);
+            previous = most;
+            if last && !retreats && arrived && self.store.random == 1 && reach.largest() < bridge {
                 self.take(q, u, Lanes::ONE, back, room);
                 self.polish(q, &room.b);
                 return Ok(());

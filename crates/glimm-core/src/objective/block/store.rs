@@ -32,16 +32,27 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(data: &Data, layout: &tiles::Layout) -> Store {
-        let at = |v: &Vec<f64>| layout.row.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
-        let (columns, spans, z) = distinct(data);
-        let coefficients = data.layout().beta;
-        let mut coefficient = vec![None; columns.len()];
-        let mut predictor = vec![0; columns.len()];
+    /// Takes the columns of `data` one by one, so that no two copies of all are held at a time.
+    pub fn take(data: &mut Data, layout: &tiles::Layout) -> Store {
+        let (coefficients, random) = (data.layout().beta, data.random_predictors());
+        let (sources, spans, z) = distinct(data);
+        let mut coefficient = vec![None; sources.len()];
+        let mut predictor = vec![0; sources.len()];
         for (k, (span, beta)) in spans.iter().zip(&coefficients).enumerate() {
             span.clone().for_each(|a| predictor[a] = k);
             span.clone().zip(beta.clone()).for_each(|(a, b)| coefficient[a] = Some(b));
         }
+        for c in data
+            .terms
+            .iter_mut()
+            .flat_map(|t| &mut t.columns)
+            .enumerate()
+            .filter(|(e, _)| !sources.contains(&Source::Z(*e)))
+        {
+            *c.1 = Column::One;
+        }
+        let columns = sources.iter().map(|s| s.take(data).gather(&layout.row)).collect();
+        let at = |v: &Vec<f64>| layout.row.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
         let mut store = Store {
             family: data.family.clone(),
             y: at(&data.y),
@@ -49,12 +60,12 @@ impl Store {
             weight: data.freq.as_ref().map(at),
             has_freq: data.freq.is_some(),
             offset: data.predictors.iter().map(|p| p.offset.as_ref().map(at)).collect(),
-            columns: columns.into_iter().map(|c| c.gather(&layout.row)).collect(),
+            columns,
             spans,
             predictor,
             coefficient,
             z,
-            random: data.random_predictors(),
+            random,
             rows: data.n(),
             row: layout.row.clone(),
             repeats: layout.repeats.clone(),
@@ -82,6 +93,16 @@ impl Store {
 
     pub fn offset(&self, k: usize, places: Range<usize>) -> Option<&[f64]> {
         self.offset[k].as_ref().map(|o| &o[places])
+    }
+
+    /// Whether x'V x is above `limit` in some row, x its columns of predictor 0.
+    pub fn any_variance_above(&self, v: &[f64], p: usize, limit: f64) -> bool {
+        let columns = || self.spans[0].clone().filter(|&a| self.coefficient[a].is_some());
+        (0..self.y.len()).any(|place| {
+            let x: Vec<f64> = columns().map(|a| self.columns[a].at(place)).collect();
+            let k = x.len();
+            (0..k * k).map(|i| x[i / k] * x[i % k] * v[i / k * p + i % k]).sum::<f64>() > limit
+        })
     }
 
     /// New responses, in the order of the rows given first.
@@ -129,26 +150,48 @@ impl Store {
     }
 }
 
+/// Where a column is found in the data given.
+#[derive(Clone, Copy, PartialEq)]
+enum Source {
+    /// Predictor and column of X.
+    X(usize, usize),
+    /// Effect of a group, over all terms.
+    Z(usize),
+}
+
+impl Source {
+    fn take(self, data: &mut Data) -> Column {
+        let column = match self {
+            Source::X(k, j) => &mut data.predictors[k].columns[j],
+            Source::Z(e) => data.terms.iter_mut().flat_map(|t| &mut t.columns).nth(e).expect("an effect of the data"),
+        };
+        std::mem::replace(column, Column::One)
+    }
+}
+
 /// The columns of X and, where they are not among them, of Z; the columns of each predictor; the column
 /// of each effect.
-fn distinct(data: &Data) -> (Vec<&Column>, Vec<Range<usize>>, Vec<usize>) {
-    let (mut columns, mut spans): (Vec<&Column>, Vec<Range<usize>>) = Default::default();
+fn distinct(data: &Data) -> (Vec<Source>, Vec<Range<usize>>, Vec<usize>) {
+    let (mut columns, mut sources): (Vec<&Column>, Vec<Source>) = Default::default();
+    let mut spans = Vec::new();
     let effects: Vec<(usize, &Column)> =
         data.terms.iter().flat_map(|t| t.columns.iter().map(|c| (t.predictor, c))).collect();
     let mut z = vec![0; effects.len()];
     for (k, p) in data.predictors.iter().enumerate() {
         let first = columns.len();
         columns.extend(&p.columns);
-        for (z, (_, column)) in z.iter_mut().zip(&effects).filter(|(_, e)| e.0 == k) {
+        sources.extend((0..p.columns.len()).map(|j| Source::X(k, j)));
+        for (e, (_, column)) in effects.iter().enumerate().filter(|(_, e)| e.0 == k) {
             let known = columns[first..].iter().position(|c| same(c, column));
-            *z = first + known.unwrap_or(columns.len() - first);
+            z[e] = first + known.unwrap_or(columns.len() - first);
             if known.is_none() {
                 columns.push(column);
+                sources.push(Source::Z(e));
             }
         }
         spans.push(first..columns.len());
     }
-    (columns, spans, z)
+    (sources, spans, z)
 }
 
 fn same(a: &Column, b: &Column) -> bool {
