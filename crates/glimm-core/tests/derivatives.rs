@@ -107,3 +107,26 @@ fn value_at_loose_modes_is_corrected_to_second_order() {
     let loose = block.evaluate(&psi, Order::Gradient, 1e-2).unwrap().value;
     assert!((loose - exact).abs() < 1e-7, "{loose} {exact}");
 }
+
+#[test]
+fn large_groups_beside_small_ones_agree_with_the_other_layout() {
+    for (name, link) in [("binomial", "logit"), ("nbinom2", "log"), ("gaussian", "identity")] {
+        let few = problem(name, link, Shape::Slope, 31);
+        // One group of 700 rows, one of 65, and small ones of unequal sizes.
+        let rows: Vec<u32> = (0..840).map(|i| i % 70).collect();
+        let mut data = few.gather(&rows);
+        let code = |i: u32| match i {
+            0..700 => 0,
+            700..765 => 1,
+            _ => 2 + (i * i) % 13,
+        };
+        data.terms[0].codes = (0..840).map(code).collect();
+        data.terms[0].levels = 15;
+        let psi = point(&data, 32);
+        let a = evaluate(&mut Block::new(&data), &psi, Order::Hessian);
+        let b = evaluate(&mut Crossed::new(&data, Engine::Sparse).unwrap(), &psi, Order::Hessian);
+        assert!((a.value - b.value).abs() < 1e-11 * b.value.abs(), "{name}: {} {}", a.value, b.value);
+        assert!(relative(&a.gradient, &b.gradient) < 1e-10, "{name}");
+        assert!(relative(&a.hessian.unwrap(), &b.hessian.unwrap()) < 1e-10, "{name}");
+    }
+}
