@@ -2,9 +2,9 @@
 
     python benchmarks/stress.py
 
-Ten designs, two families, twenty seeds. Every maximum is compared with that of another layout of the
-same model (engine="sparse"), started on its own: neither may miss what the other finds. The table goes
-to benchmarks/results/stress.md.
+Ten designs, two families, twenty seeds. Every maximum is compared with that of another layout of
+the same model (engine="sparse"), started on its own: neither may miss what the other finds. The
+table goes to benchmarks/results/stress.md.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def main() -> None:
     lines = [
         "# Small and hard problems",
         "",
-        f"{SEEDS} seeds each; a failure is an error or a fit that is not converged. *Missed*: fits whose",
-        f"maximum is more than {BELOW:g} below that of the other layout.",
+        f"{SEEDS} seeds each; a failure is an error or a fit that is not converged. *Missed*: fits",
+        f"whose maximum is more than {BELOW:g} below that of the other layout.",
         "",
         "| design | family | failures | missed | steps: median | most |",
         "| :-- | :-- | --: | --: | --: | --: |",

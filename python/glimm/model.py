@@ -85,8 +85,8 @@ def fit(
     reml : bool, optional
         Restricted maximum likelihood: variances are estimated from what the fixed effects leave,
         which takes off the downward bias of maximum likelihood. By default for gaussian responses
-        with the identity link and random effects; not available for others. Likelihoods of two
-        REML fits compare only when their fixed effects are the same.
+        with the identity link and random effects, unless `engine` names one; not available for
+        others. Likelihoods of two REML fits compare only when their fixed effects are the same.
     trials : str or array_like, (n,), optional
         Number of trials of a binomial response that counts successes.
     freq : str or array_like, (n,), optional
