@@ -57,7 +57,7 @@ impl Problem {
 
     fn search(&mut self, start: &[f64], observe: Observer<'_>) -> Result<Outcome, Error> {
         let settings = Settings {
-            curvature: Curvature::Updated(None),
+            curvature: Curvature::Updated,
             tolerance: DECREMENT,
             inner_tolerance: INNER,
             max_iterations: MAX_STEPS,

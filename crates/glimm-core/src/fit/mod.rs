@@ -269,22 +269,18 @@ impl Problem {
 
     /// The climb to the top, by the route that suits the size and the structure.
     fn climb(&mut self, start: Vec<f64>, warm: bool, observe: Observer<'_>) -> Result<Outcome, Error> {
-        let (mut start, mut curvature) = (start, Curvature::Exact);
-        match &self.engine {
-            Engine::Crossed(_) => curvature = Curvature::Updated(None),
-            Engine::Block(block) if !warm => {
-                if let Some(psi) = self.climb_sample(block, &start, observe) {
-                    start = psi;
-                }
-            }
-            Engine::Block(_) | Engine::Lmm(_) => {}
-        }
-        let tolerance = if matches!(curvature, Curvature::Exact) { NEAR } else { DECREMENT };
-        let mut settings = self.settings(curvature, tolerance, INNER);
-        let steps = if matches!(self.engine, Engine::Crossed(_)) { QUASI_STEPS } else { MAX_ITERATIONS };
-        settings.max_iterations = steps;
+        let mut start = match &self.engine {
+            Engine::Block(block) if !warm => self.climb_sample(block, &start, observe).unwrap_or(start),
+            _ => start,
+        };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..=REDUCED {
+            let settings = match self.engine {
+                Engine::Crossed(_) => {
+                    Settings { max_iterations: QUASI_STEPS, ..self.settings(Curvature::Updated, DECREMENT, INNER) }
+                }
+                _ => self.settings(Curvature::Exact, NEAR, INNER),
+            };
             let objective = self.engine.objective();
             let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
@@ -293,10 +289,6 @@ impl Problem {
                 _ => return Ok(outcome),
             }
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
-            let crossed = matches!(self.engine, Engine::Crossed(_));
-            let curvature = if crossed { Curvature::Updated(None) } else { Curvature::Exact };
-            settings = self.settings(curvature, DECREMENT, INNER);
-            settings.max_iterations = steps;
         }
         Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
     }

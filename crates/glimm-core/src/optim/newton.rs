@@ -40,9 +40,8 @@ const LOOSEST: f64 = 1e-4;
 pub enum Curvature {
     /// The exact Hessian at every point.
     Exact,
-    /// A given negative Hessian, or else the objective's own information, had anew while far from
-    /// the top; corrected by BFGS updates.
-    Updated(Option<Vec<f64>>),
+    /// The objective's own information, had anew while far from the top; corrected by BFGS updates.
+    Updated,
 }
 
 pub struct Settings {
@@ -164,7 +163,7 @@ pub fn maximise(
     observe: &mut dyn FnMut(usize, f64, f64) -> bool,
 ) -> Outcome {
     let exact = matches!(settings.curvature, Curvature::Exact);
-    let informed = matches!(settings.curvature, Curvature::Updated(None));
+    let informed = matches!(settings.curvature, Curvature::Updated);
     let order = |iteration: usize, decrement: f64| match exact {
         true => Order::Hessian,
         false if informed && informs(iteration, decrement) => Order::Information,
@@ -195,8 +194,7 @@ pub fn maximise(
     objective.accept();
     outcome.curvature = match settings.curvature {
         Curvature::Exact => negative(&here),
-        Curvature::Updated(Some(h)) => h,
-        Curvature::Updated(None) => objective.information().unwrap_or_else(|| identity(start.len())),
+        Curvature::Updated => objective.information().unwrap_or_else(|| identity(start.len())),
     };
     let mut radius = f64::INFINITY;
     loop {

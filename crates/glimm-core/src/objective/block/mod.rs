@@ -7,6 +7,7 @@
 mod lanes;
 mod laplace;
 mod modes;
+mod moments;
 mod store;
 mod tiles;
 mod work;

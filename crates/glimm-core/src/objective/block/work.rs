@@ -1,28 +1,20 @@
 //! Loops over the rows of one tile: linear predictors, row derivatives, and their moments. Each is compiled once; the
 //! number of effects matters little here.
-//!
-//! With F', F'', ... the row derivatives in the linear predictors of the columns involved, w the columns of
-//! X and Z and z those of Z, everything the objective and its derivatives need are sums over rows:
-//!
-//! ```text
-//! first[a]  = sum F' w_a,  sum F'' w_a z_c,  sum F''' w_a z_c z_d      (for every c <= d)
-//! second[a, b] = sum A w_a w_b,      A = F'' + F'''' v / 2 - F''' c
-//! fourth[c, b] = sum F'''' v z_c w_b
-//! ```
 
 use std::ops::Range;
 
 use super::Job;
 use super::lanes::{LANES, Lanes};
+use super::moments::{dot_lanes, multiply};
 use super::store::Store;
 use super::tiles::Tile;
 use crate::design::Column;
 use crate::family::{Derivs, Want, chains};
-use crate::objective::laplace::{pair, sorted};
+use crate::objective::laplace::sorted;
 use crate::special::vectorized;
 
 /// Places looked at together: products of columns then stay in the first-level cache.
-const STRIP: usize = 32 * LANES;
+pub(super) const STRIP: usize = 32 * LANES;
 /// A strip of ones, for intercepts.
 static ONES: [f64; STRIP] = [1.0; STRIP];
 
@@ -45,7 +37,7 @@ pub struct Work<'a> {
     /// X beta + offset of each predictor, and eta, over the places of the tile.
     fixed: Vec<Vec<f64>>,
     eta: Vec<Vec<f64>>,
-    derivs: Derivs,
+    pub(super) derivs: Derivs,
     /// Moments, one number per lane's group.
     pub first: Vec<Lanes>,
     pub second: Vec<Lanes>,
@@ -53,7 +45,7 @@ pub struct Work<'a> {
     /// Components of the row derivatives with their derivatives in predictor 0.
     chains: Vec<Vec<usize>>,
     /// Strips of products of row derivatives and columns.
-    products: Vec<f64>,
+    pub(super) products: Vec<f64>,
     /// Rows whose derivatives were computed.
     pub evaluated: usize,
 }
@@ -77,14 +69,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn strips(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub(super) fn strips(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let places = self.tile.slots * LANES;
         (0..places).step_by(STRIP).map(move |s| s..places.min(s + STRIP))
     }
 
     /// Column `a` over a strip of the tile.
     #[inline(always)]
-    fn column(&self, a: usize, strip: &Range<usize>) -> &'a [f64] {
+    pub(super) fn column(&self, a: usize, strip: &Range<usize>) -> &'a [f64] {
         match &self.store.columns[a] {
             Column::One => &ONES[..strip.len()],
             Column::Values(v) => &v[self.tile.first + strip.start..self.tile.first + strip.end],
@@ -93,7 +85,7 @@ impl<'a> Work<'a> {
 
     /// A wide tile has one group, whose sums run over all lanes.
     #[inline(always)]
-    fn gather_lanes(wide: bool, sums: &mut [Lanes]) {
+    pub(super) fn gather_lanes(wide: bool, sums: &mut [Lanes]) {
         if wide {
             for s in sums {
                 *s = Lanes([s.sum(); LANES]);
@@ -161,7 +153,7 @@ impl<'a> Work<'a> {
 
     /// Columns from `a` on over a strip, all of one known length.
     #[inline(always)]
-    fn columns<const N: usize>(&self, a: usize, strip: &Range<usize>) -> [&'a [f64]; N] {
+    pub(super) fn columns<const N: usize>(&self, a: usize, strip: &Range<usize>) -> [&'a [f64]; N] {
         let mut w: [&[f64]; N] = [&[]; N];
         for m in 0..N {
             w[m] = &self.column(a + m, strip)[..strip.len()];
@@ -193,7 +185,7 @@ impl<'a> Work<'a> {
 
     /// out += z^k' b.
     #[inline(always)]
-    fn add_effects(&self, q: usize, k: usize, b: &[Lanes], strip: &Range<usize>, out: &mut [f64]) {
+    pub(super) fn add_effects(&self, q: usize, k: usize, b: &[Lanes], strip: &Range<usize>, out: &mut [f64]) {
         for c in 0..q {
             if self.store.predictor[self.store.z[c]] != k {
                 continue;
@@ -327,257 +319,4 @@ impl<'a> Work<'a> {
             }
         }
     }
-
-    /// Fills `first`.
-    pub fn first_moments(&mut self, q: usize) {
-        vectorized(
-            #[inline(always)]
-            || self.first_moments_rows(q),
-        )
-    }
-
-    #[inline(always)]
-    fn first_moments_rows(&mut self, q: usize) {
-        let (mut products, mut first) = (std::mem::take(&mut self.products), std::mem::take(&mut self.first));
-        first.fill(Lanes::ZERO);
-        for strip in self.strips() {
-            for (k, span) in self.store.spans.iter().enumerate() {
-                self.first_products(q, k, &strip, &mut products);
-                for a in span.clone() {
-                    add_products(self.column(a, &strip), &products, &mut first[a * width(q)..(a + 1) * width(q)]);
-                }
-            }
-        }
-        Self::gather_lanes(self.tile.is_wide(), &mut first);
-        (self.first, self.products) = (first, products);
-    }
-
-    /// F', F'' z_c and F''' z_c z_d over a strip, for columns of predictor k.
-    #[inline(always)]
-    fn first_products(&self, q: usize, k: usize, strip: &Range<usize>, products: &mut [f64]) {
-        let n = strip.len();
-        products[..n].copy_from_slice(&self.derivs.get(&[k])[strip.clone()]);
-        for c in 0..q {
-            let (l, zc) = (self.store.predictor[self.store.z[c]], self.column(self.store.z[c], strip));
-            let f2 = &self.derivs.get(&sorted([k, l]))[strip.clone()];
-            multiply(zc, f2, &mut products[(1 + c) * STRIP..][..n]);
-            for d in 0..=c {
-                let (m, zd) = (self.store.predictor[self.store.z[d]], self.column(self.store.z[d], strip));
-                let f3 = &self.derivs.get(&sorted([k, l, m]))[strip.clone()];
-                let out = &mut products[(1 + q + tri(d, c)) * STRIP..][..n];
-                multiply(zc, f3, out);
-                let zd = &zd[..n];
-                for i in 0..n {
-                    out[i] *= zd[i];
-                }
-            }
-        }
-    }
-
-    /// Fills `second` and `fourth`, with v_i = z_i'B z_i and c_i = z_i'la.
-    pub fn second_moments(&mut self, q: usize, b: &[Lanes], la: &[Lanes]) {
-        vectorized(
-            #[inline(always)]
-            || self.second_moments_rows(q, b, la),
-        )
-    }
-
-    #[inline(always)]
-    fn second_moments_rows(&mut self, q: usize, b: &[Lanes], la: &[Lanes]) {
-        let (p, k_all) = (self.store.columns.len(), self.store.spans.len());
-        let mut products = std::mem::take(&mut self.products);
-        let (mut second, mut fourth) = (std::mem::take(&mut self.second), std::mem::take(&mut self.fourth));
-        second.fill(Lanes::ZERO);
-        fourth.fill(Lanes::ZERO);
-        for strip in self.strips() {
-            let n = strip.len();
-            let (bends, room) = products.split_at_mut(k_all * (k_all + 1) * STRIP);
-            self.bends(q, b, la, &strip, bends, room);
-            for k in 0..k_all {
-                for l in k..k_all {
-                    let at = 2 * pair(k, l, k_all) * STRIP;
-                    for a in self.store.spans[k].clone() {
-                        multiply(self.column(a, &strip), &bends[at..at + n], &mut room[..n]);
-                        let span = self.store.spans[l].start.max(a)..self.store.spans[l].end;
-                        self.add_dots(span.clone(), &strip, &room[..n], &mut second[a * p + span.start..]);
-                    }
-                }
-            }
-            for c in 0..q {
-                let k = self.store.predictor[self.store.z[c]];
-                for (l, span) in self.store.spans.iter().enumerate() {
-                    let at = (2 * pair(k.min(l), k.max(l), k_all) + 1) * STRIP;
-                    multiply(self.column(self.store.z[c], &strip), &bends[at..at + n], &mut room[..n]);
-                    self.add_dots(span.clone(), &strip, &room[..n], &mut fourth[c * p + span.start..]);
-                }
-            }
-        }
-        Self::gather_lanes(self.tile.is_wide(), &mut second);
-        Self::gather_lanes(self.tile.is_wide(), &mut fourth);
-        for a in 0..p {
-            for b in 0..a {
-                second[a * p + b] = second[b * p + a];
-            }
-        }
-        (self.second, self.fourth, self.products) = (second, fourth, products);
-    }
-
-    /// sums[m] += sum over slots of w_m r for the columns w of `span`.
-    #[inline(always)]
-    fn add_dots(&self, span: Range<usize>, strip: &Range<usize>, r: &[f64], sums: &mut [Lanes]) {
-        let mut a = span.start;
-        while a < span.end {
-            let sums = &mut sums[a - span.start..];
-            a += match span.end - a {
-                1 => add_column_dots(self.columns::<1>(a, strip), r, sums),
-                2 => add_column_dots(self.columns::<2>(a, strip), r, sums),
-                3 => add_column_dots(self.columns::<3>(a, strip), r, sums),
-                4 => add_column_dots(self.columns::<4>(a, strip), r, sums),
-                _ => add_column_dots(self.columns::<5>(a, strip), r, sums),
-            };
-        }
-    }
-
-    /// A^kl and (F'''' v)^kl for every pair k <= l of predictors.
-    #[inline(always)]
-    fn bends(&self, q: usize, b: &[Lanes], la: &[Lanes], strip: &Range<usize>, out: &mut [f64], room: &mut [f64]) {
-        let (n, k_all) = (strip.len(), self.store.spans.len());
-        for k in 0..k_all {
-            for l in k..k_all {
-                let (a, fv) = out[2 * pair(k, l, k_all) * STRIP..].split_at_mut(STRIP);
-                let (a, fv, row) = (&mut a[..n], &mut fv[..n], &mut room[..n]);
-                a.copy_from_slice(&self.derivs.get(&[k, l])[strip.clone()]);
-                fv.fill(0.0);
-                for m in 0..self.store.random {
-                    row.fill(0.0);
-                    self.add_effects(q, m, la, strip, row);
-                    subtract_products(&self.derivs.get(&sorted([k, l, m]))[strip.clone()], row, a);
-                    for o in m..self.store.random {
-                        row.fill(0.0);
-                        self.add_variances(q, m, o, b, strip, row);
-                        add_multiples(&self.derivs.get(&sorted([k, l, m, o]))[strip.clone()], row, fv);
-                    }
-                }
-                for i in 0..n {
-                    a[i] += 0.5 * fv[i];
-                }
-            }
-        }
-    }
-
-    /// out += v^mo, over both orders of m and o.
-    #[inline(always)]
-    fn add_variances(&self, q: usize, m: usize, o: usize, b: &[Lanes], strip: &Range<usize>, out: &mut [f64]) {
-        for c in 0..q {
-            for d in 0..=c {
-                let (ac, ad) = (self.store.z[c], self.store.z[d]);
-                let (k, l) = (self.store.predictor[ac], self.store.predictor[ad]);
-                if (k.min(l), k.max(l)) != (m, o) {
-                    continue;
-                }
-                let weight = b[c * q + d] * if c == d { 1.0 } else { 2.0 };
-                let zc = self.column(ac, strip).as_chunks::<LANES>().0;
-                let zd = self.column(ad, strip).as_chunks::<LANES>().0;
-                for ((o, x), y) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(zc).zip(zd) {
-                    for l in 0..LANES {
-                        o[l] = (weight.0[l] * x[l]).mul_add(y[l], o[l]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// out -= f x.
-#[inline(always)]
-fn subtract_products(f: &[f64], x: &[f64], out: &mut [f64]) {
-    let (f, x) = (&f[..out.len()], &x[..out.len()]);
-    for i in 0..out.len() {
-        out[i] = (-f[i]).mul_add(x[i], out[i]);
-    }
-}
-
-/// out += f x.
-#[inline(always)]
-fn add_multiples(f: &[f64], x: &[f64], out: &mut [f64]) {
-    let (f, x) = (&f[..out.len()], &x[..out.len()]);
-    for i in 0..out.len() {
-        out[i] = f[i].mul_add(x[i], out[i]);
-    }
-}
-
-/// Sum over slots of a b.
-#[inline(always)]
-fn dot_lanes(a: &[f64], b: &[f64]) -> Lanes {
-    let mut sums = [Lanes::ZERO];
-    add_column_dots([a], b, &mut sums);
-    sums[0]
-}
-
-/// sums[m] += sum over slots of w_m r.
-#[inline(always)]
-fn add_column_dots<const N: usize>(w: [&[f64]; N], r: &[f64], sums: &mut [Lanes]) -> usize {
-    let r = r.as_chunks::<LANES>().0;
-    let mut columns: [&[[f64; LANES]]; N] = [&[]; N];
-    for m in 0..N {
-        columns[m] = &w[m].as_chunks::<LANES>().0[..r.len()];
-    }
-    let mut acc = [[0.0; LANES]; N];
-    for j in 0..r.len() {
-        for m in 0..N {
-            for l in 0..LANES {
-                acc[m][l] = columns[m][j][l].mul_add(r[j][l], acc[m][l]);
-            }
-        }
-    }
-    for m in 0..N {
-        sums[m] += Lanes(acc[m]);
-    }
-    N
-}
-
-#[inline(always)]
-fn multiply(a: &[f64], b: &[f64], out: &mut [f64]) {
-    let (a, b) = (&a[..out.len()], &b[..out.len()]);
-    for i in 0..out.len() {
-        out[i] = a[i] * b[i];
-    }
-}
-
-/// sums[m] += sum over slots of w r_m, where the strips r_m follow one another.
-#[inline(always)]
-fn add_products(w: &[f64], r: &[f64], sums: &mut [Lanes]) {
-    let mut m = 0;
-    while m < sums.len() {
-        let (sums, r) = (&mut sums[m..], &r[m * STRIP..]);
-        m += match sums.len() {
-            1 => add_block::<1>(w, r, sums),
-            2 => add_block::<2>(w, r, sums),
-            3 => add_block::<3>(w, r, sums),
-            4 => add_block::<4>(w, r, sums),
-            6 => add_block::<6>(w, r, sums),
-            _ => add_block::<5>(w, r, sums),
-        };
-    }
-}
-
-#[inline(always)]
-fn add_block<const N: usize>(w: &[f64], r: &[f64], sums: &mut [Lanes]) -> usize {
-    let w = w.as_chunks::<LANES>().0;
-    let mut rows: [&[[f64; LANES]]; N] = [&[]; N];
-    for m in 0..N {
-        rows[m] = &r[m * STRIP..m * STRIP + w.len() * LANES].as_chunks::<LANES>().0[..w.len()];
-    }
-    let mut acc = [[0.0; LANES]; N];
-    for j in 0..w.len() {
-        for m in 0..N {
-            for l in 0..LANES {
-                acc[m][l] = w[j][l].mul_add(rows[m][j][l], acc[m][l]);
-            }
-        }
-    }
-    for m in 0..N {
-        sums[m] += Lanes(acc[m]);
-    }
-    N
 }
