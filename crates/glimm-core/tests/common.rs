@@ -87,7 +87,7 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
         columns: vec![Column::One, Column::Values(x.clone())],
         offset: Some((0..n).map(|_| 0.1 * normal(&mut rng)).collect()),
     }];
-    if family.dispersion().is_some() {
+    if !family.parameters().is_empty() {
         predictors.push(Predictor { columns: vec![Column::One], offset: None });
     }
     let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..4))).collect());

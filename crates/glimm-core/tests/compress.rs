@@ -71,7 +71,7 @@ fn problem(name: &str, link: &str, extras: Extras, seed: u64) -> Data {
         .collect();
     let columns = vec![Column::One, Column::Values(x.clone()), Column::Values(of_group)];
     let mut predictors = vec![Predictor { columns, offset }];
-    if family.dispersion().is_some() {
+    if !family.parameters().is_empty() {
         predictors.push(Predictor { columns: vec![Column::One], offset: None });
     }
     let mut columns = vec![Column::One];

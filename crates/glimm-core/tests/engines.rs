@@ -64,7 +64,7 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
     let family = family::lookup(family, None).unwrap();
     let y = eta.iter().map(|&e| family.draw(&mut rng, 1.0, &[e, 0.3][..family.predictors()])).collect();
     let mut predictors = vec![Predictor { columns: vec![Column::One, Column::Values(x)], offset: None }];
-    if family.dispersion().is_some() {
+    if !family.parameters().is_empty() {
         predictors.push(Predictor { columns: vec![Column::One], offset: None });
     }
     Data { family, y, size: None, freq: None, predictors, terms, copies: None, constants: None }

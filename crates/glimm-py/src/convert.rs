@@ -58,8 +58,8 @@ impl Arrays<'_> {
         let fixed = columns(&self.x, 0..self.x.as_array().ncols());
         let family = family::lookup(&self.family, Some(&self.link)).map_err(raise)?;
         let mut predictors = vec![Predictor { columns: fixed, offset: self.offset.as_ref().map(vector) }];
-        // A dispersion that is the same in every row is a predictor with an intercept alone.
-        if family.dispersion().is_some() {
+        // A parameter that is the same in every row is a predictor with an intercept alone.
+        for _ in family.parameters() {
             predictors.push(Predictor { columns: vec![Column::One], offset: None });
         }
         Ok(Data {

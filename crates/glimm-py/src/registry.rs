@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use crate::convert::{Vector, vector};
 use crate::seam::raise;
 
-/// Families with their links (the first is the default), dispersion and whether they take trials.
+/// Families with their links (the first is the default), parameters besides the mean and whether they take trials.
 #[pyfunction]
 pub fn families(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     family::families()
@@ -18,7 +18,8 @@ pub fn families(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
             let d = PyDict::new(py);
             d.set_item("name", f.name)?;
             d.set_item("links", f.links.iter().map(|l| l.name()).collect::<Vec<_>>())?;
-            d.set_item("dispersion", f.dispersion.as_ref().map(|d| (d.name, d.meaning)))?;
+            let parameter = |p: &family::Parameter| (p.name, p.meaning, p.scale.name(), p.dispersion, p.precision);
+            d.set_item("parameters", f.parameters.iter().map(parameter).collect::<Vec<_>>())?;
             d.set_item("trials", f.trials)?;
             Ok(d)
         })

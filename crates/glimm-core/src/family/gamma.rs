@@ -1,17 +1,20 @@
 //! Gamma responses: predictor 1 is the log of the coefficient of variation, shape = 1 / cv^2.
 
 use super::scaled::{self, Unit, scale};
-use super::{Derivs, Dispersion, Family, Random, Rows, Want};
+use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
 use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx_near, select, stirling};
 use rand_distr::Distribution;
 use std::f64::consts::PI;
 
 pub(super) const LINKS: &[Link] = &[Link::Log, Link::Inverse];
-pub(super) const DISPERSION: Dispersion = Dispersion {
+pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     name: "cv",
     meaning: "coefficient of variation: standard deviation of the response divided by its mean",
-};
+    scale: Scale::Log,
+    dispersion: true,
+    precision: -0.5,
+}];
 
 /// Limit of -eta under the log link: products with the shape then stay finite.
 const LOG_LIMIT: f64 = 360.0;
@@ -93,8 +96,8 @@ impl Family for Gamma {
         self.0
     }
 
-    fn dispersion(&self) -> Option<Dispersion> {
-        Some(DISPERSION)
+    fn parameters(&self) -> &'static [Parameter] {
+        PARAMETERS
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
@@ -144,8 +147,8 @@ impl Family for Gamma {
         self.0.link(y)
     }
 
-    fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
+    fn start_parameters(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> Vec<f64> {
         let relative = y.iter().zip(mean).map(|(y, m)| (y / m - 1.0) * (y / m - 1.0));
-        0.5 * ln(super::weighted_mean(freq, relative).max(LEAST_SQUARE))
+        vec![0.5 * ln(super::weighted_mean(freq, relative).max(LEAST_SQUARE))]
     }
 }

@@ -1,15 +1,20 @@
 //! Gaussian responses: predictor 1 is the log of the standard deviation.
 
 use super::scaled::{self, Unit};
-use super::{Derivs, Dispersion, Family, Random, Rows, Want};
+use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
 use crate::special::{exp, ln, normal_cdf, select};
 use rand_distr::{Distribution, StandardNormal};
 use std::f64::consts::PI;
 
 pub(super) const LINKS: &[Link] = &[Link::Identity, Link::Log, Link::Inverse];
-pub(super) const DISPERSION: Dispersion =
-    Dispersion { name: "sigma", meaning: "standard deviation of the response around its mean" };
+pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
+    name: "sigma",
+    meaning: "standard deviation of the response around its mean",
+    scale: Scale::Log,
+    dispersion: true,
+    precision: -0.5,
+}];
 
 /// Beyond these the mean of the log and inverse links saturates, so that squares stay finite.
 const LOG_MEAN_LIMIT: f64 = 150.0;
@@ -92,8 +97,8 @@ impl Family for Gaussian {
         self.0
     }
 
-    fn dispersion(&self) -> Option<Dispersion> {
-        Some(DISPERSION)
+    fn parameters(&self) -> &'static [Parameter] {
+        PARAMETERS
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
@@ -146,10 +151,10 @@ impl Family for Gaussian {
         }
     }
 
-    fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
+    fn start_parameters(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> Vec<f64> {
         let variance = super::weighted_mean(freq, y.iter().zip(mean).map(|(y, m)| (y - m) * (y - m)));
         let square = super::weighted_mean(freq, y.iter().map(|y| y * y));
-        if square > 0.0 { 0.5 * ln(variance.max(LEAST_SHARE * square)) } else { 0.0 }
+        vec![if square > 0.0 { 0.5 * ln(variance.max(LEAST_SHARE * square)) } else { 0.0 }]
     }
 
     fn affine(&self) -> bool {

@@ -2,13 +2,14 @@
 //!
 //! A family is one file in this folder and one row in [`REGISTRY`]. It is written in terms of the
 //! linear predictors `eta` (link folded in), because that is where a GLMM needs its derivatives:
-//! predictor 0 is the mean on the link scale, predictor 1 (if there is one) the log of the
-//! dispersion parameter.
+//! predictor 0 is the mean on the link scale, the others are the family's further parameters, each on
+//! its own scale ([`Parameter`]).
 
 mod binomial;
 mod derivs;
 mod gamma;
 mod gaussian;
+mod jets;
 mod nbinom2;
 mod poisson;
 mod registry;
@@ -19,6 +20,7 @@ pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use registry::{Entry, REGISTRY, families, lookup};
 
 use crate::link::Link;
+use crate::special::{exp, ln, logistic};
 
 /// The generator behind every draw: counter based, so that streams never overlap.
 pub type Random = rand_chacha::ChaCha8Rng;
@@ -37,11 +39,55 @@ impl Rows<'_> {
     }
 }
 
-/// What the dispersion parameter of a family is called and means. It is `exp(eta[1])`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Dispersion {
+/// The scale on which a parameter is a linear predictor.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Scale {
+    Identity,
+    Log,
+    /// Low + (high - low) logistic(eta).
+    Between(f64, f64),
+}
+
+impl Scale {
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Identity => "identity",
+            Scale::Log => "log",
+            Scale::Between(..) => "logit",
+        }
+    }
+
+    /// The parameter of a linear predictor.
+    pub fn parameter(self, eta: f64) -> f64 {
+        match self {
+            Scale::Identity => eta,
+            Scale::Log => exp(eta),
+            Scale::Between(low, high) => (high - low).mul_add(logistic(eta).0, low),
+        }
+    }
+
+    /// The linear predictor of a parameter; `None` outside the parameter's range.
+    pub fn predictor(self, value: f64) -> Option<f64> {
+        let eta = match self {
+            Scale::Identity => value,
+            Scale::Log => ln(value),
+            Scale::Between(low, high) => ln((value - low) / (high - value)),
+        };
+        eta.is_finite().then_some(eta)
+    }
+}
+
+/// A parameter of a family besides the mean.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Parameter {
     pub name: &'static str,
     pub meaning: &'static str,
+    pub scale: Scale,
+    /// Whether it measures dispersion, so that a model of the dispersion is one of this parameter.
+    pub dispersion: bool,
+    /// What a row of precision weight w adds to the predictor, in units of ln w; zero where such a
+    /// weight has no meaning.
+    pub precision: f64,
 }
 
 pub trait Family: Send + Sync {
@@ -50,14 +96,14 @@ pub trait Family: Send + Sync {
     /// Link of the mean.
     fn link(&self) -> Link;
 
-    /// `None` for one-parameter families; else the parameter that is `exp` of predictor 1.
-    fn dispersion(&self) -> Option<Dispersion> {
-        None
+    /// The parameters that are predictors 1, 2, ...
+    fn parameters(&self) -> &'static [Parameter] {
+        &[]
     }
 
     /// Number of linear predictors K.
     fn predictors(&self) -> usize {
-        1 + usize::from(self.dispersion().is_some())
+        1 + self.parameters().len()
     }
 
     /// Partial derivatives of the row log densities, without [`Family::log_constant`], with respect
@@ -93,10 +139,10 @@ pub trait Family: Send + Sync {
     /// A starting value for predictor 0 from one response.
     fn start(&self, y: f64, size: f64) -> f64;
 
-    /// A starting value for predictor 1 from the responses and their fitted means, with frequency
-    /// weights (empty means all one).
-    fn start_dispersion(&self, _y: &[f64], _mean: &[f64], _freq: &[f64]) -> f64 {
-        0.0
+    /// Starting values for predictors 1, 2, ... from the responses and their fitted means, with
+    /// frequency weights (empty means all one).
+    fn start_parameters(&self, _y: &[f64], _mean: &[f64], _freq: &[f64]) -> Vec<f64> {
+        vec![0.0; self.parameters().len()]
     }
 
     /// Whether the log density is y theta(eta) - size b(eta) + c(y, size), so that rows with equal eta

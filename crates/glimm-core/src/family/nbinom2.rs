@@ -8,7 +8,7 @@
 
 use super::poisson::{check_count, draw};
 use super::rows::{Cache, Kernel, LANES, run1, run2};
-use super::{Derivs, Dispersion, Family, Random, Rows, Want};
+use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
 use crate::special::{
     beta_inc, exp, expm1_near, ln, log1p_or_ln, log1pmx_near, logistic, saturated_poisson, select, stirling,
@@ -16,8 +16,13 @@ use crate::special::{
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Log];
-pub(super) const DISPERSION: Dispersion =
-    Dispersion { name: "theta", meaning: "size: the variance is mean + mean^2 / theta" };
+pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
+    name: "theta",
+    meaning: "size: the variance is mean + mean^2 / theta",
+    scale: Scale::Log,
+    dispersion: true,
+    precision: 1.0,
+}];
 
 pub(super) struct Nbinom2(pub(super) Link);
 
@@ -281,8 +286,8 @@ impl Family for Nbinom2 {
         self.0
     }
 
-    fn dispersion(&self) -> Option<Dispersion> {
-        Some(DISPERSION)
+    fn parameters(&self) -> &'static [Parameter] {
+        PARAMETERS
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
@@ -334,10 +339,10 @@ impl Family for Nbinom2 {
     }
 
     /// By moments, within what counts can tell apart.
-    fn start_dispersion(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> f64 {
+    fn start_parameters(&self, y: &[f64], mean: &[f64], freq: &[f64]) -> Vec<f64> {
         let excess = y.iter().zip(mean).map(|(y, m)| (y - m) * (y - m) - m);
         let square = super::weighted_mean(freq, mean.iter().map(|m| m * m));
         let excess = super::weighted_mean(freq, excess);
-        if excess > 0.0 { ln(square / excess).clamp(-3.0, 7.0) } else { 3.0 }
+        vec![if excess > 0.0 { ln(square / excess).clamp(-3.0, 7.0) } else { 3.0 }]
     }
 }

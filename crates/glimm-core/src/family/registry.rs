@@ -5,7 +5,7 @@ use super::gamma::Gamma;
 use super::gaussian::Gaussian;
 use super::nbinom2::Nbinom2;
 use super::poisson::Poisson;
-use super::{Dispersion, Family, binomial, gamma, gaussian, nbinom2, poisson};
+use super::{Family, Parameter, binomial, gamma, gaussian, nbinom2, poisson};
 use crate::error::Error;
 use crate::link::Link;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Links it is written for, the default first.
     pub links: &'static [Link],
-    pub dispersion: Option<Dispersion>,
+    /// Parameters besides the mean.
+    pub parameters: &'static [Parameter],
     /// True when a response counts successes out of a number of trials.
     pub trials: bool,
     make: fn(Link) -> Arc<dyn Family>,
@@ -26,35 +27,35 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         name: "binomial",
         links: binomial::LINKS,
-        dispersion: None,
+        parameters: &[],
         trials: true,
         make: |link| Arc::new(Binomial(link)),
     },
     Entry {
         name: "gamma",
         links: gamma::LINKS,
-        dispersion: Some(gamma::DISPERSION),
+        parameters: gamma::PARAMETERS,
         trials: false,
         make: |link| Arc::new(Gamma(link)),
     },
     Entry {
         name: "gaussian",
         links: gaussian::LINKS,
-        dispersion: Some(gaussian::DISPERSION),
+        parameters: gaussian::PARAMETERS,
         trials: false,
         make: |link| Arc::new(Gaussian(link)),
     },
     Entry {
         name: "nbinom2",
         links: nbinom2::LINKS,
-        dispersion: Some(nbinom2::DISPERSION),
+        parameters: nbinom2::PARAMETERS,
         trials: false,
         make: |link| Arc::new(Nbinom2(link)),
     },
     Entry {
         name: "poisson",
         links: poisson::LINKS,
-        dispersion: None,
+        parameters: &[],
         trials: false,
         make: |link| Arc::new(Poisson(link)),
     },

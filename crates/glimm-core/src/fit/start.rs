@@ -44,7 +44,7 @@ fn glm(rows: &Data, reach: &[f64]) -> Vec<f64> {
     let mut psi = least_squares(rows);
     if rows.predictors.len() > 1 {
         let mean = fitted(rows, &psi);
-        psi.push(rows.family.start_dispersion(&rows.y, &mean, rows.freq.as_deref().unwrap_or(&[])));
+        psi.extend(rows.family.start_parameters(&rows.y, &mean, rows.freq.as_deref().unwrap_or(&[])));
     }
     let settings = Settings {
         curvature: Curvature::Exact,

@@ -108,27 +108,27 @@ fn starting_values_are_near_the_response() {
 
 #[test]
 fn starting_dispersions_are_usable_when_nothing_varies() {
-    for f in all().iter().filter(|f| f.dispersion().is_some()) {
+    for f in all().iter().filter(|f| !f.parameters().is_empty()) {
         for y in [1.0, 1e6] {
-            let start = f.start_dispersion(&[y, y], &[y, y], &[]);
+            let start = f.start_parameters(&[y, y], &[y, y], &[])[0];
             assert!(start.abs() < 30.0, "{}: {start}", label(&**f));
         }
     }
-    assert_eq!(lookup("gaussian", None).unwrap().start_dispersion(&[0.0], &[0.0], &[]), 0.0);
+    assert_eq!(lookup("gaussian", None).unwrap().start_parameters(&[0.0], &[0.0], &[]), [0.0]);
 }
 
 #[test]
 fn starting_dispersions_recover_the_truth_from_draws() {
-    for f in all().iter().filter(|f| f.dispersion().is_some()) {
+    for f in all().iter().filter(|f| !f.parameters().is_empty()) {
         let eta = [0.8, 0.3];
         let mut rng = Random::seed_from_u64(5);
         let y: Vec<f64> = (0..20_000).map(|_| f.draw(&mut rng, 1.0, &eta)).collect();
         let mean = vec![f.mean(&eta); y.len()];
-        let found = f.start_dispersion(&y, &mean, &[]);
+        let found = f.start_parameters(&y, &mean, &[])[0];
         assert!((found - eta[1]).abs() < 0.15, "{}: {found}", label(&**f));
         // a frequency weight of two is the row twice
-        let weighted = f.start_dispersion(&y[..2], &mean[..2], &[2.0, 1.0]);
-        let repeated = f.start_dispersion(&[y[0], y[0], y[1]], &mean[..3], &[]);
+        let weighted = f.start_parameters(&y[..2], &mean[..2], &[2.0, 1.0])[0];
+        let repeated = f.start_parameters(&[y[0], y[0], y[1]], &mean[..3], &[])[0];
         assert!((weighted - repeated).abs() < 1e-12, "{}", label(&**f));
     }
 }

@@ -50,9 +50,9 @@ pub fn moderate(f: &dyn Family) -> Vec<Vec<f64>> {
         ("binomial", _) => &[-1.5, -0.2, 0.9],
         _ => &[-1.0, 0.4, 2.1],
     };
-    match f.dispersion() {
-        None => means.iter().map(|&e| vec![e]).collect(),
-        Some(_) => means.iter().flat_map(|&e| [-0.9, 0.2, 1.3].map(|t| vec![e, t])).collect(),
+    match f.predictors() {
+        1 => means.iter().map(|&e| vec![e]).collect(),
+        _ => means.iter().flat_map(|&e| [-0.9, 0.2, 1.3].map(|t| vec![e, t])).collect(),
     }
 }
 
@@ -61,8 +61,8 @@ fn lookup_finds_the_default_link_first() {
     for entry in families() {
         let f = lookup(entry.name, None).unwrap();
         assert_eq!((f.name(), f.link()), (entry.name, entry.links[0]));
-        assert_eq!(f.dispersion(), entry.dispersion);
-        assert_eq!(f.predictors(), 1 + usize::from(entry.dispersion.is_some()));
+        assert_eq!(f.parameters(), entry.parameters);
+        assert_eq!(f.predictors(), 1 + entry.parameters.len());
     }
     assert!(families().is_sorted_by_key(|entry| entry.name));
 }
