@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 __version__: str
 
 Array = NDArray[np.float64]
-_Term = tuple[str, NDArray[np.int64], int, Array, list[int]]
+_Term = tuple[str, NDArray[np.int64], int, Array, list[int], list[int]]
+_Predictor = tuple[Array | None, Array | None, float | None]
+_Name = tuple[str, str, bool]
 _Show = Callable[[str, int, float, float, int], None]
 
 class CoreError(ValueError): ...
@@ -17,13 +19,11 @@ class CoreError(ValueError): ...
 class Problem:
     def __init__(
         self,
-        family: str,
-        link: str,
+        family: _Name,
         y: Array,
-        trials: Array | None,
+        size: Array | None,
         freq: Array | None,
-        x: Array,
-        offset: Array | None,
+        predictors: list[_Predictor],
         terms: list[_Term],
         reml: bool = False,
         threads: int | None = None,
@@ -46,23 +46,22 @@ class Problem:
     @property
     def memory(self) -> int: ...
     @property
-    def kept(self) -> list[int]: ...
+    def kept(self) -> list[list[int]]: ...
     @property
-    def aliased(self) -> list[tuple[int, str]]: ...
+    def aliased(self) -> list[tuple[int, int, str]]: ...
 
 def families() -> list[dict[str, Any]]: ...
 def error_codes() -> list[str]: ...
 def inverse_link(link: str, eta: Array) -> Array: ...
 def factor(name: str, effects: int, theta: list[float]) -> list[float] | None: ...
 def draw_responses(
-    family: str,
-    link: str,
-    eta: Array,
-    dispersion: float | None,
-    trials: Array | None,
-    seed: int,
-    replicate: int,
+    name: _Name, eta: list[Array], size: Array | None, seed: int, replicate: int
 ) -> Array: ...
+def means(name: _Name, eta: list[Array]) -> Array: ...
+def variances(name: _Name, eta: list[Array], size: Array | None) -> Array: ...
+def cdf(name: _Name, y: Array, eta: list[Array], size: Array | None) -> tuple[Array, Array]: ...
+def class_probabilities(link: str, eta: Array, thresholds: list[float]) -> Array: ...
+def accepting(name: _Name, y: Array, size: Array | None) -> tuple[list[str], list[int]]: ...
 def draw_effects(
     lambda_: list[float], effects: int, levels: int, term: int, seed: int, replicate: int
 ) -> Array: ...

@@ -121,7 +121,7 @@ def diagnose(fit: Fit) -> Diagnostics:
         for term, covariance in zip(fit.design.terms, fit.covariances, strict=True)
         if _is_singular(fit, term, covariance)
     )
-    aliased = tuple(fit.design.x_names[j] for j, _ in e.aliased)
+    aliased = tuple(name for name, _ in _aliased(fit))
     return Diagnostics(
         converged=e.converged,
         reason=e.reason,
@@ -169,7 +169,7 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
         )
     yield from _separation(fit)
     yield from _unidentified(fit)
-    for name, reason in ((fit.design.x_names[j], why) for j, why in fit.estimates.aliased):
+    for name, reason in _aliased(fit):
         said = "is constant" if reason == "constant" else "is a combination of other columns"
         message = f"Column {name!r} {said} and was left out."
         yield Finding("aliased", message, "Its effect is part of theirs; leave it out.")
@@ -185,6 +185,13 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
         yield from _levels(fit, term)
     for drop in fit.design.dropped:
         yield Finding("rows_dropped", f"{drop}.", "missing='error' refuses such data.")
+
+
+def _aliased(fit: Fit) -> Iterator[tuple[str, str]]:
+    """Columns left out and why; those of other parts than the mean say so."""
+    known = {part.predictor: part for part in fit.design.parts}
+    for k, j, why in fit.estimates.aliased:
+        yield (f"{known[k].name}: {known[k].x_names[j]}" if k else fit.design.x_names[j]), why
 
 
 def _separation(fit: Fit) -> Iterator[Finding]:

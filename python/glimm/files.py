@@ -15,11 +15,11 @@ from .design import record, restore
 from .errors import GlimmError
 from .families import choose
 from .fit import Fit
-from .formula import parse
+from .formula import parse, parse_side
 from .model import Model
 from .problem import Estimates
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file format; raised when files of the old kind can no longer be read."""
 
 _LISTS = ("modes", "covariances")
@@ -76,6 +76,7 @@ def to_bytes(fit: Fit) -> bytes:
         "missing": fit.model.missing,
         "reml": fit.model.reml,
         "engine": fit.model.engine,
+        "hold": [list(pair) for pair in fit.model.hold],
         "design": design,
         "estimates": {},
     }
@@ -120,7 +121,10 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     family, link = choose(header["family"], header["link"])
     formula, missing = parse(header["design"]["formula"]), header["missing"]
-    options = {"reml": header["reml"], "engine": header["engine"]}
+    options: dict[str, Any] = {"reml": header["reml"], "engine": header["engine"]}
+    for name, _, text in header["design"]["others"]:
+        options["disp" if name == "dispersion" else name] = parse_side(text)
+    options["hold"] = tuple((name, value) for name, value in header["hold"])
     model = Model(formula, family, link, missing, **options)
     design = restore(header["design"], arrays, family=family)
     return Fit(model, design, _estimates(header["estimates"], arrays, len(design.terms)))

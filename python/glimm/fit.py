@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .diagnose import Diagnostics, Finding, diagnose
 from .errors import DataError, listed, nearest_first
+from .parts import Coefficients, parts
 from .problem import factor_of, order, solve_again
 
 if TYPE_CHECKING:
-    from .design import Design
+    from .design import Design, DesignTerm
     from .model import Model
     from .problem import Estimates
     from .summary import Summary
@@ -58,22 +59,49 @@ class Fit:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the estimated fixed effects, (p,)."""
-        return tuple(self.design.x_names[j] for j in self.estimates.kept)
+        return tuple(self.design.x_names[j] for j in self.estimates.kept[0])
+
+    @cached_property
+    def parts(self) -> tuple[Coefficients, ...]:
+        """Coefficients of all linear predictors: the mean, the family's parameters, extra zeros."""
+        return parts(self)
+
+    def part(self, name: str) -> Coefficients:
+        """Return the coefficients of one linear predictor.
+
+        Parameters
+        ----------
+        name : str
+            ``"mean"``, ``"dispersion"`` (with ``disp=``), ``"zi"``, ``"thresholds"``, or the name
+            of a parameter of the family.
+
+        Raises
+        ------
+        DataError
+            When the fit has no such part; the message lists those it has.
+        """
+        known = {part.part: part for part in self.parts}
+        one_of("part", name, tuple(known))
+        return known[name]
 
     @cached_property
     def parameter_names(self) -> tuple[str, ...]:
-        """Names of all parameters, (P,): fixed effects, log dispersion, factors of covariances."""
-        names = list(self.names)
-        if self.model.family.dispersion is not None:
-            names.append(f"log({self.model.family.dispersion.name})")
+        """Names of all parameters, (P,): coefficients part by part, factors of covariances."""
+        names = [label for part in self.parts for label in part.labels]
         for term in self.design.terms:
-            words = [term.columns[j] for j in order(term)]
+            words = [self.effect_names(term)[j] for j in order(term)]
             if term.structure == "diag":
                 names += [f"{term.label}: sd[{a}]" for a in words]
             else:
                 pairs = ((a, b) for r, a in enumerate(words) for b in words[: r + 1])
                 names += [f"{term.label}: chol[{a}, {b}]" for a, b in pairs]
         return tuple(names)
+
+    def effect_names(self, term: DesignTerm) -> tuple[str, ...]:
+        """Return the names of a term's effects; those of other parts than the mean say so."""
+        of = {part.predictor: part.name for part in self.design.parts}
+        pairs = zip(term.predictors, term.columns, strict=True)
+        return tuple(name if k == 0 else f"{of[k]}: {name}" for k, name in pairs)
 
     @property
     def coef(self) -> dict[str, float]:
@@ -101,11 +129,24 @@ class Fit:
 
     @property
     def dispersion(self) -> dict[str, float] | None:
-        """The dispersion parameter by name, or None for families without one."""
-        if self.model.family.dispersion is None:
-            return None
-        log_value = float(self.estimates.parameters[len(self.names)])
-        return {self.model.family.dispersion.name: math.exp(log_value)}
+        """The dispersion parameter by name, or None where there is none or it has a formula."""
+        found = self._constants(dispersion=True)
+        return found or None
+
+    @property
+    def shape(self) -> dict[str, float]:
+        """The family's further parameters by name, those held at a value included."""
+        return self._constants(dispersion=False)
+
+    def _constants(self, dispersion: bool) -> dict[str, float]:
+        """Parameters of the family that are one number for all rows."""
+        found = {}
+        for part in self.parts[1 : 1 + len(self.model.family.parameters)]:
+            assert part.parameter is not None
+            value = self.model.held.get(part.part, part.value)
+            if value is not None and part.parameter.dispersion == dispersion:
+                found[part.part] = value
+        return found
 
     @cached_property
     def factors(self) -> tuple[Array, ...]:
@@ -134,7 +175,7 @@ class Fit:
         widest = max((len(term.columns) for term in self.design.terms), default=0)
         for term, covariance in zip(self.design.terms, self.covariances, strict=True):
             sd = np.sqrt(np.diag(covariance))
-            for j, name in enumerate(term.columns):
+            for j, name in enumerate(self.effect_names(term)):
                 row = {"group": term.label, "name": name, "variance": sd[j] ** 2, "sd": sd[j]}
                 for k in range(max(1, widest - 1)):
                     known = k < j and term.structure != "diag" and sd[j] > 0 and sd[k] > 0
@@ -160,7 +201,7 @@ class Fit:
         )
         for term, modes, covariances in parts:
             sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-            for j, name in enumerate(term.columns):
+            for j, name in enumerate(self.effect_names(term)):
                 columns["group"] += [term.label] * len(term.levels)
                 columns["level"] += list(term.levels)
                 columns["name"] += [name] * len(term.levels)
@@ -226,6 +267,7 @@ class Fit:
         *,
         kind: str = "subject",
         scale: str = "response",
+        part: str = "response",
         new_levels: str = "error",
         offset: str | ArrayLike | None = None,
     ) -> Array:
@@ -239,6 +281,12 @@ class Fit:
             ``"subject"``: for the given levels of the groups, at the modes of their effects.
         scale : str
             ``"response"`` (for a binomial the probability) or ``"link"``.
+        part : str
+            ``"response"``: the expected response, extra zeros and truncation included; for ordered
+            classes their probabilities, (m, classes). ``"mean"``: that of the family before extra
+            zeros and truncation. ``"zi"``: the probability of an extra zero. ``"dispersion"``, or
+            the name of another parameter of the family: its value in each row. Under
+            ``scale="link"`` all of these on the scale of their linear predictor.
         new_levels : str
             What a level not seen in the fit gets: ``"error"``, or ``"zero"``, the effects of a
             typical level.
@@ -256,7 +304,9 @@ class Fit:
         """
         from .predict import predict
 
-        return predict(self, new, kind=kind, scale=scale, new_levels=new_levels, offset=offset)
+        return predict(
+            self, new, kind=kind, scale=scale, part=part, new_levels=new_levels, offset=offset
+        )
 
     def simulate(self, n: int = 1, seed: int = 0) -> Array:
         """Draw responses from the fitted model, with new random effects each time.
@@ -295,7 +345,7 @@ class Fit:
         object.__setattr__(self, "_problem", problem)
         return Fit(self.model, design, found, problem)
 
-    def confint(self, level: float = 0.95, *, method: str = "wald") -> Any:
+    def confint(self, level: float = 0.95, *, method: str = "wald", part: str = "mean") -> Any:
         """Return confidence intervals of the fixed effects.
 
         Parameters
@@ -304,15 +354,17 @@ class Fit:
             Between 0 and 1.
         method : str
             ``"wald"``: estimate -+ normal quantile times standard error.
+        part : str
+            As in `part`.
 
         Returns
         -------
         frame
-            Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the link scale.
+            Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the scale of the part.
         """
         from .inference import intervals
 
-        return self._frame(intervals(self, level, method))
+        return self._frame(intervals(self.part(part), level, method))
 
     @cached_property
     def diagnostics(self) -> Diagnostics:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from .design import Design, build
-from .errors import DataError, FamilyError, FitWarning
-from .families import Family, choose
+from .errors import DataError, FamilyError, FitWarning, listed, nearest_first
+from .families import Family, choose, families
 from .fit import Fit
-from .formula import Formula, parse
+from .formula import Formula, parse, parse_side
 from .problem import make_problem, solve
 
 
@@ -35,6 +36,10 @@ class Model:
         Restricted maximum likelihood.
     engine : str
         ``"auto"``, ``"dense"``, ``"sparse"`` or ``"iterative"``.
+    disp, zi : Formula, optional
+        Formulas of the dispersion and of extra zeros.
+    hold : tuple of (str, float)
+        Parameters of the family that are held at a value.
     """
 
     formula: Formula
@@ -45,6 +50,26 @@ class Model:
     compress: bool | None = None
     reml: bool = False
     engine: str = "auto"
+    disp: Formula | None = None
+    zi: Formula | None = None
+    hold: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def held(self) -> dict[str, float]:
+        """Parameters of the family that are held at a value."""
+        return dict(self.hold)
+
+    @property
+    def core_name(self) -> tuple[str, str, bool]:
+        """The family as the core knows it."""
+        return self.family.name, self.link, self.zi is not None
+
+    @property
+    def others(self) -> tuple[tuple[str, int, Formula], ...]:
+        """Formulas besides that of the mean: name, number of the predictor, formula."""
+        last = 1 + len(self.family.parameters)
+        found = (("dispersion", 1, self.disp), ("zi", last, self.zi))
+        return tuple((name, k, side) for name, k, side in found if side is not None)
 
 
 def fit(
@@ -53,9 +78,13 @@ def fit(
     family: str | Family = "gaussian",
     *,
     link: str | None = None,
+    zi: str | None = None,
+    disp: str | None = None,
+    hold: Mapping[str, float] | None = None,
     reml: bool | None = None,
     trials: str | ArrayLike | None = None,
     freq: str | ArrayLike | None = None,
+    precision: str | ArrayLike | None = None,
     offset: str | ArrayLike | None = None,
     missing: str = "drop",
     threads: int | None = None,
@@ -82,6 +111,17 @@ def fit(
         See `families`.
     link : str, optional
         The family's usual one by default.
+    zi : str, optional
+        A formula for extra zeros, such as ``"~ 1"`` or ``"~ x + (1 | g)"``: with a probability p
+        whose logit this is a response is zero, otherwise it comes from the family. With a family
+        that has no zeros (truncated counts, gamma, lognormal, beta ...) this is a hurdle model.
+    disp : str, optional
+        A formula for the dispersion parameter of the family, on its scale (see `families`).
+        Random effects of one group in several formulas are correlated when they share a label:
+        ``(1 |a| g)`` here and there.
+    hold : mapping of str to float, optional
+        Parameters of the family besides the mean that are not estimated but held at a value, such
+        as ``{"df": 4}``.
     reml : bool, optional
         Restricted maximum likelihood: variances are estimated from what the fixed effects leave,
         which takes off the downward bias of maximum likelihood. By default for gaussian responses
@@ -91,6 +131,10 @@ def fit(
         Number of trials of a binomial response that counts successes.
     freq : str or array_like, (n,), optional
         How often each row occurs: a row of weight 2 is the row twice.
+    precision : str or array_like, (n,), optional
+        How precise each row is: the dispersion of a row of weight 2 is that of a mean of two
+        observations (gaussian: variance sigma^2 / weight). For families whose dispersion is a
+        parameter; the page of each says what it does there.
     offset : str or array_like, (n,), optional
         Added to the linear predictor, on the link scale.
     missing : str
@@ -145,8 +189,13 @@ def fit(
     """
     chosen, link = choose(family, link)
     parsed = parse(formula)
-    restricted = _restricted(reml, chosen, link, parsed, engine)
-    model = Model(parsed, chosen, link, missing, threads, compress, restricted, engine)
+    sides = {"disp": disp and parse_side(disp), "zi": zi and parse_side(zi)}
+    restricted = _restricted(reml, chosen, link, parsed, engine if disp is zi is None else "general")
+    held = tuple((hold or {}).items())
+    model = Model(
+        parsed, chosen, link, missing, threads, compress, restricted, engine, **sides, hold=held
+    )
+    _check_parts(model, precision is not None)
     design = build(
         model.formula,
         data,
@@ -154,6 +203,8 @@ def fit(
         trials=trials,
         freq=freq,
         offset=offset,
+        precision=precision,
+        others=model.others,
         missing=missing,
     )
     result = fit_design(model, design, progress)
@@ -165,6 +216,39 @@ def fit_design(model: Model, design: Design, progress: bool | None = None) -> Fi
     """Fit a model to a design."""
     problem = make_problem(model, design)
     return Fit(model, design, solve(problem, model, design, progress=progress), problem)
+
+
+def _check_parts(model: Model, precision: bool) -> None:
+    """Refuse parts that the family has not.
+
+    Raises
+    ------
+    FamilyError
+    """
+    family = model.family
+    if model.disp is not None and family.dispersion is None:
+        has = listed([f.name for f in families().values() if f.dispersion is not None], 40)
+        message = f"disp= is given, but family {family.name!r} has no dispersion parameter"
+        raise FamilyError(f"{message}; those that have one: {has}")
+    if model.zi is not None and family.ordered:
+        raise FamilyError(f"zi= is given, but family {family.name!r} has classes, not zeros")
+    if model.reml and (model.disp is not None or model.zi is not None or model.hold):
+        message = "reml=True is defined for one residual variance, without disp=, zi= and hold="
+        raise FamilyError(message)
+    known = {parameter.name: parameter for parameter in family.parameters}
+    for name, value in model.hold:
+        if name not in known:
+            names = listed(nearest_first(name, known)) if known else "none"
+            message = f"hold= names {name!r}; parameters of family {family.name!r}: {names}"
+            raise FamilyError(message)
+        if model.disp is not None and known[name].dispersion:
+            raise FamilyError(f"hold= names {name!r}, which has a formula in disp=; use one of them")
+        known[name].predictor(float(value))
+    if precision and not any(parameter.precision for parameter in family.parameters):
+        raise FamilyError(
+            f"precision= is given, but the variance of family {family.name!r} follows from its "
+            "mean, so that a row cannot be more precise; freq= says how often a row occurs"
+        )
 
 
 def _restricted(

@@ -1,7 +1,8 @@
-"""Expected responses at the modes of the random effects."""
+"""Expected responses, and all linear predictors, at the modes of the random effects."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,33 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .errors import DataError
 from .fit import one_of
+from .problem import sizes
 
 if TYPE_CHECKING:
     from .fit import Fit
 
 Array = NDArray[np.float64]
+Terms = tuple[tuple[NDArray[np.int64], Array], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The matrices of some rows.
+
+    Parameters
+    ----------
+    matrices : mapping of int to (ndarray, ndarray or None)
+        x (n, p) and offset (n,) of each predictor with a formula.
+    terms : tuple of (codes, z)
+        As in `Design.apply`.
+    precision : ndarray, (n,), or None
+    n : int
+    """
+
+    matrices: dict[int, tuple[Array, Array | None]]
+    terms: Terms
+    precision: Array | None
+    n: int
 
 
 def predict(
@@ -23,22 +46,38 @@ def predict(
     *,
     kind: str = "subject",
     scale: str = "response",
+    part: str = "response",
     new_levels: str = "error",
     offset: str | ArrayLike | None = None,
 ) -> Array:
     """See `Fit.predict`."""
+    names = [p.part for p in fit.parts if p.part != "thresholds"]
     one_of("kind", kind, ("subject",))
     one_of("scale", scale, ("response", "link"))
+    one_of("part", part, ("response", *names))
     one_of("new_levels", new_levels, ("zero", "error"))
     if new is None and offset is not None:
         message = "offset= goes with new rows; the rows of the fit have theirs"
         raise DataError(message, code="unknown_option")
     if new is None:
-        eta = training_predictor(fit, fit.estimates.modes)
+        rows = training_rows(fit)
     else:
-        rows = fit.design.apply(new, new_levels=new_levels, offset=offset)
-        eta = linear_predictor(fit, rows.x, rows.offset, rows.terms, fit.estimates.modes)
-    return eta if scale == "link" else _core.inverse_link(fit.model.link, eta)
+        made = fit.design.apply(new, new_levels=new_levels, offset=offset)
+        others = zip(fit.design.parts, made.parts, strict=True)
+        matrices = {0: (made.x, made.offset)} | {p.predictor: found for p, found in others}
+        rows = Rows(matrices, made.terms, None, made.n)
+    effects = fit.estimates.modes
+    if part == "response" and scale == "response":
+        return expected(fit, predictors(fit, rows, effects))
+    k = max(names.index(part), 0) if part != "response" else 0
+    eta = linear_predictor(fit, rows, k, effects)
+    if scale == "link":
+        return eta
+    if k == 0:
+        return _core.inverse_link(fit.model.link, eta)
+    parameter = fit.parts[k].parameter
+    assert parameter is not None
+    return np.array([parameter.value(value) for value in eta.tolist()])
 
 
 def fitted(fit: Fit) -> Array:
@@ -48,25 +87,63 @@ def fitted(fit: Fit) -> Array:
     return values
 
 
-def training_predictor(fit: Fit, effects: tuple[Array, ...]) -> Array:
-    """Return the linear predictor of the rows used, at the random effects given, (n,)."""
-    terms = tuple((term.codes, term.z) for term in fit.design.terms)
-    return linear_predictor(fit, fit.design.x, fit.design.offset, terms, effects)
+def expected(fit: Fit, eta: list[Array]) -> Array:
+    """Return the expected response, or the probabilities of classes, at all predictors."""
+    if fit.model.family.ordered:
+        thresholds = fit.part("thresholds").estimates.tolist()
+        flat = _core.class_probabilities(fit.model.link, eta[0], thresholds)
+        return flat.reshape(eta[0].size, -1)
+    return _core.means(fit.model.core_name, eta)
 
 
-def linear_predictor(
-    fit: Fit,
-    x: Array,
-    offset: Array | None,
-    terms: tuple[tuple[NDArray[np.int64], Array], ...],
-    effects: tuple[Array, ...],
-) -> Array:
+def training_rows(fit: Fit) -> Rows:
+    """Return the matrices of the rows used."""
+    design = fit.design
+    matrices = {0: (design.x, design.offset)}
+    matrices |= {part.predictor: (part.x, part.offset) for part in design.parts}
+    terms = tuple((term.codes, term.z) for term in design.terms)
+    return Rows(matrices, terms, design.precision, design.n)
+
+
+def predictors(fit: Fit, rows: Rows, effects: tuple[Array, ...]) -> list[Array]:
+    """Return all linear predictors of a family, each (n,), as its functions in the core take them.
+
+    For ordered classes the thresholds follow that of the mean.
+    """
+    if fit.model.family.ordered:
+        thresholds = fit.part("thresholds").estimates.tolist()
+        constant = [np.full(rows.n, value) for value in thresholds]
+        return [linear_predictor(fit, rows, 0, effects), *constant]
+    return [linear_predictor(fit, rows, k, effects) for k in range(len(fit.parts))]
+
+
+def linear_predictor(fit: Fit, rows: Rows, k: int, effects: tuple[Array, ...]) -> Array:
     """Return x beta + offset + sum of z b; effects (levels, q) by term, none at code -1."""
-    kept = list(fit.estimates.kept)
-    eta = x[:, kept] @ fit.estimates.parameters[: len(kept)]
-    if offset is not None:
-        eta = eta + offset
-    for (codes, z), b in zip(terms, effects, strict=True):
-        rows = np.einsum("ij,ij->i", z, b[codes])
-        eta = eta + np.where(codes >= 0, rows, 0.0)
+    part = fit.parts[k]
+    if k in rows.matrices:
+        x, offset = rows.matrices[k]
+        eta = x[:, list(fit.estimates.kept[k])] @ part.estimates
+        eta = eta if offset is None else eta + offset
+    else:
+        eta = np.full(rows.n, _constant(fit, k))
+    if part.parameter is not None and part.parameter.precision and rows.precision is not None:
+        eta = eta + part.parameter.precision * np.log(rows.precision)
+    for term, (codes, z), b in zip(fit.design.terms, rows.terms, effects, strict=True):
+        columns = [j for j, predictor in enumerate(term.predictors) if predictor == k]
+        if columns:
+            values = np.einsum("ij,ij->i", z[:, columns], b[codes][:, columns])
+            eta = eta + np.where(codes >= 0, values, 0.0)
     return np.asarray(eta, dtype=np.float64)
+
+
+def _constant(fit: Fit, k: int) -> float:
+    part = fit.parts[k]
+    held = fit.model.held.get(part.part)
+    if held is not None and part.parameter is not None:
+        return part.parameter.predictor(held)
+    return float(part.estimates[0])
+
+
+def row_sizes(fit: Fit) -> Array | None:
+    """Return the trials, or number of classes, of the rows used."""
+    return sizes(fit.model, fit.design)

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .errors import DataError, FamilyError, FitError, GlimmError, listed, nearest_first
+from .errors import (
+    DataError,
+    FamilyError,
+    FitError,
+    GlimmError,
+    listed,
+    nearest_first,
+    rows_text,
+)
 from .memory import available, size_text
 from .progress import Progress
 
@@ -41,15 +49,18 @@ class Estimates:
     Parameters
     ----------
     parameters : ndarray, (P,)
-        Coefficients of the columns kept, log dispersion, then each term's parameters.
+        Coefficients of the columns kept, of one linear predictor after the other, then each term's
+        parameters.
     covariance : ndarray, (P, P)
         Joint covariance; NaN for parameters the data do not tell.
     identified : tuple of str, (P,)
         ``"yes"``, ``"no"`` (the likelihood is flat) or ``"runaway"`` (it rises for ever).
-    kept : tuple of int
-        Columns of x that are estimated.
-    aliased : tuple of (int, str)
-        Columns of x that are not, and why.
+    kept : tuple of tuple of int
+        Columns of each predictor's x that are estimated.
+    aliased : tuple of (int, int, str)
+        (predictor, column of its x, why) of those that are not.
+    fixed : tuple of (int, int)
+        First and last + 1 of each predictor's coefficients.
     thetas : tuple of (int, int)
         First and last + 1 of each term's parameters.
     modes, covariances : tuple of ndarray
@@ -72,8 +83,9 @@ class Estimates:
     parameters: Array
     covariance: Array
     identified: tuple[str, ...]
-    kept: tuple[int, ...]
-    aliased: tuple[tuple[int, str], ...]
+    kept: tuple[tuple[int, ...], ...]
+    aliased: tuple[tuple[int, int, str], ...]
+    fixed: tuple[tuple[int, int], ...]
     thetas: tuple[tuple[int, int], ...]
     modes: tuple[Array, ...]
     covariances: tuple[Array, ...]
@@ -97,14 +109,16 @@ def order(term: DesignTerm) -> list[int]:
     """Return the columns of a term in the order of the core: an intercept comes last.
 
     The core centres the columns before it, which a factor with the intercept last takes up exactly.
+    Columns of several predictors stay together.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> order(SimpleNamespace(columns=("(Intercept)", "x", "w")))
+    >>> order(SimpleNamespace(columns=("(Intercept)", "x", "w"), predictors=(0, 0, 0)))
     [1, 2, 0]
     """
-    return sorted(range(len(term.columns)), key=lambda j: term.columns[j] == "(Intercept)")
+    last = [(k, name == "(Intercept)") for k, name in zip(term.predictors, term.columns, strict=True)]
+    return sorted(range(len(last)), key=last.__getitem__)
 
 
 def _places(term: DesignTerm) -> list[int]:
@@ -125,16 +139,17 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
     if model.engine not in ENGINES:
         names = listed(nearest_first(model.engine, ENGINES))
         raise DataError(f"engine={model.engine!r}; use {names}", code="unknown_option")
-    terms = [(t.structure, t.codes, len(t.levels), t.z, order(t)) for t in design.terms]
+    terms = [
+        (t.structure, t.codes, len(t.levels), t.z, order(t), list(t.predictors))
+        for t in design.terms
+    ]
     try:
         return _core.Problem(
-            model.family.name,
-            model.link,
+            model.core_name,
             design.y,
-            design.trials,
+            sizes(model, design),
             design.freq,
-            design.x,
-            design.offset,
+            _predictors(model, design),
             terms,
             reml=model.reml,
             threads=model.threads,
@@ -143,7 +158,35 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             memory=available(),
         )
     except _core.CoreError as error:
-        raise explain(error, design) from None
+        raise explain(error, model, design) from None
+
+
+def sizes(model: Model, design: Design) -> Array | None:
+    """Return the trials of each row, or the number of ordered classes."""
+    if not model.family.ordered:
+        return design.trials
+    assert design.response_levels is not None
+    return np.full(design.n, float(len(design.response_levels)))
+
+
+def _predictors(model: Model, design: Design) -> list[Any]:
+    """(x, offset, value) of each linear predictor: x of None is an intercept."""
+    found: list[Any] = [(design.x, design.offset, None)]
+    parts = {part.predictor: part for part in design.parts}
+    for k, parameter in enumerate(model.family.parameters, 1):
+        weights = 0.0
+        if design.precision is not None and parameter.precision:
+            weights = parameter.precision * np.log(design.precision)
+        part = parts.get(k)
+        x, offset = (None, None) if part is None else (part.x, part.offset)
+        if np.ndim(weights):
+            offset = weights if offset is None else offset + weights
+        held = model.held.get(parameter.name)
+        found.append((x, offset, None if held is None else parameter.predictor(held)))
+    if model.zi is not None:
+        part = parts[len(found)]
+        found.append((part.x, part.offset, None))
+    return found
 
 
 def factor_of(term: DesignTerm, theta: Array) -> Array:
@@ -168,7 +211,7 @@ def solve(
         with Progress(progress, problem.memory) as show:
             found = problem.fit(start, show) if y is None else problem.refit(y, start, show)
     except _core.CoreError as error:
-        raise explain(error, design) from None
+        raise explain(error, model, design) from None
     return _estimates(problem, design, found)
 
 
@@ -177,11 +220,12 @@ def solve_again(
 ) -> tuple[_core.Problem, Estimates]:
     """Maximise the likelihood of a design whose responses alone are new.
 
-    Compression merges rows by their responses, so that a compressed problem is made anew.
+    Compression merges rows by their responses, and thresholds of ordered classes are picked out by
+    them, so that such a problem is made anew.
     """
-    if problem is None or problem.compressed is not None:
+    if problem is None or problem.compressed is not None or model.family.ordered:
         problem = make_problem(model, design)
-        known = tuple(problem.kept) == before.kept
+        known = tuple(map(tuple, problem.kept)) == before.kept
         start = before.parameters if known else None
         return problem, solve(problem, model, design, start=start)
     return problem, solve(problem, model, design, design.y, before.parameters)
@@ -205,8 +249,9 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
         parameters=parameters,
         covariance=found["covariance"].reshape(count, count),
         identified=tuple(found["identified"]),
-        kept=tuple(problem.kept),
+        kept=tuple(map(tuple, problem.kept)),
         aliased=tuple(problem.aliased),
+        fixed=tuple(found["fixed"]),
         thetas=tuple(found["theta"]),
         modes=tuple(modes),
         covariances=tuple(blocks),
@@ -230,15 +275,23 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
     return estimates
 
 
-def explain(error: _core.CoreError, design: Design) -> GlimmError:
+def _outside_domain(model: Model, design: Design, message: str, row: int) -> DataError:
+    """The first rows that the family cannot have, and the families that could."""
+    families, wrong = _core.accepting(model.core_name, design.y, sizes(model, design))
+    where = rows_text(design.rows[wrong].tolist())
+    text = message.replace(f"in row {row}", f"in {where} (counted from 0)")
+    text = text.replace("response", f"response {design.response_name!r}:", 1)
+    if families:
+        text += f"; families that accept all its values: {listed(families, 12)}"
+    return DataError(text, code="outside_domain")
+
+
+def explain(error: _core.CoreError, model: Model, design: Design) -> GlimmError:
     """Say an error of the core in terms of the user's data."""
     code, message, row = error.args
     name = repr(design.response_name)
     if code == "response_domain":
-        where = f"row {int(design.rows[row])} (counted from 0)"
-        text = message.replace(f"in row {row}", f"in {where}")
-        text = text.replace("response", f"response {name}:", 1)
-        return DataError(text, code="outside_domain")
+        return _outside_domain(model, design, message, row)
     if code == "not_finite":
         return DataError(message, code="infinite_values")
     if code == "degenerate":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from .errors import DataError
-from .predict import training_predictor
+from .predict import predictors, row_sizes, training_rows
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -21,9 +21,11 @@ def simulate(fit: Fit, n: int, seed: int) -> Array:
     """See `Fit.simulate`."""
     _check("n", n, 2**31 - 1)
     _check("seed", seed, 2**64 - 1)
+    rows, sizes = training_rows(fit), row_sizes(fit)
     draws = np.empty((n, fit.design.n))
     for replicate in range(n):
-        draws[replicate] = _one(fit, seed, replicate)
+        eta = predictors(fit, rows, _effects(fit, seed, replicate))
+        draws[replicate] = _core.draw_responses(fit.model.core_name, eta, sizes, seed, replicate)
     return draws
 
 
@@ -33,16 +35,11 @@ def _check(name: str, value: int, largest: int) -> None:
         raise DataError(message, code="unknown_option")
 
 
-def _one(fit: Fit, seed: int, replicate: int) -> Array:
+def _effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
+    """New random effects of every term, (levels, q)."""
     effects = []
     for t, (term, factor) in enumerate(zip(fit.design.terms, fit.factors, strict=True)):
         q, levels = len(term.columns), len(term.levels)
         b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate)
         effects.append(b.reshape(levels, q))
-    eta = training_predictor(fit, tuple(effects))
-    has_dispersion = fit.model.family.dispersion is not None
-    log_dispersion = float(fit.estimates.parameters[len(fit.names)]) if has_dispersion else None
-    family, link = fit.model.family.name, fit.model.link
-    return _core.draw_responses(
-        family, link, eta, log_dispersion, fit.design.trials, seed, replicate
-    )
+    return tuple(effects)

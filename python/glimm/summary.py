@@ -17,6 +17,7 @@ from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, eve
 
 if TYPE_CHECKING:
     from .fit import Fit
+    from .parts import Coefficients
 
 _LEVEL = 0.95
 _SAID_ABOVE = {"rows_dropped"}
@@ -29,8 +30,16 @@ _SCALES: Mapping[str, tuple[str, str]] = {
     "logit": ("log odds", "an odds ratio"),
     "probit": ("probit, a standard normal quantile", ""),
     "cloglog": ("log of the cumulative hazard", "a ratio of cumulative hazards"),
+    "loglog": ("log-log, minus the log of -log(probability)", ""),
+    "sqrt": ("square root of the expected {response}", ""),
+    "1/mu^2": ("1 / (expected {response})^2", ""),
     "cauchit": ("cauchit, a standard Cauchy quantile", ""),
     "inverse": ("1 / expected {response}", ""),
+}
+_ORDERED: Mapping[str, tuple[str, str]] = {
+    "logit": ("log odds of a higher {response}", "an odds ratio, the same at every threshold"),
+    "probit": ("sd of a normal variable behind {response}", ""),
+    "cloglog": ("cloglog scale, up with {response}", ""),
 }
 
 
@@ -105,9 +114,10 @@ def summary(fit: Fit) -> Summary:
     blocks: list[Block] = [Facts(_title(fit), tuple(_facts(fit)))]
     if fit.design.terms:
         blocks.append(_random_effects(fit))
-    if fit.dispersion is not None:
-        blocks.append(_dispersion(fit, fit.dispersion))
+    if constants := (fit.dispersion or {}) | fit.shape:
+        blocks.append(_constants(fit, constants))
     blocks.append(_fixed_effects(fit))
+    blocks += [_other_part(part) for part in fit.parts if part.part != "mean" and _is_table(part)]
     findings = tuple(
         _finding(finding) for finding in fit.diagnostics.findings if finding.code not in _SAID_ABOVE
     )
@@ -148,6 +158,12 @@ def record(fit: Fit) -> dict[str, Any]:
         "df_model": fit.df_model,
         "df_resid": fit.df_resid,
         "dispersion": {name: _plain(value) for name, value in (fit.dispersion or {}).items()},
+        "shape": {name: _plain(value) for name, value in fit.shape.items()},
+        "parts": {
+            part.part: _records(_other_part(part))
+            for part in fit.parts
+            if part.part != "mean" and _is_table(part)
+        },
         "random_effects": _records(_random_effects(fit)) if fit.design.terms else [],
         "fixed_effects": _records(_fixed_effects(fit)),
         "findings": [
@@ -170,6 +186,9 @@ def _is_exact(fit: Fit) -> bool:
 def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     yield "Formula", fit.model.formula.text
     yield "Family", f"{fit.model.family.name}, {fit.model.link} link"
+    for name, side in (("Dispersion", fit.model.disp), ("Extra zeros", fit.model.zi)):
+        if side is not None:
+            yield name, side.text
     yield "Estimator", _estimator(fit)
     yield "Rows", _rows(fit)
     for drop in fit.design.dropped:
@@ -177,7 +196,10 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     if fit.groups:
         levels = (f"{name} ({count:,} levels)" for name, count in fit.groups.items())
         yield "Groups", ", ".join(levels)
-    if fit.design.response_levels is not None:
+    if fit.design.response_levels is not None and fit.model.family.ordered:
+        classes = " < ".join(str(level) for level in fit.design.response_levels)
+        yield "Response", f"{fit.design.response_name}: {classes}"
+    elif fit.design.response_levels is not None:
         failure, success = fit.design.response_levels
         yield "Response", f"{fit.design.response_name}: {success!r} is success, {failure!r} failure"
     if fit.diagnostics.compression is not None:
@@ -265,19 +287,46 @@ def _all_nan(cells: Sequence[Cell]) -> bool:
     return all(map(_is_nan, cells))
 
 
-def _dispersion(fit: Fit, values: Mapping[str, float]) -> Table:
-    described = fit.model.family.dispersion
-    meaning = "" if described is None else described.meaning
-    rows = tuple((name, value, meaning) for name, value in values.items())
+def _constants(fit: Fit, values: Mapping[str, float]) -> Table:
+    """Parameters of the family that are one number for all rows."""
+    known = {parameter.name: parameter for parameter in fit.model.family.parameters}
+    held = {name: " (held)" for name, _ in fit.model.hold}
+    rows = tuple(
+        (name, value, known[name].meaning + held.get(name, "")) for name, value in values.items()
+    )
     columns = (Column("name"), Column("estimate", "number"), Column("meaning"))
-    return Table("Dispersion", columns, rows)
+    only = all(known[name].dispersion for name in values)
+    return Table("Dispersion" if only else "Dispersion and shape", columns, rows)
+
+
+_TITLES = {"zi": "Extra zeros (log odds)", "thresholds": "Thresholds ({scale} scale)"}
+
+
+def _is_table(part: Coefficients) -> bool:
+    return part.modelled or part.part == "thresholds"
+
+
+def _other_part(part: Coefficients) -> Table:
+    name = "" if part.parameter is None else part.parameter.name
+    scale = part.scale if part.scale != "log" else f"log of {name}"
+    title = _TITLES.get(part.part, "Dispersion ({scale})").format(scale=scale)
+    notes = ()
+    if part.parameter is not None:
+        notes = (f"{part.parameter.name}: {part.parameter.meaning}.",)
+    return _coefficients(part, f"{title}, 95 % Wald intervals", notes)
 
 
 def _fixed_effects(fit: Fit) -> Table:
-    known = intervals(fit, _LEVEL, "wald")
+    title = f"Fixed effects ({_scale(fit)[0]}), 95 % Wald intervals"
+    return _coefficients(fit.parts[0], title, tuple(_readings(fit)))
+
+
+def _coefficients(part: Coefficients, title: str, notes: tuple[str, ...]) -> Table:
+    known = intervals(part, _LEVEL, "wald")
+    errors = part.se
     rows: list[tuple[Cell, ...]] = []
     for name, estimate, lower, upper in zip(*known.values(), strict=True):
-        se = fit.se[name]
+        se = errors[name]
         z = estimate / se if se > 0 else math.nan
         p = math.erfc(abs(z) / math.sqrt(2))  # the upper tail itself: no 1 - cdf, which is 0 at 9
         rows.append((name, estimate, se, lower, upper, z, p))
@@ -290,14 +339,14 @@ def _fixed_effects(fit: Fit) -> Table:
         Column("z", "ratio"),
         Column("p", "p"),
     )
-    title = f"Fixed effects ({_scale(fit)[0]}), 95 % Wald intervals"
-    decimals = even_decimals(list(fit.se.values()))
-    return Table(title, columns, tuple(rows), tuple(_readings(fit)), decimals)
+    return Table(title, columns, tuple(rows), notes, even_decimals(list(errors.values())))
 
 
 def _scale(fit: Fit) -> tuple[str, str]:
     """What the linear predictor is measured in, and what exp() of an estimate is."""
     unit, ratio = _SCALES.get(fit.model.link, (f"{fit.model.link} scale", ""))
+    if fit.model.family.ordered and fit.model.link in _ORDERED:
+        unit, ratio = _ORDERED[fit.model.link]
     return unit.format(response=fit.design.response_name), ratio
 
 

@@ -140,7 +140,7 @@ def test_rows_are_named_as_in_the_users_frame() -> None:
 def test_errors_of_the_core_in_the_users_words(
     code: str, message: str, cls: type[glimm.GlimmError], found: str
 ) -> None:
-    error = explain(_core.CoreError(code, message, 3), fit("poisson").design)
+    error = explain(_core.CoreError(code, message, 3), fit("poisson").model, fit("poisson").design)
     assert type(error) is cls
     assert error.code == found
     if code in ("response_domain", "degenerate"):
@@ -152,7 +152,7 @@ def test_every_code_of_the_core_is_known() -> None:
     as_failures = {
         code
         for code in _core.error_codes()
-        if type(explain(_core.CoreError(code, "text", 0), fit("poisson").design)) is FitError
+        if type(explain(_core.CoreError(code, "text", 0), fit("poisson").model, fit("poisson").design)) is FitError
     }
     assert as_failures.isdisjoint({"response_domain", "not_finite", "degenerate", "unknown_name"})
     assert {"response_domain", "not_finite", "degenerate"} <= set(_core.error_codes())

@@ -22,10 +22,14 @@ def _fit(**changes: Any) -> Any:
             family=SimpleNamespace(
                 name="nbinom2",
                 trials=False,
-                dispersion=SimpleNamespace(name="theta", meaning="size"),
+                ordered=False,
+                parameters=(SimpleNamespace(name="theta", meaning="size", dispersion=True),),
             ),
             link="log",
             reml=False,
+            disp=None,
+            zi=None,
+            hold=(),
         ),
         design=SimpleNamespace(
             terms=(term,),
@@ -44,6 +48,7 @@ def _fit(**changes: Any) -> Any:
         df_model=6,
         df_resid=1234,
         dispersion={"theta": 7.3721},
+        shape={},
         coef={"(Intercept)": -1.21234, "x": 1.0231},
         se={"(Intercept)": 0.412, "x": 0.0912},
         varcorr=lambda: {

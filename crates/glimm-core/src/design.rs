@@ -49,6 +49,14 @@ impl Column {
 pub struct Predictor {
     pub columns: Vec<Column>,
     pub offset: Option<Vec<f64>>,
+    /// An earlier predictor with as many columns, whose coefficients are also those of this one.
+    pub shares: Option<usize>,
+}
+
+impl Predictor {
+    pub fn new(columns: Vec<Column>, offset: Option<Vec<f64>>) -> Predictor {
+        Predictor { columns, offset, shares: None }
+    }
 }
 
 /// One random-effect term: every level of a grouping factor has `structure.effects()` effects.
@@ -57,8 +65,8 @@ pub struct Term {
     pub codes: Vec<u32>,
     pub levels: usize,
     pub columns: Vec<Column>,
-    /// The linear predictor each column belongs to.
-    pub predictor: usize,
+    /// The linear predictor that each column belongs to.
+    pub predictors: Vec<usize>,
     pub structure: Arc<dyn Structure>,
 }
 
@@ -113,7 +121,7 @@ impl Data {
 
     /// Number of leading predictors that random effects enter.
     pub fn random_predictors(&self) -> usize {
-        self.terms.iter().map(|t| t.predictor + 1).max().unwrap_or(0)
+        self.terms.iter().flat_map(|t| &t.predictors).map(|k| k + 1).max().unwrap_or(0)
     }
 
     /// Sum of the terms of the log density that depend on the responses alone.
@@ -140,6 +148,7 @@ impl Data {
                 .map(|p| Predictor {
                     columns: p.columns.iter().map(|c| c.gather(rows)).collect(),
                     offset: p.offset.as_ref().map(pick),
+                    shares: p.shares,
                 })
                 .collect(),
             terms: Vec::new(),
@@ -160,7 +169,7 @@ impl Data {
                 codes: rows.iter().map(|&i| t.codes[i as usize]).collect(),
                 levels: t.levels,
                 columns: t.columns.iter().map(|c| c.gather(rows)).collect(),
-                predictor: t.predictor,
+                predictors: t.predictors.clone(),
                 structure: t.structure.clone(),
             })
             .collect();
@@ -234,6 +243,7 @@ fn check_columns(what: &str, columns: &[Column], n: usize) -> Result<(), Error> 
 }
 
 /// Where each block of parameters stands in psi = (beta of predictor 0, beta of predictor 1, ..., theta by term).
+/// Predictors that share their coefficients have the same range.
 #[derive(Clone, Debug)]
 pub struct Layout {
     pub beta: Vec<std::ops::Range<usize>>,
@@ -248,13 +258,20 @@ impl Layout {
             at += len;
             at - len..at
         };
-        let beta = data.predictors.iter().map(|p| next(p.columns.len())).collect();
+        let mut beta: Vec<std::ops::Range<usize>> = Vec::new();
+        for p in &data.predictors {
+            let range = match p.shares {
+                Some(k) => beta[k].clone(),
+                None => next(p.columns.len()),
+            };
+            beta.push(range);
+        }
         let theta = data.terms.iter().map(|t| next(t.structure.parameters())).collect();
         Layout { beta, theta, total: at }
     }
 
     /// Number of fixed-effect parameters of all predictors.
     pub fn fixed(&self) -> usize {
-        self.beta.last().map_or(0, |r| r.end)
+        self.beta.iter().map(|r| r.end).max().unwrap_or(0)
     }
 }

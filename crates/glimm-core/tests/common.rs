@@ -31,7 +31,7 @@ pub fn normal(rng: &mut Random) -> f64 {
 
 fn term(codes: &[u32], levels: usize, columns: Vec<Column>, name: &str) -> Term {
     let structure = structure::lookup(name, columns.len()).unwrap();
-    Term { codes: codes.to_vec(), levels, columns, predictor: 0, structure }
+    Term { codes: codes.to_vec(), levels, predictors: vec![0; columns.len()], columns, structure }
 }
 
 fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {
@@ -83,12 +83,10 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
             family.draw(&mut rng, s, &eta[..family.predictors()])
         })
         .collect();
-    let mut predictors = vec![Predictor {
-        columns: vec![Column::One, Column::Values(x.clone())],
-        offset: Some((0..n).map(|_| 0.1 * normal(&mut rng)).collect()),
-    }];
+    let offset = Some((0..n).map(|_| 0.1 * normal(&mut rng)).collect());
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x.clone())], offset)];
     if !family.parameters().is_empty() {
-        predictors.push(Predictor { columns: vec![Column::One], offset: None });
+        predictors.push(Predictor::new(vec![Column::One], None));
     }
     let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..4))).collect());
     let terms = terms(shape, &x, &w, &mut rng);

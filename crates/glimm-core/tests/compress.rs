@@ -72,13 +72,13 @@ fn problem(name: &str, link: &str, extras: Extras, seed: u64) -> Data {
     let columns = vec![Column::One, Column::Values(x.clone()), Column::Values(of_group)];
     let mut predictors = vec![Predictor { columns, offset }];
     if !family.parameters().is_empty() {
-        predictors.push(Predictor { columns: vec![Column::One], offset: None });
+        predictors.push(Predictor::new(vec![Column::One], None));
     }
     let mut columns = vec![Column::One];
     columns.extend(extras.slope.then_some(Column::Values(x)));
     let term = |codes: Vec<u32>, levels: usize, columns: Vec<Column>| {
         let structure = structure::lookup("us", columns.len()).unwrap();
-        Term { codes, levels, columns, predictor: 0, structure }
+        Term { codes, levels, predictors: vec![0; columns.len()], columns, structure }
     };
     let mut terms = vec![term(codes, LEVELS, columns)];
     terms.extend(extras.crossed.then(|| term(other, 3, vec![Column::One])));
@@ -244,8 +244,14 @@ fn groups_of_single_trials_and_a_column_of_groups_come_in_460_kinds() {
         y,
         size: None,
         freq: None,
-        predictors: vec![Predictor { columns: vec![Column::One, Column::Values(x)], offset: None }],
-        terms: vec![Term { codes, levels: groups as usize, columns: vec![Column::One], predictor: 0, structure }],
+        predictors: vec![Predictor::new(vec![Column::One, Column::Values(x)], None)],
+        terms: vec![Term {
+            codes,
+            levels: groups as usize,
+            columns: vec![Column::One],
+            predictors: vec![0],
+            structure,
+        }],
         copies: None,
         constants: None,
     };

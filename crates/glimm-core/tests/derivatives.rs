@@ -9,7 +9,7 @@ use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order};
 
 fn each_family(mut test: impl FnMut(&'static str, &'static str)) {
-    for entry in family::families() {
+    for entry in family::families().iter().filter(|e| !e.ordered) {
         for link in entry.links {
             test(entry.name, link.name());
         }

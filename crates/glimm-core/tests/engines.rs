@@ -54,7 +54,7 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
         let both = shape == Shape::Slopes;
         let columns = if both { vec![Column::Values(x.clone()), Column::One] } else { vec![Column::One] };
         let structure = structure::lookup("us", columns.len()).unwrap();
-        terms.push(Term { codes, levels: levels[f], columns, predictor: 0, structure });
+        terms.push(Term { codes, levels: levels[f], predictors: vec![0; columns.len()], columns, structure });
     }
     if shape == Shape::SharedFactor {
         // Independent slopes on the smaller factor: two terms that share it.
@@ -63,9 +63,9 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
     }
     let family = family::lookup(family, None).unwrap();
     let y = eta.iter().map(|&e| family.draw(&mut rng, 1.0, &[e, 0.3][..family.predictors()])).collect();
-    let mut predictors = vec![Predictor { columns: vec![Column::One, Column::Values(x)], offset: None }];
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x)], None)];
     if !family.parameters().is_empty() {
-        predictors.push(Predictor { columns: vec![Column::One], offset: None });
+        predictors.push(Predictor::new(vec![Column::One], None));
     }
     Data { family, y, size: None, freq: None, predictors, terms, copies: None, constants: None }
 }

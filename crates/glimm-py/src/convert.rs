@@ -2,7 +2,9 @@
 
 use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::error::Error;
-use glimm_core::{family, structure};
+use glimm_core::family::{self, Family, ZeroInflated};
+use glimm_core::structure;
+use std::sync::Arc;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
@@ -10,8 +12,12 @@ use crate::seam::raise;
 
 pub type Vector<'py> = PyReadonlyArray1<'py, f64>;
 pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
-/// (structure, codes, number of levels, Z, order of its columns).
-pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>, Vec<usize>);
+/// (structure, codes, number of levels, Z, order of its columns, the predictor of each).
+pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>, Vec<usize>, Vec<usize>);
+/// (X, offset, value) of a linear predictor: an intercept where there is no X, nothing to estimate where it has a value.
+pub type PredictorArrays<'py> = (Option<Matrix<'py>>, Option<Vector<'py>>, Option<f64>);
+/// (name, link, whether zero inflated).
+pub type FamilyName = (String, String, bool);
 
 pub fn vector(v: &Vector<'_>) -> Vec<f64> {
     v.as_slice().map_or_else(|_| v.as_array().iter().copied().collect(), <[f64]>::to_vec)
@@ -30,42 +36,56 @@ pub fn columns(m: &Matrix<'_>, places: impl Iterator<Item = usize>) -> Vec<Colum
     places.filter(|&j| j < m.ncols()).map(column).collect()
 }
 
-fn term((name, codes, levels, z, order): &TermArrays<'_>) -> Result<Term, Error> {
+pub fn family_of((name, link, zero_inflated): &FamilyName) -> Result<Arc<dyn Family>, Error> {
+    let family = family::lookup(name, Some(link))?;
+    Ok(if *zero_inflated { Arc::new(ZeroInflated::new(family)) } else { family })
+}
+
+fn predictor((x, offset, value): &PredictorArrays<'_>, n: usize) -> Predictor {
+    if let Some(value) = value {
+        let offset = offset.as_ref().map_or_else(|| vec![0.0; n], vector);
+        return Predictor::new(Vec::new(), Some(offset.into_iter().map(|o| o + value).collect()));
+    }
+    let all = |x: &Matrix<'_>| columns(x, 0..x.as_array().ncols());
+    Predictor::new(x.as_ref().map_or_else(|| vec![Column::One], all), offset.as_ref().map(vector))
+}
+
+fn term((name, codes, levels, z, order, predictors): &TermArrays<'_>) -> Result<Term, Error> {
     let columns = columns(z, order.iter().copied());
+    let predictors: Vec<usize> = order.iter().filter_map(|&j| predictors.get(j).copied()).collect();
     let structure = structure::lookup(name, columns.len()).ok_or_else(|| Error::Unknown {
         what: "covariance structure",
         name: name.clone(),
         allowed: structure::REGISTRY.iter().map(|(n, _)| (*n).to_string()).collect(),
     })?;
     let code = |&c: &i64| u32::try_from(c).unwrap_or(u32::MAX);
-    Ok(Term { codes: codes.as_array().iter().map(code).collect(), levels: *levels, columns, predictor: 0, structure })
+    Ok(Term { codes: codes.as_array().iter().map(code).collect(), levels: *levels, columns, predictors, structure })
 }
 
 /// The arrays of a problem, in the order of `Problem.__init__`.
 pub struct Arrays<'py> {
-    pub family: String,
-    pub link: String,
+    pub family: FamilyName,
     pub y: Vector<'py>,
-    pub trials: Option<Vector<'py>>,
+    pub size: Option<Vector<'py>>,
     pub freq: Option<Vector<'py>>,
-    pub x: Matrix<'py>,
-    pub offset: Option<Vector<'py>>,
+    pub predictors: Vec<PredictorArrays<'py>>,
     pub terms: Vec<TermArrays<'py>>,
 }
 
 impl Arrays<'_> {
     pub fn data(&self) -> PyResult<Data> {
-        let fixed = columns(&self.x, 0..self.x.as_array().ncols());
-        let family = family::lookup(&self.family, Some(&self.link)).map_err(raise)?;
-        let mut predictors = vec![Predictor { columns: fixed, offset: self.offset.as_ref().map(vector) }];
-        // A parameter that is the same in every row is a predictor with an intercept alone.
-        for _ in family.parameters() {
-            predictors.push(Predictor { columns: vec![Column::One], offset: None });
+        let family = family_of(&self.family).map_err(raise)?;
+        let y = vector(&self.y);
+        let size = self.size.as_ref().map(vector);
+        let mut predictors: Vec<Predictor> = self.predictors.iter().map(|p| predictor(p, y.len())).collect();
+        if family.ordered() {
+            let classes = size.as_ref().and_then(|s| s.first()).map_or(2, |&c| c as usize);
+            predictors.extend(family::thresholds(&y, classes));
         }
         Ok(Data {
             family,
-            y: vector(&self.y),
-            size: self.trials.as_ref().map(vector),
+            y,
+            size,
             freq: self.freq.as_ref().map(vector),
             predictors,
             terms: self.terms.iter().map(term).collect::<Result<_, _>>().map_err(raise)?,

@@ -18,5 +18,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(registry::factor, m)?)?;
     m.add_function(wrap_pyfunction!(registry::draw_responses, m)?)?;
     m.add_function(wrap_pyfunction!(registry::draw_effects, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::means, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::variances, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::cdf, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::class_probabilities, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::accepting, m)?)?;
     Ok(())
 }

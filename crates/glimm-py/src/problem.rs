@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Arc, Mutex};
 
-use crate::convert::{Arrays, Matrix, TermArrays, Vector, vector};
+use crate::convert::{Arrays, FamilyName, PredictorArrays, TermArrays, Vector, vector};
 use crate::seam::enter;
 
 /// A number before and after compression.
@@ -28,19 +28,17 @@ pub struct Problem {
 impl Problem {
     #[new]
     #[pyo3(signature = (
-        family, link, y, trials, freq, x, offset, terms, reml=false, threads=None, engine="auto", laplace=false,
+        family, y, size, freq, predictors, terms, reml=false, threads=None, engine="auto", laplace=false,
         compress=None, memory=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
-        family: String,
-        link: String,
+        family: FamilyName,
         y: Vector<'_>,
-        trials: Option<Vector<'_>>,
+        size: Option<Vector<'_>>,
         freq: Option<Vector<'_>>,
-        x: Matrix<'_>,
-        offset: Option<Vector<'_>>,
+        predictors: Vec<PredictorArrays<'_>>,
         terms: Vec<TermArrays<'_>>,
         reml: bool,
         threads: Option<usize>,
@@ -49,7 +47,7 @@ impl Problem {
         compress: Option<bool>,
         memory: Option<u64>,
     ) -> PyResult<Problem> {
-        let data = Arrays { family, link, y, trials, freq, x, offset, terms }.data()?;
+        let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let engine = Engine::lookup(engine);
         let pool = (data.n() >= PARALLEL_ROWS)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
@@ -136,20 +134,20 @@ impl Problem {
         self.lock().memory()
     }
 
-    /// Columns of x that are estimated.
+    /// Columns of each predictor's X that are estimated.
     #[getter]
-    fn kept(&self) -> Vec<usize> {
+    fn kept(&self) -> Vec<Vec<usize>> {
         self.lock().kept().to_vec()
     }
 
-    /// (column of x, "constant" or "collinear") for those that are not.
+    /// (predictor, column of its X, "constant" or "collinear") for those that are not.
     #[getter]
-    fn aliased(&self) -> Vec<(usize, &'static str)> {
+    fn aliased(&self) -> Vec<(usize, usize, &'static str)> {
         let name = |a: Aliased| match a {
             Aliased::Constant => "constant",
             Aliased::Collinear => "collinear",
         };
-        self.lock().dropped().iter().map(|&(j, a)| (j, name(a))).collect()
+        self.lock().dropped().iter().map(|&([k, j], a)| (k, j, name(a))).collect()
     }
 }
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..data import Column, Frame, read_values
 from ..errors import DataError, listed, nearest_first, rows_text
-from .build import offset_of, part_columns, split_parts
+from .build import Side, offset_of, part_columns, split_parts, sum_of
 from .design import Design, NewRows, Request
 from .levels import apply_groups, check_levels, coded
 from .response import columns_of, trials_of
@@ -31,15 +31,32 @@ def apply_design(
     rows = np.arange(n)
     covariates = {name: _covariate(design, columns[name]) for name in part_columns(design.request)}
     made = matrices.apply(design.learned, covariates, n)
-    x, z, offsets = split_parts(design.formula, made, rows)
+    sides = split_parts(design.request, made, rows)
+    z = _columns_of_terms(design, sides)
     codes = [apply_groups(g, columns, new_levels) for g in design.groupings]
     return NewRows(
-        x=x.values,
-        offset=offset_of(request, columns, offsets),
+        x=sides[0].x.values,
+        offset=offset_of(request, columns, sides[0].offsets),
         trials=trials_of(design.formula, columns, request.trials, rows),
-        terms=tuple((code, matrix.values) for code, matrix in zip(codes, z, strict=True)),
+        terms=tuple(zip(codes, z, strict=True)),
+        parts=tuple((side.x.values, sum_of(side.offsets)) for side in sides[1:]),
         n=n,
     )
+
+
+def _columns_of_terms(design: Design, sides: list[Side]) -> list[NDArray[np.float64]]:
+    """The columns of each term of the design, (n, q), found again by predictor and name."""
+    known = {}
+    for side in sides:
+        for term, matrix in zip(side.formula.random, side.z, strict=True):
+            for j, name in enumerate(matrix.names):
+                known[frozenset(term.group), side.predictor, name] = matrix.values[:, j]
+    found = []
+    for term, grouping in zip(design.terms, design.groupings, strict=True):
+        group = frozenset(grouping.columns)
+        pairs = zip(term.predictors, term.columns, strict=True)
+        found.append(np.column_stack([known[group, k, name] for k, name in pairs]))
+    return found
 
 
 def _read(

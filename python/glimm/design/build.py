@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from ..data import Column, Frame, Kind, read_values
 from ..errors import DataError, FormulaError, listed, nearest_first, rows_text
 from ..formula import Formula, parse
 from ..formula.expressions import single_column
-from .design import Design, DesignTerm, Request
-from .levels import Codes, Grouping, learn_groups
+from .design import Design, DesignTerm, Part, Request
+from .levels import Grouping, learn_groups
 from .response import FamilyLike, alone, columns_of, read_response
 from .rows import Drop, Rows, keep_rows
 
@@ -35,6 +35,8 @@ def build(
     trials: str | ArrayLike | None = None,
     freq: str | ArrayLike | None = None,
     offset: str | ArrayLike | None = None,
+    precision: str | ArrayLike | None = None,
+    others: tuple[tuple[str, int, Formula], ...] = (),
     missing: str = "drop",
 ) -> Design:
     """Make the arrays of a model from a formula and data.
@@ -46,10 +48,12 @@ def build(
         A pandas or polars frame (also lazy), a pyarrow Table, or a dict of columns.
     family : FamilyLike
         Its name, and whether its response counts successes among trials.
-    trials, freq, offset : str or array_like, (n_input,), optional
+    trials, freq, offset, precision : str or array_like, (n_input,), optional
         A column of the data, or one value for each row: number of trials; how often a row occurs
         (0 or more, not necessarily whole; rows with 0 are dropped); known part of the linear
-        predictor.
+        predictor; how precise a row is.
+    others : tuple of (name, predictor, Formula)
+        Formulas of further linear predictors.
     missing : str
         ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
 
@@ -69,9 +73,9 @@ def build(
         allowed = listed(nearest_first(str(missing), _MISSING))
         raise DataError(f"missing={missing!r}; use {allowed}", code="unknown_option")
     frame = Frame(data)
-    given = {"trials": trials, "freq": freq, "offset": offset}
+    given = {"trials": trials, "freq": freq, "offset": offset, "precision": precision}
     formula = parse(formula) if isinstance(formula, str) else formula
-    request = _request(formula, family, frame, given)
+    request = _request(formula, family, frame, given, others)
     columns, n = frame.read(_wanted(request))
     for name, values in given.items():
         if values is not None and not isinstance(values, str):
@@ -96,18 +100,20 @@ def assemble(
         for name, column in columns.items()
     }
     answer = read_response(formula, request.family, columns, request.trials, rows)
-    groups = [learn_groups(term.group, columns, rows) for term in formula.random]
     made, learned = _matrices(request, columns, rows)
-    x, z, offsets = split_parts(formula, made, rows)
-    _check_columns(formula, z)
+    sides = split_parts(request, made, rows)
+    found = [_terms(side, columns, rows) for side in sides]
+    x, offsets = sides[0].x, sides[0].offsets
     freq = None if request.freq is None else columns[request.freq].values.astype(np.float64)
+    terms = _joined(tuple(term for terms in found for term in terms))
     design = Design(
         formula=formula, y=np.array(answer.y), trials=answer.trials, freq=freq,
-        offset=offset_of(request, columns, offsets), x=x.values, x_names=x.names,
-        terms=_terms(formula, groups, z), rows=rows, n_input=n_input, dropped=dropped,
+        offset=offset_of(request, columns, offsets), precision=_precision(request, columns, rows),
+        x=x.values, x_names=x.names, terms=tuple(term for term, _ in terms),
+        parts=_other_parts(request, sides[1:]), rows=rows, n_input=n_input, dropped=dropped,
         response_name=formula.response.text, response_levels=answer.levels, frame_kind=kind,
         used_columns=_owned(columns, request, x), request=request, learned=learned,
-        groupings=tuple(grouping for grouping, _ in groups),
+        groupings=tuple(grouping for _, grouping in terms),
     )  # fmt: skip
     _freeze(design)
     return design
@@ -120,48 +126,125 @@ def _matrices(
 
     covariates = {name: columns[name] for name in part_columns(request)}
     _check_covariates(request, covariates)
-    parts = _parts(request.formula)
+    parts = [part for part, _ in _parts(request)]
     made, learned = matrices.learn(parts, covariates, rows.size, request.available)
     return made, learned
 
 
-def _terms(
-    formula: Formula, groups: Sequence[tuple[Grouping, Codes]], z: Sequence[Matrix]
-) -> tuple[DesignTerm, ...]:
-    return tuple(
-        DesignTerm(
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The matrices of one formula, and the number of its predictor."""
+
+    predictor: int
+    formula: Formula
+    x: Matrix
+    z: list[Matrix]
+    offsets: list[Matrix]
+
+
+_Met = tuple[DesignTerm, str | None, Grouping]
+
+
+def _terms(side: Side, columns: Mapping[str, Column], rows: Rows) -> list[_Met]:
+    """The terms of one formula, with their labels."""
+    _check_columns(side.formula, side.z)
+    found = []
+    for term, matrix in zip(side.formula.random, side.z, strict=True):
+        grouping, codes = learn_groups(term.group, columns, rows)
+        met = DesignTerm(
             label=grouping.label,
             columns=matrix.names,
+            predictors=(side.predictor,) * len(matrix.names),
             structure=term.structure,
             levels=grouping.levels,
             codes=codes,
             z=matrix.values,
             text=term.text,
         )
-        for term, (grouping, codes), matrix in zip(formula.random, groups, z, strict=True)
-    )
+        found.append((met, term.label, grouping))
+    return found
 
 
-def split_parts(
-    formula: Formula, made: Sequence[Matrix], rows: Rows
-) -> tuple[Matrix, list[Matrix], list[Matrix]]:
-    """Return the matrices as fixed effects, random-effect columns and offsets, all finite.
+def _joined(found: tuple[_Met, ...]) -> list[tuple[DesignTerm, Grouping]]:
+    """Terms of one group and label become one, with a covariance between all their columns."""
+    joined: dict[object, tuple[DesignTerm, Grouping]] = {}
+    for at, (term, label, grouping) in enumerate(found):
+        key = at if label is None else (label, frozenset(grouping.columns))
+        if key not in joined:
+            joined[key] = term, grouping
+            continue
+        first, grouping = joined[key]
+        term = replace(
+            first,
+            columns=first.columns + term.columns,
+            predictors=first.predictors + term.predictors,
+            z=np.asfortranarray(np.hstack([first.z, term.z])),
+            text=f"{first.text} and {term.text}",
+        )
+        joined[key] = term, grouping
+    return list(joined.values())
+
+
+def _other_parts(request: Request, sides: Sequence[Side]) -> tuple[Part, ...]:
+    parts = []
+    for (name, predictor, formula), side in zip(request.others, sides, strict=True):
+        offset = sum_of(side.offsets)
+        parts.append(Part(name, predictor, formula, side.x.values, side.x.names, offset))
+    return tuple(parts)
+
+
+def _precision(
+    request: Request, columns: Mapping[str, Column], rows: Rows
+) -> NDArray[np.float64] | None:
+    """Precision weights, all above zero."""
+    if request.precision is None:
+        return None
+    column = columns[request.precision]
+    if column.is_coded:
+        message = f"precision {column.name!r} holds {column.described()}; it must hold numbers"
+        raise DataError(message)
+    values = column.values.astype(np.float64)
+    wrong = np.flatnonzero(~(values > 0))
+    if wrong.size:
+        where = rows_text(rows[wrong].tolist())
+        message = (
+            f"precision {column.name!r} is {values[wrong[0]]:g} in {where}; it must be above 0. "
+            "A row without information is left out by freq= 0"
+        )
+        raise DataError(message, code="outside_domain")
+    return values
+
+
+def split_parts(request: Request, made: Sequence[Matrix], rows: Rows) -> list[Side]:
+    """Return the matrices by formula, all finite.
 
     Raises
     ------
     DataError
         When an expression gave NaN or infinity, with the rows concerned.
     """
-    x, *rest = made
-    z, offsets = rest[: len(formula.random)], rest[len(formula.random) :]
-    for matrix in (x, *z):
-        _check_finite(matrix, rows)
-    for text, matrix in zip(formula.offsets, offsets, strict=True):
-        _check_finite(matrix, rows, f"offset({text})")
-        if matrix.values.shape[1] != 1:
-            found = f"{matrix.values.shape[1]} columns"
-            raise DataError(f"offset({text}) makes {found}; it must be one column of numbers")
-    return x, z, offsets
+    rest, sides = list(made), []
+    for predictor, formula in request.formulas:
+        x, rest = rest[0], rest[1:]
+        if request.family.ordered:
+            x = _without_intercept(x)
+        z, rest = rest[: len(formula.random)], rest[len(formula.random) :]
+        offsets, rest = rest[: len(formula.offsets)], rest[len(formula.offsets) :]
+        for matrix in (x, *z):
+            _check_finite(matrix, rows)
+        for text, matrix in zip(formula.offsets, offsets, strict=True):
+            _check_finite(matrix, rows, f"offset({text})")
+            if matrix.values.shape[1] != 1:
+                found = f"{matrix.values.shape[1]} columns"
+                raise DataError(f"offset({text}) makes {found}; it must be one column of numbers")
+        sides.append(Side(predictor, formula, x, z, offsets))
+    return sides
+
+
+def _without_intercept(x: Matrix) -> Matrix:
+    """The thresholds of ordered classes are the intercepts."""
+    keep = [j for j, name in enumerate(x.names) if name != "(Intercept)"]
+    return replace(x, values=x.values[:, keep], names=tuple(x.names[j] for j in keep))
 
 
 def part_columns(request: Request) -> tuple[str, ...]:
@@ -169,9 +252,8 @@ def part_columns(request: Request) -> tuple[str, ...]:
     from . import matrices
 
     names: dict[str, None] = {}
-    for part in _parts(request.formula):
-        need = matrices.needs(part, request.formula.text, request.available)
-        names.update(dict.fromkeys(need.columns))
+    for part, text in _parts(request):
+        names.update(dict.fromkeys(matrices.needs(part, text, request.available).columns))
     return tuple(names)
 
 
@@ -195,6 +277,11 @@ def offset_of(
     return np.sum(parts, axis=0) if parts else None
 
 
+def sum_of(made: Sequence[Matrix]) -> NDArray[np.float64] | None:
+    """Return the sum of the offsets of a formula, (n,), or None when there is none."""
+    return np.sum([matrix.values[:, 0] for matrix in made], axis=0) if made else None
+
+
 def _check_finite(matrix: Matrix, rows: Rows, text: str | None = None) -> None:
     finite = np.isfinite(matrix.values)
     if finite.all():
@@ -210,7 +297,11 @@ def _check_finite(matrix: Matrix, rows: Rows, text: str | None = None) -> None:
 
 
 def _request(
-    formula: Formula, family: FamilyLike, frame: Frame, given: Mapping[str, Any]
+    formula: Formula,
+    family: FamilyLike,
+    frame: Frame,
+    given: Mapping[str, Any],
+    others: tuple[tuple[str, int, Formula], ...],
 ) -> Request:
     keys: dict[str, str | None] = {}
     for name, values in given.items():
@@ -218,12 +309,17 @@ def _request(
             frame.check(values)
         keys[name] = values if isinstance(values, str) or values is None else f"{name}="
     available: tuple[str, ...] = ()
-    if "." in formula.fixed.split():
-        used = {name for term in formula.random for name in term.group} | set(keys.values())
-        for expression in (*formula.response.expressions, *formula.offsets):
+    formulas = (formula, *(other for _, _, other in others))
+    if any("." in f.fixed.split() for f in formulas):
+        used = {name for f in formulas for term in f.random for name in term.group}
+        used |= set(keys.values())
+        for expression in (*formula.response.expressions, *(o for f in formulas for o in f.offsets)):
             used |= set(columns_of(expression))
         available = tuple(name for name in frame.names if name not in used)
-    return Request(formula, family, keys["trials"], keys["freq"], keys["offset"], available)
+    return Request(
+        formula, family, keys["trials"], keys["freq"], keys["offset"], available,
+        keys["precision"], others,
+    )  # fmt: skip
 
 
 def _wanted(request: Request) -> list[str]:
@@ -232,26 +328,32 @@ def _wanted(request: Request) -> list[str]:
     for expression in formula.response.expressions:
         wanted.update(dict.fromkeys(columns_of(expression)))
     wanted.update(dict.fromkeys(part_columns(request)))
-    for term in formula.random:
+    for term in (term for _, formula in request.formulas for term in formula.random):
         wanted.update(dict.fromkeys(term.group))
-    for key in (request.trials, request.freq, request.offset):
+    for key in (request.trials, request.freq, request.offset, request.precision):
         if key is not None and not key.endswith("="):
             wanted[key] = None
     return list(wanted)
 
 
-def _parts(formula: Formula) -> list[str]:
-    """Right-hand sides for formulaic: fixed effects, each term's columns, each offset."""
-    offsets = [alone(offset) for offset in formula.offsets]
-    return [formula.fixed, *(term.columns for term in formula.random), *offsets]
+def _parts(request: Request) -> list[tuple[str, str]]:
+    """Right-hand sides for formulaic, and the formulas they are of.
+
+    For each formula its fixed effects, each term's columns, each offset.
+    """
+    parts = []
+    for _, formula in request.formulas:
+        offsets = [alone(offset) for offset in formula.offsets]
+        sides = [formula.fixed, *(term.columns for term in formula.random), *offsets]
+        parts += [(side, formula.text) for side in sides]
+    return parts
 
 
 def _check_covariates(request: Request, columns: Mapping[str, Column]) -> None:
     from . import matrices
 
-    formula = request.formula
-    for part in _parts(formula):
-        need = matrices.needs(part, formula.text, request.available)
+    for part, text in _parts(request):
+        need = matrices.needs(part, text, request.available)
         for name in need.bare | need.categories:
             _check_covariate(columns[name], name in need.categories)
 
@@ -328,7 +430,8 @@ def _owned(columns: Mapping[str, Column], request: Request, x: Matrix) -> dict[s
 
 def _freeze(design: Design) -> None:
     arrays: list[NDArray[Any] | None] = [design.y, design.trials, design.freq, design.offset]
-    arrays += [design.x, design.rows]
+    arrays += [design.x, design.rows, design.precision]
+    arrays += [array for part in design.parts for array in (part.x, part.offset)]
     for term in design.terms:
         arrays += [term.codes, term.z]
     arrays += [column.values for column in design.used_columns.values()]

@@ -30,6 +30,8 @@ class DesignTerm:
         Name of the group: ``"person"``, ``"school:class"``.
     columns : tuple of str, (q,)
         Names of the columns: ``("(Intercept)", "x")``.
+    predictors : tuple of int, (q,)
+        The linear predictor that each column belongs to: 0 is that of the mean.
     structure : str
         ``"us"`` or ``"diag"``.
     levels : tuple
@@ -44,11 +46,39 @@ class DesignTerm:
 
     label: str
     columns: tuple[str, ...]
+    predictors: tuple[int, ...]
     structure: str
     levels: tuple[Level, ...]
     codes: Codes
     z: Values
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A linear predictor besides that of the mean, with a formula of its own.
+
+    Parameters
+    ----------
+    name : str
+        ``"dispersion"`` or ``"zi"``.
+    predictor : int
+        Its number among the linear predictors of the family.
+    formula : Formula
+        Without a response.
+    x : ndarray, (n, p)
+        Fixed effects, in Fortran order.
+    x_names : tuple of str, (p,)
+    offset : ndarray, (n,), or None
+        Known part.
+    """
+
+    name: str
+    predictor: int
+    formula: Formula
+    x: Values
+    x_names: tuple[str, ...]
+    offset: Values | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +95,8 @@ class NewRows:
         Number of trials, when the new data have it.
     terms : tuple of (codes, z)
         For each term of the design its groups, -1 for new ones, (n,), and its columns (n, q).
+    parts : tuple of (x, offset)
+        For each part of the design.
     n : int
     """
 
@@ -72,6 +104,7 @@ class NewRows:
     offset: Values | None
     trials: Values | None
     terms: tuple[tuple[Codes, Values], ...]
+    parts: tuple[tuple[Values, Values | None], ...]
     n: int
 
 
@@ -79,8 +112,9 @@ class NewRows:
 class Request:
     """What was asked for: the formula, the family, and where trials, weights and offset are.
 
-    `trials`, `freq` and `offset` are keys of the design's columns; ``"offset="`` and the like mean
-    that an array was given. `available` are the columns that ``.`` stands for.
+    `trials`, `freq`, `offset` and `precision` are keys of the design's columns; ``"offset="`` and
+    the like mean that an array was given. `available` are the columns that ``.`` stands for.
+    `others` are the formulas of further predictors: (name, number of the predictor, formula).
     """
 
     formula: Formula
@@ -89,6 +123,13 @@ class Request:
     freq: str | None
     offset: str | None
     available: tuple[str, ...]
+    precision: str | None = None
+    others: tuple[tuple[str, int, Formula], ...] = ()
+
+    @property
+    def formulas(self) -> tuple[tuple[int, Formula], ...]:
+        """All formulas with the number of their predictor, that of the mean first."""
+        return ((0, self.formula), *((k, formula) for _, k, formula in self.others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +141,23 @@ class Design:
     formula : Formula
     y : ndarray, (n,)
         The response; for two levels 0 (failure) and 1 (success).
-    trials, freq, offset : ndarray, (n,), or None
-        Number of trials, frequency weights, known part of the linear predictor.
+    trials, freq, offset, precision : ndarray, (n,), or None
+        Number of trials, frequency weights, known part of the linear predictor, precision weights.
     x : ndarray, (n, p)
         Fixed effects, in Fortran order.
     x_names : tuple of str, (p,)
     terms : tuple of DesignTerm
+        Those of all formulas.
+    parts : tuple of Part
+        Further predictors with a formula.
     rows : ndarray of int, (n,)
         Positions of the rows used in the user's frame.
     n_input : int
         Rows of the user's frame.
     dropped : tuple of Drop
     response_name : str
-    response_levels : (failure, success), optional
+    response_levels : tuple, optional
+        (failure, success) of a response of two levels, or all classes of an ordered one.
     frame_kind : str
         ``"pandas"``, ``"polars"``, ``"pyarrow"`` or ``"dict"``.
     used_columns : mapping of str to Column
@@ -126,14 +171,16 @@ class Design:
     trials: Values | None
     freq: Values | None
     offset: Values | None
+    precision: Values | None
     x: Values
     x_names: tuple[str, ...]
     terms: tuple[DesignTerm, ...]
+    parts: tuple[Part, ...]
     rows: NDArray[np.int64]
     n_input: int
     dropped: tuple[Drop, ...]
     response_name: str
-    response_levels: tuple[Level, Level] | None
+    response_levels: tuple[Level, ...] | None
     frame_kind: Kind
     used_columns: Mapping[str, Column]
     request: Request

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..data import Column
 from ..errors import DataError
-from ..formula import parse
+from ..formula import parse, parse_side
 from .build import assemble
 from .design import Design, Request
 from .response import FamilyLike
@@ -25,7 +25,7 @@ def record(design: Design) -> tuple[dict[str, Any], Arrays]:
     --------
     >>> from types import SimpleNamespace
     >>> from glimm.design import build
-    >>> family = SimpleNamespace(name="gaussian", trials=False)
+    >>> family = SimpleNamespace(name="gaussian", trials=False, ordered=False)
     >>> design = build("y ~ x", {"y": [1.0, 2.0], "x": [0, 1]}, family=family)
     >>> header, arrays = record(design)
     >>> header["formula"], sorted(arrays)
@@ -41,6 +41,8 @@ def record(design: Design) -> tuple[dict[str, Any], Arrays]:
         "freq": request.freq,
         "offset": request.offset,
         "available": list(request.available),
+        "precision": request.precision,
+        "others": [[name, k, formula.text] for name, k, formula in request.others],
         "columns": [
             {"key": key, "name": c.name, "kind": c.kind, "levels": c.levels and list(c.levels)}
             for key, c in columns.items()
@@ -81,6 +83,8 @@ def _restore(header: dict[str, Any], arrays: Arrays, family: FamilyLike) -> Desi
         freq=header["freq"],
         offset=header["offset"],
         available=tuple(header["available"]),
+        precision=header["precision"],
+        others=tuple((name, k, parse_side(text)) for name, k, text in header["others"]),
     )
     dropped = tuple(Drop(r, count, name, tuple(rows)) for r, count, name, rows in header["dropped"])
     kind, n_input = header["frame_kind"], header["n_input"]

@@ -16,6 +16,7 @@ from ..formula.expressions import single_column, uses
 from .rows import Rows
 
 Values = NDArray[np.float64]
+_MOST_CLASSES = 100
 Evaluate = Callable[[str], Values]
 
 
@@ -30,14 +31,18 @@ class FamilyLike(Protocol):
     def trials(self) -> bool:
         """Whether the response counts successes among trials."""
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the response is one of several ordered classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response: y (n,), trials (n,) or None, and (failure, success) for two levels."""
+    """The response: y (n,), trials (n,) or None, and (failure, success) or all ordered classes."""
 
     y: Values
     trials: Values | None
-    levels: tuple[Level, Level] | None
+    levels: tuple[Level, ...] | None
 
 
 def read_response(
@@ -70,6 +75,8 @@ def read_response(
     evaluate = _evaluator(columns, rows)
     if response.kind == "plain":
         column = columns.get(single_column(response.expressions[0]) or "")
+        if family.ordered:
+            return _classes(column, evaluate, response.expressions[0])
         if column is not None and column.levels is not None:
             return _two_levels(column, family, trials)
         y = evaluate(response.expressions[0])
@@ -162,6 +169,41 @@ def _check_family(formula: Formula, family: FamilyLike, trials: str | None) -> N
     if trials is not None:
         message = f"trials= is given but family {family.name!r} has no trials; leave it out"
         raise DataError(message, code="formula_response")
+
+
+def _classes(column: Column | None, evaluate: Evaluate, expression: str) -> Answer:
+    """Ordered classes as 1, 2, ...: categories in their order, or the distinct numbers."""
+    if column is None or column.levels is None:
+        values = evaluate(expression) if column is None else column.values.astype(np.float64)
+        found, codes = np.unique(values, return_inverse=True)
+        levels: tuple[Level, ...] = tuple(_whole(value) for value in found.tolist())
+    else:
+        levels, codes = column.levels, column.values
+        if column.kind == "text" and len(levels) > 2:
+            names = listed([str(level) for level in levels], 6)
+            message = (
+                f"the response {column.name!r} holds text ({names}), which has no order; convert "
+                "it to a category with its levels in order"
+            )
+            raise DataError(message, code="outside_domain")
+        empty = np.flatnonzero(np.bincount(codes, minlength=len(levels)) == 0)
+        if empty.size:
+            message = (
+                f"class {levels[empty[0]]!r} of the response {column.name!r} has no row, so its "
+                "threshold cannot be estimated; remove the category, or merge it with another"
+            )
+            raise DataError(message, code="outside_domain")
+    if len(levels) > _MOST_CLASSES:
+        message = (
+            f"the response {expression!r} has {len(levels)} distinct values; an ordinal response "
+            f"has at most {_MOST_CLASSES} classes. For numbers use another family"
+        )
+        raise DataError(message, code="outside_domain")
+    return Answer(codes + 1.0, None, levels)
+
+
+def _whole(value: float) -> Level:
+    return int(value) if value == int(value) else value
 
 
 def _two_levels(column: Column, family: FamilyLike, trials: str | None) -> Answer:

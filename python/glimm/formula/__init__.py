@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .terms import Formula, RandomTerm, Response, parse
+from .terms import Formula, RandomTerm, Response, parse, parse_side
 
-__all__ = ["Formula", "RandomTerm", "Response", "parse"]
+__all__ = ["Formula", "RandomTerm", "Response", "parse", "parse_side"]

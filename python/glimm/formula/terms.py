@@ -31,12 +31,16 @@ class RandomTerm:
         ``"us"`` (any covariance, from ``|``) or ``"diag"`` (independent columns, from ``||``).
     text : str
         The term as the user wrote it.
+    label : str, optional
+        From ``(columns |label| group)``: terms of one group and label, in several formulas of a
+        model, are one term with a covariance between them.
     """
 
     columns: str
     group: tuple[str, ...]
     structure: str
     text: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,41 @@ def show(formula: Formula) -> str:
     """Return the parts of a formula, one per line."""
     response = formula.response
     lines = [f"response  {response.kind}: {', '.join(response.expressions)}"]
+    lines = lines if response.expressions else []
     lines.append(f"fixed     {formula.fixed}")
     lines += [f"offset    {offset}" for offset in formula.offsets]
     for term in formula.random:
-        lines.append(f"random    {term.structure}: {term.columns} by {':'.join(term.group)}")
+        label = "" if term.label is None else f", label {term.label}"
+        lines.append(f"random    {term.structure}: {term.columns} by {':'.join(term.group)}{label}")
     return "\n".join(lines)
+
+
+@lru_cache(maxsize=512)
+def parse_side(text: str) -> Formula:
+    """Take apart a formula without a response, such as ``"~ x + (1 | group)"``.
+
+    Parameters
+    ----------
+    text : str
+        The right-hand side of `parse`, after ``~``.
+
+    Returns
+    -------
+    Formula
+        With a response of no expressions.
+
+    Raises
+    ------
+    FormulaError
+        When the text cannot be read, or has a left-hand side.
+
+    Examples
+    --------
+    >>> print(show(parse_side("~ x + (1 |a| group)")))
+    fixed     x
+    random    us: 1 by group, label a
+    """
+    return _Terms(text).one_sided()
 
 
 @lru_cache(maxsize=512)
@@ -138,7 +172,17 @@ class _Terms:
 
     def formula(self) -> Formula:
         left, right = self.sides(build_tree(self.text, self.tokens))
-        response = self.response(left)
+        return self.terms(self.response(left), right)
+
+    def one_sided(self) -> Formula:
+        tilde = self.tokens[0] if self.tokens else None
+        if tilde is None or tilde.text != "~":
+            message = "a formula for a part of a model begins with ~"
+            allowed = "~ terms, as in ~ x + (1 | group)"
+            raise FormulaError(message, self.text, 0, max(len(self.text), 1), allowed)
+        return self.terms(Response("plain", (), ""), build_tree(self.text, self.tokens[1:]))
+
+    def terms(self, response: Response, right: Node) -> Formula:
         if right.is_operator("|", "||"):
             allowed = f"({self.raw(right)})"
             raise self.term_error("a random-effect term stands in brackets", right, allowed)
@@ -256,13 +300,17 @@ class _Terms:
 
     def random_terms(self, node: Node, bar: Node) -> None:
         columns, group = bar.parts
+        label = None
         if columns.is_operator("|", "||"):
-            allowed = f"{_EXAMPLE}; named correlations are not available"
-            raise self.term_error("a term has one | only", bar, allowed)
+            columns, name = columns.parts
+            if bar.text == "||" or name.kind != "name":
+                allowed = f"{_EXAMPLE}, or (1 + x |label| group)"
+                raise self.term_error("a term has one | only, or a label between two", bar, allowed)
+            label = name.text
         self.fixed_columns(columns)
         structure = "us" if bar.text == "|" else "diag"
         for names in self.groups(group):
-            term = RandomTerm(self.code(columns), names, structure, self.raw(node))
+            term = RandomTerm(self.code(columns), names, structure, self.raw(node), label)
             for other in self.random:
                 if _same(term, other):
                     message = f"the term for group {':'.join(names)!r} stands twice"

@@ -9,16 +9,16 @@ from ..errors import DataError
 from ..fit import one_of
 
 if TYPE_CHECKING:
-    from ..fit import Fit
+    from ..parts import Coefficients
 
 
-def intervals(fit: Fit, level: float, method: str) -> dict[str, list[Any]]:
+def intervals(part: Coefficients, level: float, method: str) -> dict[str, list[Any]]:
     """Return columns `name`, `estimate`, `lower`, `upper`; see `Fit.confint`."""
     one_of("method", method, ("wald",))
     if not 0 < level < 1:
         raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
     reach = NormalDist().inv_cdf((1 + level) / 2)
-    estimates, errors = fit.coef, fit.se
+    estimates, errors = part.coef, part.se
     return {
         "name": list(estimates),
         "estimate": list(estimates.values()),

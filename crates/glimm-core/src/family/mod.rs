@@ -11,13 +11,17 @@ mod gamma;
 mod gaussian;
 mod jets;
 mod nbinom2;
+mod ordinal;
 mod poisson;
 mod registry;
 mod rows;
 mod scaled;
+mod zero;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
+pub use ordinal::{probabilities, start_thresholds, thresholds};
 pub use registry::{Entry, REGISTRY, families, lookup};
+pub use zero::ZeroInflated;
 
 use crate::link::Link;
 use crate::special::{exp, ln, logistic};
@@ -54,6 +58,15 @@ impl Scale {
             Scale::Identity => "identity",
             Scale::Log => "log",
             Scale::Between(..) => "logit",
+        }
+    }
+
+    /// Where the parameter lies.
+    pub fn bounds(self) -> (f64, f64) {
+        match self {
+            Scale::Identity => (f64::NEG_INFINITY, f64::INFINITY),
+            Scale::Log => (0.0, f64::INFINITY),
+            Scale::Between(low, high) => (low, high),
         }
     }
 
@@ -103,7 +116,17 @@ pub trait Family: Send + Sync {
 
     /// Number of linear predictors K.
     fn predictors(&self) -> usize {
-        1 + self.parameters().len()
+        1 + self.parameters().len() + usize::from(self.zero_inflated())
+    }
+
+    /// Whether the last predictor is the logit of the probability of an extra zero.
+    fn zero_inflated(&self) -> bool {
+        false
+    }
+
+    /// Whether responses are ordered classes, so that predictors 1 and 2 are the thresholds around a row's class.
+    fn ordered(&self) -> bool {
+        false
     }
 
     /// Partial derivatives of the row log densities, without [`Family::log_constant`], with respect
@@ -136,7 +159,7 @@ pub trait Family: Send + Sync {
     /// Why `y` (with `size` trials) cannot come from this family, in words that say what is allowed.
     fn check(&self, y: f64, size: f64) -> Result<(), &'static str>;
 
-    /// A starting value for predictor 0 from one response.
+    /// A starting value for predictor 0 from one response; NaN where that tells nothing of it.
     fn start(&self, y: f64, size: f64) -> f64;
 
     /// Starting values for predictors 1, 2, ... from the responses and their fitted means, with

@@ -4,8 +4,9 @@ use super::binomial::Binomial;
 use super::gamma::Gamma;
 use super::gaussian::Gaussian;
 use super::nbinom2::Nbinom2;
+use super::ordinal::Ordinal;
 use super::poisson::Poisson;
-use super::{Family, Parameter, binomial, gamma, gaussian, nbinom2, poisson};
+use super::{Family, Parameter, binomial, gamma, gaussian, nbinom2, ordinal, poisson};
 use crate::error::Error;
 use crate::link::Link;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Entry {
     pub parameters: &'static [Parameter],
     /// True when a response counts successes out of a number of trials.
     pub trials: bool,
+    /// True when a response is one of several ordered classes.
+    pub ordered: bool,
     make: fn(Link) -> Arc<dyn Family>,
 }
 
@@ -29,6 +32,7 @@ pub const REGISTRY: &[Entry] = &[
         links: binomial::LINKS,
         parameters: &[],
         trials: true,
+        ordered: false,
         make: |link| Arc::new(Binomial(link)),
     },
     Entry {
@@ -36,6 +40,7 @@ pub const REGISTRY: &[Entry] = &[
         links: gamma::LINKS,
         parameters: gamma::PARAMETERS,
         trials: false,
+        ordered: false,
         make: |link| Arc::new(Gamma(link)),
     },
     Entry {
@@ -43,6 +48,7 @@ pub const REGISTRY: &[Entry] = &[
         links: gaussian::LINKS,
         parameters: gaussian::PARAMETERS,
         trials: false,
+        ordered: false,
         make: |link| Arc::new(Gaussian(link)),
     },
     Entry {
@@ -50,13 +56,23 @@ pub const REGISTRY: &[Entry] = &[
         links: nbinom2::LINKS,
         parameters: nbinom2::PARAMETERS,
         trials: false,
+        ordered: false,
         make: |link| Arc::new(Nbinom2(link)),
+    },
+    Entry {
+        name: "ordinal",
+        links: ordinal::LINKS,
+        parameters: &[],
+        trials: false,
+        ordered: true,
+        make: |link| Arc::new(Ordinal(link)),
     },
     Entry {
         name: "poisson",
         links: poisson::LINKS,
         parameters: &[],
         trials: false,
+        ordered: false,
         make: |link| Arc::new(Poisson(link)),
     },
 ];

@@ -113,12 +113,12 @@ impl Problem {
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
         let layout = data.layout();
-        if data.family.affine() && standard.kept.len() >= data.n() {
+        if data.family.affine() && standard.kept[0].len() >= data.n() {
             return Err(Error::Degenerate {
                 why: format!(
                     "{} rows cannot tell {} coefficients and a residual variance apart",
                     data.n(),
-                    standard.kept.len()
+                    standard.kept[0].len()
                 ),
             });
         }
@@ -157,11 +157,13 @@ impl Problem {
         &self.layout
     }
 
-    pub fn kept(&self) -> &[usize] {
+    /// Columns of each predictor that are estimated.
+    pub fn kept(&self) -> &[Vec<usize>] {
         &self.standard.kept
     }
 
-    pub fn dropped(&self) -> &[(usize, Aliased)] {
+    /// (Predictor, column) of those that are not.
+    pub fn dropped(&self) -> &[([usize; 2], Aliased)] {
         &self.standard.dropped
     }
 
@@ -312,7 +314,15 @@ impl Problem {
 
     /// Residual standard deviation in standard units, for families fitted to a standardised response.
     fn residual_sd(&self, psi: &[f64]) -> Option<f64> {
-        self.data.family.affine().then(|| psi[self.layout.beta[1].start].exp())
+        let intercept = self.standard.dispersion_intercept?;
+        self.data.family.affine().then(|| psi[self.layout.beta[1].start + intercept].exp())
+    }
+
+    /// The dispersion parameter where one of zero means responses equal to their means.
+    fn spread(&self, psi: &[f64]) -> Option<f64> {
+        let dispersion = self.data.family.parameters().first().filter(|p| p.dispersion && p.precision < 0.0)?;
+        let intercept = self.standard.dispersion_intercept?;
+        Some(dispersion.scale.parameter(psi[self.layout.beta[1].start + intercept]))
     }
 
     /// The same covariances with factors whose diagonal is not negative; whether any was.

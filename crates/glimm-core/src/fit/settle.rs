@@ -41,8 +41,7 @@ impl Problem {
             outcome.reason = more.reason;
             outcome.psi = more.psi;
         }
-        let vanished = |r: &std::ops::Range<usize>| r.clone().any(|j| outcome.psi[j] < PERFECT.ln());
-        if self.layout.beta[1..].iter().any(vanished) {
+        if self.spread(&outcome.psi).is_some_and(|spread| spread < PERFECT) {
             return Err(perfect());
         }
         Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })

@@ -17,62 +17,65 @@ pub enum Aliased {
 }
 
 pub struct Standard {
-    /// Columns of predictor 0 that are kept, and those dropped with the reason.
-    pub kept: Vec<usize>,
-    pub dropped: Vec<(usize, Aliased)>,
+    /// Columns of each predictor that are kept, and (predictor, column) of those dropped with the reason.
+    pub kept: Vec<Vec<usize>>,
+    pub dropped: Vec<([usize; 2], Aliased)>,
     /// J (row by row) and the shift.
     jacobian: Vec<f64>,
     shift: Vec<f64>,
     y_center: f64,
     y_scale: f64,
-    /// Range of each kept column in standard units.
+    /// Range of each kept column of predictor 0 in standard units.
     pub ranges: Vec<f64>,
+    /// Position of the intercept among the kept columns of predictor 1.
+    pub dispersion_intercept: Option<usize>,
     /// Per term the lower-triangular M with b_user = M b_standard, row by row.
     pub effect_maps: Vec<Vec<f64>>,
 }
 
 /// One column's place in the fit.
+#[derive(Clone)]
 struct Scaling {
     center: f64,
     scale: f64,
     range: f64,
 }
 
+/// The columns of one predictor that are kept, in standard units.
+struct Kept {
+    scalings: Vec<Scaling>,
+    /// The kept column that takes up shifts.
+    intercept: Option<usize>,
+}
+
 impl Standard {
     /// Standardises `data` in place; columns that add nothing are removed.
     pub fn new(data: &mut Data) -> Standard {
-        let columns = std::mem::take(&mut data.predictors[0].columns);
-        let intercept = columns.iter().position(|c| constant(c).is_some_and(|v| v != 0.0));
-        let (mut kept, mut dropped, mut scalings) = (Vec::new(), Vec::new(), Vec::new());
-        let mut candidates = Vec::new();
-        for (j, mut column) in columns.into_iter().enumerate() {
-            let scaling = if Some(j) == intercept {
-                let value = constant(&column).unwrap_or(1.0);
-                column = Column::One;
-                Scaling { center: 0.0, scale: value, range: value.abs() }
-            } else {
-                rescale(&mut column, intercept.is_some())
-            };
-            candidates.push((j, column, scaling));
-        }
-        let independent = independent_columns(&candidates.iter().map(|c| &c.1).collect::<Vec<_>>(), data.n());
-        for ((j, column, scaling), keep) in candidates.into_iter().zip(independent) {
-            if keep {
-                kept.push(j);
-                scalings.push(scaling);
-                data.predictors[0].columns.push(column);
-            } else {
-                let flat = scaling.range == 0.0 || matches!(column, Column::One);
-                dropped.push((j, if flat { Aliased::Constant } else { Aliased::Collinear }));
+        let (mut kept, mut dropped, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for k in 0..data.predictors.len() {
+            // Thresholds of ordered classes are told apart by the responses and stay as they are.
+            if data.family.ordered() && k > 0 {
+                let count = data.predictors[k].columns.len();
+                kept.push((0..count).collect());
+                parts.push(Kept { scalings: vec![Scaling::none(); count], intercept: None });
+                continue;
             }
+            let (columns, part) = standardise_columns(data, k, &mut dropped);
+            kept.push(columns);
+            parts.push(part);
         }
-        let at_intercept = intercept.and_then(|j| kept.iter().position(|&k| k == j));
-        let (y_center, y_scale) = standardise_response(data, at_intercept.is_some());
+        let (y_center, y_scale) = standardise_response(data, parts[0].intercept.is_some());
+        if data.family.affine() && parts[1].intercept.is_none() {
+            let (n, shift) = (data.n(), y_scale.ln());
+            let offset = data.predictors[1].offset.get_or_insert_with(|| vec![0.0; n]);
+            offset.iter_mut().for_each(|o| *o -= shift);
+        }
         let effect_maps: Vec<Vec<f64>> = data.terms.iter_mut().map(|t| standardise_effects(t, y_scale)).collect();
         let layout = data.layout();
-        let (jacobian, shift) = linear_map(data, &layout, &scalings, at_intercept, (y_center, y_scale), &effect_maps);
-        let ranges = scalings.iter().map(|s| s.range / s.scale.abs()).collect();
-        Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, effect_maps }
+        let (jacobian, shift) = linear_map(data, &layout, &parts, (y_center, y_scale), &effect_maps);
+        let ranges = parts[0].scalings.iter().map(|s| s.range / s.scale.abs()).collect();
+        let dispersion_intercept = parts.get(1).and_then(|p| p.intercept);
+        Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, dispersion_intercept, effect_maps }
     }
 
     pub fn response(&self, y: f64) -> f64 {
@@ -126,6 +129,42 @@ impl Standard {
         let x = jt.full_piv_lu().solve(&faer::Mat::from_fn(p, 1, |r, _| g[r]));
         (0..p).map(|i| x[(i, 0)]).collect()
     }
+}
+
+impl Scaling {
+    fn none() -> Scaling {
+        Scaling { center: 0.0, scale: 1.0, range: 1.0 }
+    }
+}
+
+/// Standardises the columns of predictor `k` and removes those that add nothing.
+fn standardise_columns(data: &mut Data, k: usize, dropped: &mut Vec<([usize; 2], Aliased)>) -> (Vec<usize>, Kept) {
+    let columns = std::mem::take(&mut data.predictors[k].columns);
+    let intercept = columns.iter().position(|c| constant(c).is_some_and(|v| v != 0.0));
+    let (mut kept, mut scalings, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
+    for (j, mut column) in columns.into_iter().enumerate() {
+        let scaling = if Some(j) == intercept {
+            let value = constant(&column).unwrap_or(1.0);
+            column = Column::One;
+            Scaling { center: 0.0, scale: value, range: value.abs() }
+        } else {
+            rescale(&mut column, intercept.is_some())
+        };
+        candidates.push((j, column, scaling));
+    }
+    let independent = independent_columns(&candidates.iter().map(|c| &c.1).collect::<Vec<_>>(), data.n());
+    for ((j, column, scaling), keep) in candidates.into_iter().zip(independent) {
+        if keep {
+            kept.push(j);
+            scalings.push(scaling);
+            data.predictors[k].columns.push(column);
+        } else {
+            let flat = scaling.range == 0.0 || matches!(column, Column::One);
+            dropped.push(([k, j], if flat { Aliased::Constant } else { Aliased::Collinear }));
+        }
+    }
+    let intercept = intercept.and_then(|j| kept.iter().position(|&k| k == j));
+    (kept, Kept { scalings, intercept })
 }
 
 /// The common value of a constant column.
@@ -194,20 +233,23 @@ fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
     (center, scale)
 }
 
-/// Scales the columns of a term to unit mean square; centres them where the structure allows the last
-/// effect, an intercept, to take up the shift. Returns M with b_user = M b_standard.
+/// Scales the columns of a term to unit mean square; centres them where the structure allows a later
+/// effect, an intercept of the same predictor, to take up the shift. Returns M with b_user = M b_standard.
 fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64> {
     let q = term.effects();
-    let center = term.structure.mixes() && matches!(term.columns[q - 1], Column::One);
     let mut m = vec![0.0; q * q];
-    for (j, column) in term.columns.iter_mut().enumerate() {
+    for j in 0..q {
+        let y_scale = if term.predictors[j] == 0 { y_scale } else { 1.0 };
+        let later_one = |&i: &usize| matches!(term.columns[i], Column::One) && term.predictors[i] == term.predictors[j];
+        let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes());
+        let column = &mut term.columns[j];
         let scaling = match column {
             Column::One => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
-            Column::Values(_) => rescale(column, center),
+            Column::Values(_) => rescale(column, takes_up.is_some()),
         };
         m[j * q + j] = y_scale / scaling.scale;
-        if j + 1 < q {
-            m[(q - 1) * q + j] = -y_scale * scaling.center / scaling.scale;
+        if let Some(i) = takes_up {
+            m[i * q + j] = -y_scale * scaling.center / scaling.scale;
         }
     }
     m
@@ -216,26 +258,24 @@ fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64>
 fn linear_map(
     data: &Data,
     layout: &Layout,
-    scalings: &[Scaling],
-    intercept: Option<usize>,
+    parts: &[Kept],
     (y_center, y_scale): (f64, f64),
     effect_maps: &[Vec<f64>],
 ) -> (Vec<f64>, Vec<f64>) {
     let p = layout.total;
     let (mut jacobian, mut shift) = (vec![0.0; p * p], vec![0.0; p]);
-    for (j, s) in scalings.iter().enumerate() {
-        jacobian[j * p + j] = y_scale / s.scale;
-        if let Some(i) = intercept.filter(|&i| i != j) {
-            jacobian[i * p + j] = -y_scale * s.center / s.scale / scalings[i].scale;
+    for (k, (part, range)) in parts.iter().zip(&layout.beta).enumerate() {
+        // Only the mean has the response's units.
+        let unit = if k == 0 { y_scale } else { 1.0 };
+        for (j, s) in range.clone().zip(&part.scalings) {
+            jacobian[j * p + j] = unit / s.scale;
+            if let Some(i) = part.intercept.map(|i| range.start + i).filter(|&i| i != j) {
+                jacobian[i * p + j] = -unit * s.center / s.scale / part.scalings[i - range.start].scale;
+            }
         }
-    }
-    if let Some(i) = intercept {
-        shift[i] = y_center / scalings[i].scale;
-    }
-    for range in &layout.beta[1..] {
-        range.clone().for_each(|j| jacobian[j * p + j] = 1.0);
-        if data.family.affine() && !range.is_empty() {
-            shift[range.start] = y_scale.ln();
+        let moved = [y_center, y_scale.ln()].get(k).copied().filter(|_| data.family.affine());
+        if let (Some(i), Some(moved)) = (part.intercept, moved) {
+            shift[range.start + i] = moved / part.scalings[i].scale;
         }
     }
     for ((term, range), m) in data.terms.iter().zip(&layout.theta).zip(effect_maps) {

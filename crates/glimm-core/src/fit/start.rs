@@ -1,6 +1,7 @@
 //! Where the climb begins: a generalized linear model, and moderate random effects.
 
-use crate::design::{Data, Term};
+use crate::design::{Column, Data, Term};
+use crate::family::start_thresholds;
 use crate::linalg::dense;
 use crate::link::Link;
 use crate::objective::block::Block;
@@ -12,6 +13,9 @@ use crate::shuffle;
 const START_ROWS: usize = 10_000;
 /// Standard deviation of a random effect on a scale where one is large.
 const START_SD: f64 = 0.5;
+
+/// Logit of a probability that is one.
+const NEVER: f64 = 700.0;
 
 /// Some of the rows, which tell where to begin.
 pub struct Sample {
@@ -35,16 +39,33 @@ impl Sample {
 pub fn start(sample: &Sample, terms: &[Term], reach: &[f64]) -> Vec<f64> {
     let rows = &sample.data;
     let mut psi = glm(rows, reach);
-    let sd = START_SD * effect_unit(rows, &psi);
-    psi.extend(terms.iter().flat_map(|t| t.structure.start(sd)));
+    let unit = effect_unit(rows, &psi);
+    psi.extend(terms.iter().flat_map(|t| start_effects(t, unit)));
     psi
 }
 
+/// Independent effects; those of the mean in its units.
+fn start_effects(term: &Term, unit: f64) -> Vec<f64> {
+    let (q, mut theta) = (term.effects(), term.structure.start(START_SD));
+    let mut m = vec![0.0; q * q];
+    (0..q).for_each(|c| m[c * q + c] = if term.predictors[c] == 0 { unit } else { 1.0 });
+    term.structure.transform(&mut theta, &m);
+    theta
+}
+
 fn glm(rows: &Data, reach: &[f64]) -> Vec<f64> {
-    let mut psi = least_squares(rows);
-    if rows.predictors.len() > 1 {
+    let target: Vec<f64> = (0..rows.n()).map(|i| rows.family.start(rows.y[i], rows.size_at(i))).collect();
+    let mut psi = least_squares(rows, 0, &target);
+    if rows.family.ordered() {
+        let (link, freq) = (rows.family.link(), rows.freq.as_deref().unwrap_or(&[]));
+        psi.iter_mut().for_each(|b| *b = 0.0);
+        psi.extend(start_thresholds(link, &rows.y, freq, rows.size_at(0) as usize));
+    } else if rows.predictors.len() > 1 {
         let mean = fitted(rows, &psi);
-        psi.extend(rows.family.start_parameters(&rows.y, &mean, rows.freq.as_deref().unwrap_or(&[])));
+        let start = rows.family.start_parameters(&rows.y, &mean, rows.freq.as_deref().unwrap_or(&[]));
+        for (k, value) in start.into_iter().enumerate() {
+            psi.extend(least_squares(rows, k + 1, &vec![value; rows.n()]));
+        }
     }
     let settings = Settings {
         curvature: Curvature::Exact,
@@ -57,14 +78,14 @@ fn glm(rows: &Data, reach: &[f64]) -> Vec<f64> {
     maximise(&mut block, &psi, settings, &mut |_, _, _| true).psi
 }
 
-/// Least squares of the family's starting values for eta on X.
-fn least_squares(rows: &Data) -> Vec<f64> {
-    let (n, columns) = (rows.n(), &rows.predictors[0].columns);
-    let p = columns.len();
+/// Least squares of starting values for predictor `k`, NaN where there is none, on its X.
+fn least_squares(rows: &Data, k: usize, target: &[f64]) -> Vec<f64> {
+    let known: Vec<u32> = (0..rows.n() as u32).filter(|&i| !target[i as usize].is_nan()).collect();
+    let offset = |i: &u32| rows.predictors[k].offset.as_ref().map_or(0.0, |o| o[*i as usize]);
+    let target: Vec<f64> = known.iter().map(|i| target[*i as usize] - offset(i)).collect();
+    let columns: Vec<Column> = rows.predictors[k].columns.iter().map(|c| c.gather(&known)).collect();
+    let (n, p) = (known.len(), columns.len());
     let ones = vec![1.0; n];
-    let offset = rows.predictors[0].offset.as_ref();
-    let target: Vec<f64> =
-        (0..n).map(|i| rows.family.start(rows.y[i], rows.size_at(i)) - offset.map_or(0.0, |o| o[i])).collect();
     let views: Vec<&[f64]> = columns.iter().map(|c| c.rows(0..n, &ones)).collect();
     let mut gram: Vec<f64> = (0..p * p).map(|i| crate::objective::dot(views[i / p], views[i % p])).collect();
     let mut beta: Vec<f64> = views.iter().map(|x| crate::objective::dot(x, &target)).collect();
@@ -88,7 +109,14 @@ fn linear_predictor(rows: &Data, psi: &[f64]) -> Vec<f64> {
 }
 
 fn fitted(rows: &Data, psi: &[f64]) -> Vec<f64> {
-    linear_predictor(rows, psi).iter().map(|&e| rows.family.mean(&[e, 0.0])).collect()
+    // No extra zeros.
+    let mut eta = vec![0.0; rows.family.predictors()];
+    eta[rows.family.predictors() - 1] = if rows.family.zero_inflated() { -NEVER } else { 0.0 };
+    let mean = |e: f64| {
+        eta[0] = e;
+        rows.family.mean(&eta)
+    };
+    linear_predictor(rows, psi).into_iter().map(mean).collect()
 }
 
 /// The size of a notable change of eta: one on log- and logit-like scales; the scale of the noise

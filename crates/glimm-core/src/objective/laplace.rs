@@ -173,7 +173,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
             #[inline(always)]
             || {
                 for (j, p) in self.layout.beta[k].clone().enumerate() {
-                    beta[p] = dot(self.x(k, j), row);
+                    beta[p] += dot(self.x(k, j), row);
                 }
             },
         );

@@ -22,10 +22,8 @@ use crate::special::vectorized;
 
 /// A direction in parameter space: one coefficient, or one parameter of a factor.
 pub enum Direction {
-    Beta {
-        predictor: usize,
-        column: usize,
-    },
+    /// (Predictor, column) wherever the coefficient stands.
+    Beta(Vec<(usize, usize)>),
     /// dLambda.
     Factor(Factors),
 }
@@ -62,7 +60,7 @@ impl<G: Geometry> Patch<'_, G> {
     fn direct_change(&self, direction: &Direction) -> Rows {
         let mut e = vec![vec![0.0; self.rows]; self.eta.len()];
         match direction {
-            Direction::Beta { predictor, column } => e[*predictor].copy_from_slice(self.x(*predictor, *column)),
+            Direction::Beta(places) => places.iter().for_each(|&(k, j)| plus(&mut e[k], self.x(k, j))),
             Direction::Factor(dl) => {
                 let mut b = vec![0.0; self.geometry.vector_len()];
                 self.geometry.apply(dl, self.u, &mut b);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// All families with all their links.
 pub fn all() -> Vec<Arc<dyn Family>> {
-    let names = families().iter().flat_map(|e| e.links.iter().map(|link| (e.name, link.name())));
+    let names = families().iter().filter(|e| !e.ordered).flat_map(|e| e.links.iter().map(|link| (e.name, link.name())));
     names.map(|(family, link)| lookup(family, Some(link)).unwrap()).collect()
 }
 
@@ -62,7 +62,7 @@ fn lookup_finds_the_default_link_first() {
         let f = lookup(entry.name, None).unwrap();
         assert_eq!((f.name(), f.link()), (entry.name, entry.links[0]));
         assert_eq!(f.parameters(), entry.parameters);
-        assert_eq!(f.predictors(), 1 + entry.parameters.len());
+        assert_eq!(f.predictors(), if entry.ordered { 3 } else { 1 + entry.parameters.len() });
     }
     assert!(families().is_sorted_by_key(|entry| entry.name));
 }

@@ -389,14 +389,14 @@ impl Work<'_> {
         self.second_moments(q, &at.b, &at.la);
         self.prepare_tangents(q, at);
         at.sums.value = Lanes::ZERO;
-        for (j, direction) in self.job.directions.iter().enumerate() {
+        for (j, direction) in &self.job.directions {
             match direction {
                 Direction::Column(a) => self.column_row(q, u, *a, at),
                 Direction::Factor(m) => self.factor_row(q, u, m, at),
             }
             parts[1 + j].add(q, copies, &at.sums);
             if !tangents.is_empty() {
-                tangents[j * q..(j + 1) * q].copy_from_slice(&at.du);
+                tangents[j * q..(j + 1) * q].iter_mut().zip(&at.du).for_each(|(t, du)| *t += *du);
             }
         }
         Ok(())

@@ -67,7 +67,8 @@ struct Job<'a> {
     psi: &'a [f64],
     /// Lambda, the same in every lane.
     lambda: Vec<Lanes>,
-    directions: Vec<Direction>,
+    /// Directions with the parameter that moves along each; a coefficient of several columns has several.
+    directions: Vec<(usize, Direction)>,
     order: Order,
     tolerance: f64,
     /// Whether the modes start at a first-order prediction.
@@ -180,11 +181,11 @@ impl Block {
         lambda
     }
 
-    /// One direction per parameter.
-    fn directions(&self, psi: &[f64]) -> Vec<Direction> {
+    fn directions(&self, psi: &[f64]) -> Vec<(usize, Direction)> {
         let q = self.q();
-        let columns = (0..self.store.columns.len()).filter(|&a| self.store.coefficient[a].is_some());
-        let mut directions: Vec<Direction> = columns.map(Direction::Column).collect();
+        let columns = self.store.coefficient.iter().enumerate();
+        let mut directions: Vec<(usize, Direction)> =
+            columns.filter_map(|(a, p)| p.map(|p| (p, Direction::Column(a)))).collect();
         let mut first = 0;
         for (term, theta) in self.shape.terms.iter().zip(&self.layout.theta) {
             let size = term.effects();
@@ -192,7 +193,7 @@ impl Block {
                 let (mut small, mut full) = (vec![0.0; size * size], vec![0.0; q * q]);
                 term.structure.derivative(&psi[theta.clone()], j, &mut small);
                 place(&small, size, first, q, &mut full);
-                directions.push(Direction::Factor(in_all_lanes(&full)));
+                directions.push((theta.start + j, Direction::Factor(in_all_lanes(&full))));
             }
             first += size;
         }
@@ -249,7 +250,7 @@ impl Block {
         let (p, tiles) = (self.store.columns.len(), &self.places.tiles[slots.tiles.clone()]);
         let mut work = Work::new(&self.store, job, &tiles[0]);
         let (mut search, mut point) = (Search::new(q), Point::new(p, q));
-        let rows = if job.order == Order::Hessian { job.directions.len() } else { 0 };
+        let rows = if job.order == Order::Hessian { self.layout.total } else { 0 };
         let mut sums = vec![Sums::new(p, q); 1 + rows];
         let width = if slots.du.is_empty() { 0 } else { q * self.layout.total };
         for (t, tile) in tiles.iter().enumerate() {
@@ -291,9 +292,13 @@ impl Block {
     fn assemble(&self, psi: &[f64], parts: &[Part], order: Order) -> Evaluation {
         let count = parts[0].sums.len();
         let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| parts.iter().map(|p| of(&p.sums[j]).sum()).sum::<f64>();
-        let coefficients: Vec<usize> =
-            (0..self.store.columns.len()).filter(|&a| self.store.coefficient[a].is_some()).collect();
-        let beta = |j: usize| coefficients.iter().map(|&a| over(j, &|s| s.columns[a])).collect::<Vec<f64>>();
+        let beta = |j: usize| {
+            let mut beta = vec![0.0; self.layout.fixed()];
+            for (a, p) in self.store.coefficient.iter().enumerate() {
+                p.into_iter().for_each(|p| beta[*p] += over(j, &|s| s.columns[a]));
+            }
+            beta
+        };
         let lambda = |j: usize| {
             let full: Vec<f64> = (0..self.q() * self.q()).map(|i| over(j, &|s| s.lambda[i])).collect();
             self.blocks(&full)
@@ -326,12 +331,12 @@ impl Block {
 /// The data without their rows.
 fn shape(data: &Data) -> Data {
     let none = |columns: &[Column]| columns.iter().map(|_| Column::One).collect::<Vec<_>>();
-    let predictor = |p: &Predictor| Predictor { columns: none(&p.columns), offset: None };
+    let predictor = |p: &Predictor| Predictor { columns: none(&p.columns), offset: None, shares: p.shares };
     let term = |t: &Term| Term {
         codes: Vec::new(),
         levels: t.levels,
         columns: none(&t.columns),
-        predictor: t.predictor,
+        predictors: t.predictors.clone(),
         structure: t.structure.clone(),
     };
     Data {

@@ -82,14 +82,17 @@ impl Work<'_> {
             }
             let reach = if most > SHORT || last { self.reach_of(q, room) } else { Lanes::ZERO };
             let retreats = back.contains(&true);
-            let arrived = most < self.job.tolerance || (most < ROUNDED && most > 0.1 * previous);
+            let rounding = most < ROUNDED && most > 0.1 * previous;
+            let arrived = most < self.job.tolerance || rounding;
             previous = most;
             if last && !retreats && arrived && self.store.random == 1 && reach.largest() < bridge {
                 self.take(q, u, Lanes::ONE, back, room);
                 self.polish(q, &room.b);
                 return Ok(());
             }
-            if last && !retreats && self.store.random > 1 && most < self.job.tolerance * self.job.tolerance {
+            // Effects in several predictors: no polish, so that the step itself has to be small.
+            let settled = most < self.job.tolerance * self.job.tolerance || rounding;
+            if last && !retreats && self.store.random > 1 && settled {
                 return Ok(());
             }
             // log(1 + D) / D with D the largest change of eta: with |f'''| <= M |f''| this cannot overshoot.

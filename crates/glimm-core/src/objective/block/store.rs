@@ -128,13 +128,14 @@ impl Store {
         let predictor = |(k, p): (usize, &Predictor)| Predictor {
             columns: self.spans[k].clone().take(p.columns.len()).map(column).collect(),
             offset: self.offset[k].as_ref().map(pick),
+            shares: p.shares,
         };
         let mut z = self.z.iter();
         let term = |t: &Term| Term {
             codes: codes.clone(),
             levels,
             columns: z.by_ref().take(t.effects()).map(|&a| column(a)).collect(),
-            predictor: t.predictor,
+            predictors: t.predictors.clone(),
             structure: t.structure.clone(),
         };
         Data {
@@ -175,7 +176,7 @@ fn distinct(data: &Data) -> (Vec<Source>, Vec<Range<usize>>, Vec<usize>) {
     let (mut columns, mut sources): (Vec<&Column>, Vec<Source>) = Default::default();
     let mut spans = Vec::new();
     let effects: Vec<(usize, &Column)> =
-        data.terms.iter().flat_map(|t| t.columns.iter().map(|c| (t.predictor, c))).collect();
+        data.terms.iter().flat_map(|t| t.predictors.iter().copied().zip(&t.columns)).collect();
     let mut z = vec![0; effects.len()];
     for (k, p) in data.predictors.iter().enumerate() {
         let first = columns.len();

@@ -23,8 +23,12 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn terms(&self, k: usize) -> impl Iterator<Item = (usize, &'a Term)> + use<'a> {
-        self.data.terms.iter().enumerate().filter(move |(_, t)| t.predictor == k)
+    /// Each term with its columns in predictor k: (term, (position, column)).
+    fn terms(&self, k: usize) -> impl Iterator<Item = (usize, &'a Term, (usize, &'a Column))> + use<'a> {
+        self.data.terms.iter().enumerate().flat_map(move |(t, term)| {
+            let columns = term.columns.iter().enumerate().filter(move |(c, _)| term.predictors[*c] == k);
+            columns.map(move |column| (t, term, column))
+        })
     }
 
     /// The cell of each row.
@@ -32,12 +36,14 @@ impl<'a> Rows<'a> {
         pair.meeting.map_or(&self.data.terms[pair.s].codes, |m| &self.of_row[m])
     }
 
-    /// Calls `op` with each pair of columns and the first of its numbers in a matrix.
-    fn columns(&self, pair: &Pair, mut op: impl FnMut([&'a Column; 2], usize)) {
+    /// Calls `op` with each pair of columns whose predictors are `wanted` and the first of its numbers in a matrix.
+    fn columns(&self, pair: &Pair, wanted: impl Fn(usize, usize) -> bool, mut op: impl FnMut([&'a Column; 2], usize)) {
         let (s, t) = (&self.data.terms[pair.s], &self.data.terms[pair.t]);
         for (c, zc) in s.columns.iter().enumerate() {
             for (d, zd) in t.columns.iter().enumerate() {
-                op([zc, zd], pair.first + c * pair.size.1 + d);
+                if wanted(s.predictors[c], t.predictors[d]) {
+                    op([zc, zd], pair.first + c * pair.size.1 + d);
+                }
             }
         }
     }
@@ -68,33 +74,30 @@ fn gather(at: &[u32], stride: usize, x: &[f64], out: &mut [f64], weight: impl Fn
 
 impl Geometry for Cells<'_, Rows<'_>> {
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
-        for (t, term) in self.rows.terms(k) {
-            let (q, x) = (term.effects(), &x[self.pattern.term(t)]);
-            for (c, z) in term.columns.iter().enumerate() {
-                match z {
-                    Column::One => gather(&term.codes, q, &x[c..], out, |_| 1.0),
-                    Column::Values(z) => gather(&term.codes, q, &x[c..], out, |i| z[i]),
-                }
+        for (t, term, (c, z)) in self.rows.terms(k) {
+            let (q, x) = (term.effects(), &x[self.pattern.term(t)][c..]);
+            match z {
+                Column::One => gather(&term.codes, q, x, out, |_| 1.0),
+                Column::Values(z) => gather(&term.codes, q, x, out, |i| z[i]),
             }
         }
     }
 
     fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
-        for (t, term) in self.rows.terms(k) {
-            let (q, out) = (term.effects(), &mut out[self.pattern.term(t)]);
-            for (c, z) in term.columns.iter().enumerate() {
-                match z {
-                    Column::One => scatter(&term.codes, q, &mut out[c..], |i| row[i]),
-                    Column::Values(z) => scatter(&term.codes, q, &mut out[c..], |i| z[i] * row[i]),
-                }
+        for (t, term, (c, z)) in self.rows.terms(k) {
+            let (q, out) = (term.effects(), &mut out[self.pattern.term(t)][c..]);
+            match z {
+                Column::One => scatter(&term.codes, q, out, |i| row[i]),
+                Column::Values(z) => scatter(&term.codes, q, out, |i| z[i] * row[i]),
             }
         }
     }
 
     fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
-        for pair in self.pattern.pairs.iter().filter(|p| p.couples(k, l)) {
+        let couples = |a: usize, b: usize| (a, b) == (k, l) || (a, b) == (l, k);
+        for pair in &self.pattern.pairs {
             let (at, stride) = (self.rows.cell_of(pair), pair.size.0 * pair.size.1);
-            self.rows.columns(pair, |columns, first| match columns {
+            self.rows.columns(pair, couples, |columns, first| match columns {
                 [Column::One, Column::One] => scatter(at, stride, &mut out[first..], |i| row[i]),
                 [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
                     scatter(at, stride, &mut out[first..], |i| row[i] * z[i]);
@@ -108,11 +111,13 @@ impl Geometry for Cells<'_, Rows<'_>> {
 
     fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
         out.fill(0.0);
-        for pair in self.pattern.pairs.iter().filter(|p| p.couples(k, l)) {
+        for pair in &self.pattern.pairs {
             let (at, stride) = (self.rows.cell_of(pair), pair.size.0 * pair.size.1);
-            // A pair of different terms of one predictor stands for both of its orders.
-            let times = if pair.s != pair.t && k == l { 2.0 } else { 1.0 };
-            self.rows.columns(pair, |columns, first| match columns {
+            // A pair of different terms stands for both of its orders; that of a term with itself holds both.
+            let apart = pair.s != pair.t;
+            let times = if apart && k == l { 2.0 } else { 1.0 };
+            let wanted = |a: usize, b: usize| (a, b) == (k, l) || (apart && (a, b) == (l, k));
+            self.rows.columns(pair, wanted, |columns, first| match columns {
                 [Column::One, Column::One] => gather(at, stride, &m[first..], out, |_| times),
                 [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
                     gather(at, stride, &m[first..], out, |i| times * z[i]);

@@ -29,8 +29,8 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             }
             for (j, other) in directions.iter().enumerate().take(k + 1) {
                 let share = match (other, direction) {
-                    (Direction::Beta { predictor, column }, Direction::Beta { .. }) => {
-                        -dot(self.x(*predictor, *column), &weighed[*predictor])
+                    (Direction::Beta(places), Direction::Beta(_)) => {
+                        -places.iter().map(|&(l, j)| dot(self.x(l, j), &weighed[l])).sum::<f64>()
                     }
                     (Direction::Factor(dl), Direction::Factor(_)) => -0.5 * dot(&self.work_effects(at, dl), &zw),
                     _ => 0.0,

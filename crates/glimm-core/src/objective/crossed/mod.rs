@@ -120,10 +120,11 @@ impl Crossed {
     }
 
     fn directions(&self, chain: &Chain<'_>) -> Vec<Direction> {
-        let betas =
-            self.layout.beta.iter().enumerate().flat_map(|(predictor, range)| {
-                (0..range.len()).map(move |column| Direction::Beta { predictor, column })
-            });
+        let places = |p: usize| {
+            let with = self.layout.beta.iter().enumerate().filter(move |(_, range)| range.contains(&p));
+            with.map(move |(k, range)| (k, p - range.start)).collect()
+        };
+        let betas = (0..self.layout.fixed()).map(|p| Direction::Beta(places(p)));
         let zeros = || self.data.terms.iter().map(|t| vec![0.0; t.effects() * t.effects()]).collect::<Factors>();
         let thetas = self.layout.theta.iter().enumerate().flat_map(|(t, range)| {
             (0..range.len()).map(move |j| {

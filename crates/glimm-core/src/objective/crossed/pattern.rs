@@ -32,7 +32,6 @@ pub struct Pair {
     pub t: usize,
     /// Effects per level of s and of t.
     pub size: (usize, usize),
-    pub predictors: (usize, usize),
     /// Where the cells are listed; none when the terms share a factor, and cells are levels.
     pub meeting: Option<usize>,
     /// Whether the factor of s comes after that of t.
@@ -46,12 +45,6 @@ impl Pair {
     /// Where the numbers of this pair stand in a matrix.
     pub fn range(&self) -> Range<usize> {
         self.first..self.first + self.cells * self.size.0 * self.size.1
-    }
-
-    /// Whether a block of this pair couples predictors k and l.
-    pub fn couples(&self, k: usize, l: usize) -> bool {
-        let (a, b) = self.predictors;
-        (a.min(b), a.max(b)) == (k.min(l), k.max(l))
     }
 }
 
@@ -111,7 +104,6 @@ impl Pattern {
                     s,
                     t,
                     size: (self.sizes[s], self.sizes[t]),
-                    predictors: (terms[s].predictor, terms[t].predictor),
                     meeting,
                     swapped: a > b,
                     cells,

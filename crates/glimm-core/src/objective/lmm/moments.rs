@@ -3,6 +3,7 @@
 use super::effects::Algebra;
 use crate::design::Data;
 use crate::error::Error;
+use crate::special::exp;
 use crate::suffstat::{Basis, Moments, regress};
 
 /// What the rows say, and how the columns they were summed in relate to X.
@@ -23,7 +24,8 @@ impl Rows {
             why: "the columns of the fixed effects are linearly dependent in the rows with weight".into(),
         })?;
         let q = basis.columns(&x);
-        let moments = algebra.with_rows(data, |rows| Moments::of(rows, &q, &weights));
+        let mut moments = algebra.with_rows(data, |rows| Moments::of(rows, &q, &weights));
+        moments.n = data.weight();
         let mut rows = Rows { moments, basis, base: Vec::new(), passes: 0.0 };
         rows.set_response(data, algebra);
         Ok(rows)
@@ -60,6 +62,17 @@ fn columns<'a>(data: &'a Data, ones: &'a [f64]) -> Vec<&'a [f64]> {
     data.predictors[0].columns.iter().map(|c| c.rows(0..data.n(), ones)).collect()
 }
 
+/// Frequency times precision weights, the latter exp(-2 o) with o the offsets of log sigma.
 fn weights(data: &Data) -> Vec<f64> {
-    data.freq.clone().unwrap_or_else(|| vec![1.0; data.n()])
+    let freq = data.freq.clone().unwrap_or_else(|| vec![1.0; data.n()]);
+    match &data.predictors[1].offset {
+        Some(offset) => freq.iter().zip(offset).map(|(f, o)| f * exp(-2.0 * o)).collect(),
+        None => freq,
+    }
+}
+
+/// What the offsets of log sigma add to the log-likelihood.
+pub fn log_precision(data: &Data) -> f64 {
+    let Some(offset) = &data.predictors[1].offset else { return 0.0 };
+    -(0..data.n()).map(|i| data.freq_at(i) * offset[i]).sum::<f64>()
 }
