@@ -20,7 +20,7 @@ LAYERS = [
     ["design", "families"],
     ["memory"],
     ["progress"],
-    ["problem", "diagnose"],
+    ["problem", "diagnose", "parts"],
     ["fit"],
     ["inference", "predict"],
     ["simulate"],

@@ -189,11 +189,23 @@ def fit(
     """
     chosen, link = choose(family, link)
     parsed = parse(formula)
-    sides = {"disp": disp and parse_side(disp), "zi": zi and parse_side(zi)}
-    restricted = _restricted(reml, chosen, link, parsed, engine if disp is zi is None else "general")
+    disp_side, zi_side = (None if side is None else parse_side(side) for side in (disp, zi))
+    restricted = _restricted(
+        reml, chosen, link, parsed, engine if disp is zi is None else "general"
+    )
     held = tuple((hold or {}).items())
     model = Model(
-        parsed, chosen, link, missing, threads, compress, restricted, engine, **sides, hold=held
+        parsed,
+        chosen,
+        link,
+        missing,
+        threads,
+        compress,
+        restricted,
+        engine,
+        disp_side,
+        zi_side,
+        held,
     )
     _check_parts(model, precision is not None)
     design = build(
@@ -242,7 +254,9 @@ def _check_parts(model: Model, precision: bool) -> None:
             message = f"hold= names {name!r}; parameters of family {family.name!r}: {names}"
             raise FamilyError(message)
         if model.disp is not None and known[name].dispersion:
-            raise FamilyError(f"hold= names {name!r}, which has a formula in disp=; use one of them")
+            raise FamilyError(
+                f"hold= names {name!r}, which has a formula in disp=; use one of them"
+            )
         known[name].predictor(float(value))
     if precision and not any(parameter.precision for parameter in family.parameters):
         raise FamilyError(

@@ -1,4 +1,4 @@
-"""The linear predictors of a fit by name: the mean, the family's parameters, extra zeros, thresholds."""
+"""The linear predictors of a fit by name: mean, parameters, extra zeros, thresholds."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def parts(fit: Fit) -> tuple[Coefficients, ...]:
             names = formulas[k].x_names
             found.append(made(k, formulas[k].name, parameter.scale, names, parameter, True))
         else:
-            found.append(made(k, parameter.name, parameter.scale, (parameter.name,), parameter, False))
+            found.append(
+                made(k, parameter.name, parameter.scale, (parameter.name,), parameter, False)
+            )
     if model.zi is not None:
         part = formulas[len(found)]
         found.append(made(len(found), "zi", "logit", part.x_names, ZERO, True))

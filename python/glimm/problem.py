@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from .model import Model
 
 Array = NDArray[np.float64]
+_Predictor = tuple[Array | None, Array | None, float | None]
+_Arrays = tuple[
+    tuple[str, str, bool], Array, Array | None, Array | None, list[_Predictor], list[Any]
+]
 
 _log = logging.getLogger("glimm")
 
@@ -117,7 +121,9 @@ def order(term: DesignTerm) -> list[int]:
     >>> order(SimpleNamespace(columns=("(Intercept)", "x", "w"), predictors=(0, 0, 0)))
     [1, 2, 0]
     """
-    last = [(k, name == "(Intercept)") for k, name in zip(term.predictors, term.columns, strict=True)]
+    last = [
+        (k, name == "(Intercept)") for k, name in zip(term.predictors, term.columns, strict=True)
+    ]
     return sorted(range(len(last)), key=last.__getitem__)
 
 
@@ -139,18 +145,9 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
     if model.engine not in ENGINES:
         names = listed(nearest_first(model.engine, ENGINES))
         raise DataError(f"engine={model.engine!r}; use {names}", code="unknown_option")
-    terms = [
-        (t.structure, t.codes, len(t.levels), t.z, order(t), list(t.predictors))
-        for t in design.terms
-    ]
     try:
         return _core.Problem(
-            model.core_name,
-            design.y,
-            sizes(model, design),
-            design.freq,
-            _predictors(model, design),
-            terms,
+            *core_arrays(model, design),
             reml=model.reml,
             threads=model.threads,
             engine=model.engine,
@@ -161,6 +158,16 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
         raise explain(error, model, design) from None
 
 
+def core_arrays(model: Model, design: Design) -> _Arrays:
+    """Return what the core calls a problem: family, responses, predictors and terms."""
+    terms = [
+        (t.structure, t.codes, len(t.levels), t.z, order(t), list(t.predictors))
+        for t in design.terms
+    ]
+    size, predictors = sizes(model, design), _predictors(model, design)
+    return model.core_name, design.y, size, design.freq, predictors, terms
+
+
 def sizes(model: Model, design: Design) -> Array | None:
     """Return the trials of each row, or the number of ordered classes."""
     if not model.family.ordered:
@@ -169,17 +176,15 @@ def sizes(model: Model, design: Design) -> Array | None:
     return np.full(design.n, float(len(design.response_levels)))
 
 
-def _predictors(model: Model, design: Design) -> list[Any]:
+def _predictors(model: Model, design: Design) -> list[_Predictor]:
     """(x, offset, value) of each linear predictor: x of None is an intercept."""
-    found: list[Any] = [(design.x, design.offset, None)]
+    found: list[_Predictor] = [(design.x, design.offset, None)]
     parts = {part.predictor: part for part in design.parts}
     for k, parameter in enumerate(model.family.parameters, 1):
-        weights = 0.0
-        if design.precision is not None and parameter.precision:
-            weights = parameter.precision * np.log(design.precision)
         part = parts.get(k)
         x, offset = (None, None) if part is None else (part.x, part.offset)
-        if np.ndim(weights):
+        if design.precision is not None and parameter.precision:
+            weights = parameter.precision * np.log(design.precision)
             offset = weights if offset is None else offset + weights
         held = model.held.get(parameter.name)
         found.append((x, offset, None if held is None else parameter.predictor(held)))

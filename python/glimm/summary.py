@@ -310,7 +310,7 @@ def _other_part(part: Coefficients) -> Table:
     name = "" if part.parameter is None else part.parameter.name
     scale = part.scale if part.scale != "log" else f"log of {name}"
     title = _TITLES.get(part.part, "Dispersion ({scale})").format(scale=scale)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if part.parameter is not None:
         notes = (f"{part.parameter.name}: {part.parameter.meaning}.",)
     return _coefficients(part, f"{title}, 95 % Wald intervals", notes)

@@ -12,7 +12,7 @@ from studies import fit, study, text
 
 import glimm
 from glimm import _core
-from glimm.problem import order
+from glimm.problem import core_arrays
 
 STRUCTURES = ["intercepts", "slopes", "uncorrelated", "nested", "crossed"]
 # Rounding of sums over a few hundred rows.
@@ -108,9 +108,7 @@ def test_units_of_covariates_and_response(structure: str) -> None:
 def test_the_closed_form_is_the_laplace_fit(structure: str) -> None:
     made = fit("gaussian", text(structure), study("gaussian", structure))
     design = made.design
-    terms = [(t.structure, t.codes, len(t.levels), t.z, order(t)) for t in design.terms]
-    arrays = (design.y, design.trials, design.freq, design.x, design.offset, terms)
-    laplace = _core.Problem("gaussian", "identity", *arrays, laplace=True)
+    laplace = _core.Problem(*core_arrays(made.model, design), laplace=True)
     other = laplace.fit()
     assert made.estimates.path == "lmm"
     assert made.loglik == pytest.approx(other["loglik"], rel=EXACT)

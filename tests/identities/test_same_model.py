@@ -23,7 +23,7 @@ from studies import (
 
 import glimm
 from glimm import _core
-from glimm.problem import make_problem
+from glimm.problem import core_arrays, make_problem
 
 BOTH = pytest.mark.parametrize(("law", "structure"), FITTED)
 STRUCTURE = pytest.mark.parametrize("structure", STRUCTURES)
@@ -197,11 +197,7 @@ def test_uncorrelated_effects_are_two_terms(law: str) -> None:
 def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
     made = fitted(law, "slopes")
     design, model = made.design, made.model
-    term = design.terms[0]
-    arguments = (
-        model.family.name, model.link, design.y, design.trials, design.freq, design.x,
-        design.offset, [(term.structure, term.codes, len(term.levels), term.z, [1, 0])],
-    )  # fmt: skip
+    arguments = core_arrays(model, design)
     block = _core.Problem(*arguments, laplace=True)
     sparse = _core.Problem(*arguments, engine="sparse")
     assert (block.path, sparse.path) == ("block", "sparse")

@@ -11,6 +11,7 @@ from reference_data import fitted
 
 from glimm import _core
 from glimm.design import DesignTerm
+from glimm.problem import core_arrays
 
 
 def point_difference(case: str, model: dict[str, Any], peer: dict[str, Any]) -> float | None:
@@ -26,22 +27,10 @@ def point_difference(case: str, model: dict[str, Any], peer: dict[str, Any]) -> 
 def problem(case: str, model_id: str) -> _core.Problem:
     """Return the numerical problem of a fitted model."""
     fit = fitted(case, model_id)
-    design = fit.design
-    terms = [
-        (t.structure, t.codes, len(t.levels), t.z, list(range(len(t.columns))))
-        for t in design.terms
-    ]
-    return _core.Problem(
-        fit.model.family.name,
-        fit.model.link,
-        design.y,
-        design.trials,
-        design.freq,
-        design.x,
-        design.offset,
-        terms,
-        reml=fit.model.reml,
-    )
+    # The columns of each term in the user's order: covariances are given in it.
+    *arrays, terms = core_arrays(fit.model, fit.design)
+    plain = [(*t[:4], list(range(t[3].shape[1])), t[5]) for t in terms]
+    return _core.Problem(*arrays, plain, reml=fit.model.reml)
 
 
 def value_at(

@@ -15,6 +15,7 @@ from glimm.design import Design, build
 class Family:
     name: str
     trials: bool
+    ordered: bool = False
 
 
 GAUSSIAN = Family("gaussian", False)

@@ -94,7 +94,7 @@ MISTAKES = [
     ("y ~ (1 | a + b)", "a + b", "one group", "term for each group", "formula_random_term"),
     ("y ~ (1 | g) * x", "1 | g", "within another term", "added with +", "formula_random_term"),
     ("y ~ x:(1 | g)", "1 | g", "within another term", "added with +", "formula_random_term"),
-    ("y ~ (1 |id| g)", "1 |id| g", "one | only", "not available", "formula_random_term"),
+    ("y ~ (1 ||id| g)", "1 ||id| g", "one | only", "label", "formula_random_term"),
     ("y ~ (0 | g)", "0", "no columns", "1, or columns", "formula_random_term"),
     ("y ~ (. | g)", ".", "'.' in a random", "by name", "formula_syntax"),
     ("y ~ x - (1 | g)", "(1 | g)", "cannot be subtracted", "+ before it", "formula_syntax"),

@@ -19,7 +19,7 @@ EVERY = pytest.mark.parametrize("name", MODELS)
 
 
 def _term(structure: str, *columns: str) -> Any:
-    return SimpleNamespace(structure=structure, columns=columns)
+    return SimpleNamespace(structure=structure, columns=columns, predictors=(0,) * len(columns))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,10 @@ def test_every_code_of_the_core_is_known() -> None:
     as_failures = {
         code
         for code in _core.error_codes()
-        if type(explain(_core.CoreError(code, "text", 0), fit("poisson").model, fit("poisson").design)) is FitError
+        if type(
+            explain(_core.CoreError(code, "text", 0), fit("poisson").model, fit("poisson").design)
+        )
+        is FitError
     }
     assert as_failures.isdisjoint({"response_domain", "not_finite", "degenerate", "unknown_name"})
     assert {"response_domain", "not_finite", "degenerate"} <= set(_core.error_codes())

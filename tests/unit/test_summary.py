@@ -70,6 +70,7 @@ def _fit(**changes: Any) -> Any:
         ),
     )
     vars(fit).update(changes)
+    fit.parts = (SimpleNamespace(part="mean", coef=fit.coef, se=fit.se),)
     return fit
 
 

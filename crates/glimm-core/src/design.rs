@@ -59,6 +59,15 @@ impl Predictor {
     }
 }
 
+/// Predictors of ordered classes: the thresholds above and below the class 1, 2, ... of each row.
+pub fn thresholds(y: &[f64], classes: usize) -> [Predictor; 2] {
+    let picks = |shift: usize| {
+        let pick = |c: usize| y.iter().map(|y| f64::from(u8::from(*y == (c + shift) as f64))).collect();
+        (1..classes).map(|c| Column::Values(pick(c))).collect()
+    };
+    [Predictor::new(picks(0), None), Predictor { columns: picks(1), offset: None, shares: Some(1) }]
+}
+
 /// One random-effect term: every level of a grouping factor has `structure.effects()` effects.
 #[derive(Clone)]
 pub struct Term {

@@ -1,12 +1,12 @@
 //! NumPy arrays to columns and back.
 
-use glimm_core::design::{Column, Data, Predictor, Term};
+use glimm_core::design::{Column, Data, Predictor, Term, thresholds};
 use glimm_core::error::Error;
 use glimm_core::family::{self, Family, ZeroInflated};
 use glimm_core::structure;
-use std::sync::Arc;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
+use std::sync::Arc;
 
 use crate::seam::raise;
 
@@ -80,7 +80,7 @@ impl Arrays<'_> {
         let mut predictors: Vec<Predictor> = self.predictors.iter().map(|p| predictor(p, y.len())).collect();
         if family.ordered() {
             let classes = size.as_ref().and_then(|s| s.first()).map_or(2, |&c| c as usize);
-            predictors.extend(family::thresholds(&y, classes));
+            predictors.extend(thresholds(&y, classes));
         }
         Ok(Data {
             family,

@@ -128,7 +128,11 @@ pub fn class_probabilities<'py>(
 
 /// Names of the families that accept all these responses, and the first rows that family `name` refuses.
 #[pyfunction]
-pub fn accepting(name: FamilyName, y: Vector<'_>, size: Option<Vector<'_>>) -> PyResult<(Vec<&'static str>, Vec<usize>)> {
+pub fn accepting(
+    name: FamilyName,
+    y: Vector<'_>,
+    size: Option<Vector<'_>>,
+) -> PyResult<(Vec<&'static str>, Vec<usize>)> {
     let family = family_of(&name).map_err(raise)?;
     let (y, size) = (vector(&y), size.as_ref().map(vector));
     let size = |i: usize| size.as_ref().map_or(1.0, |s| s[i]);

@@ -52,9 +52,9 @@ def _columns_of_terms(design: Design, sides: list[Side]) -> list[NDArray[np.floa
             for j, name in enumerate(matrix.names):
                 known[frozenset(term.group), side.predictor, name] = matrix.values[:, j]
     found = []
-    for term, grouping in zip(design.terms, design.groupings, strict=True):
+    for met, grouping in zip(design.terms, design.groupings, strict=True):
         group = frozenset(grouping.columns)
-        pairs = zip(term.predictors, term.columns, strict=True)
+        pairs = zip(met.predictors, met.columns, strict=True)
         found.append(np.column_stack([known[group, k, name] for k, name in pairs]))
     return found
 

@@ -312,8 +312,11 @@ def _request(
     formulas = (formula, *(other for _, _, other in others))
     if any("." in f.fixed.split() for f in formulas):
         used = {name for f in formulas for term in f.random for name in term.group}
-        used |= set(keys.values())
-        for expression in (*formula.response.expressions, *(o for f in formulas for o in f.offsets)):
+        used |= {key for key in keys.values() if key is not None}
+        for expression in (
+            *formula.response.expressions,
+            *(o for f in formulas for o in f.offsets),
+        ):
             used |= set(columns_of(expression))
         available = tuple(name for name in frame.names if name not in used)
     return Request(

@@ -199,7 +199,7 @@ def _classes(column: Column | None, evaluate: Evaluate, expression: str) -> Answ
             f"has at most {_MOST_CLASSES} classes. For numbers use another family"
         )
         raise DataError(message, code="outside_domain")
-    return Answer(codes + 1.0, None, levels)
+    return Answer(np.asarray(codes + 1, dtype=np.float64), None, levels)
 
 
 def _whole(value: float) -> Level:

@@ -302,8 +302,9 @@ class _Terms:
         columns, group = bar.parts
         label = None
         if columns.is_operator("|", "||"):
+            independent = "||" in (bar.text, columns.text)
             columns, name = columns.parts
-            if bar.text == "||" or name.kind != "name":
+            if independent or name.kind != "name":
                 allowed = f"{_EXAMPLE}, or (1 + x |label| group)"
                 raise self.term_error("a term has one | only, or a label between two", bar, allowed)
             label = name.text

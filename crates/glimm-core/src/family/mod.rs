@@ -19,7 +19,7 @@ mod scaled;
 mod zero;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
-pub use ordinal::{probabilities, start_thresholds, thresholds};
+pub use ordinal::{probabilities, start_thresholds};
 pub use registry::{Entry, REGISTRY, families, lookup};
 pub use zero::ZeroInflated;
 

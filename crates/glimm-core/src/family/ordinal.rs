@@ -1,29 +1,19 @@
 //! Ordered classes 1, 2, ..., C: P(Y <= c) = F(theta_c - eta), theta_1 < ... < theta_(C-1), F the inverse of the link.
 //!
 //! Of the thresholds a row needs the one above its class and the one below: they are its predictors 1 and 2, whose
-//! model matrices pick them out of the same coefficients ([`thresholds`]). The number of classes is the row's `size`.
+//! model matrices pick them out of the same coefficients (`thresholds` of the design). The number of classes is the row's `size`.
 //! (McCullagh 1980, J. R. Statist. Soc. B 42, 109-142.)
 
 use rand::RngExt;
 
 use super::jets::{self, Density, Jet};
 use super::{Derivs, Family, Random, Rows, Want};
-use crate::design::{Column, Predictor};
 use crate::link::Link;
 use crate::special::ln;
 
 pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Cauchit];
 
 pub(super) struct Ordinal(pub(super) Link);
-
-/// The predictors of the thresholds above and below the class of each row.
-pub fn thresholds(y: &[f64], classes: usize) -> [Predictor; 2] {
-    let picks = |shift: usize| {
-        let pick = |c: usize| y.iter().map(|y| f64::from(u8::from(*y == (c + shift) as f64))).collect();
-        (1..classes).map(|c| Column::Values(pick(c))).collect()
-    };
-    [Predictor::new(picks(0), None), Predictor { columns: picks(1), offset: None, shares: Some(1) }]
-}
 
 /// Starting thresholds: the shares of the classes, with half an observation in each, on the link scale.
 pub fn start_thresholds(link: Link, y: &[f64], freq: &[f64], classes: usize) -> Vec<f64> {

@@ -16,8 +16,7 @@ const SETTLED: f64 = 1e-12;
 
 /// Whether the likelihood has a closed form: gaussian, identity link, one residual variance.
 pub fn applies(data: &Data) -> bool {
-    let one_variance =
-        matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]));
+    let one_variance = matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]));
     data.family.affine() && one_variance && data.random_predictors() <= 1
 }
 
