@@ -18,7 +18,7 @@ LAYERS = [
     ["_core", "data"],
     ["datasets", "formula"],
     ["design", "families"],
-    ["memory"],
+    ["memory", "penalty"],
     ["progress"],
     ["problem", "diagnose", "parts"],
     ["fit"],
@@ -26,7 +26,7 @@ LAYERS = [
     ["simulate"],
     ["model"],
     ["files", "tables"],
-    ["summary"],
+    ["summary", "compare"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.

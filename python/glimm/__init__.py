@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from . import datasets
 from ._core import __version__
+from .compare import Comparison, compare
 from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
 from .families import Family, families
 from .files import load
 from .fit import Diagnostics, Finding, Fit
 from .model import Model, fit
+from .penalty import Penalty
 from .summary import Summary, summary
 
 __all__ = [
+    "Comparison",
     "DataError",
     "Diagnostics",
     "Family",
@@ -26,8 +29,10 @@ __all__ = [
     "FormulaError",
     "GlimmError",
     "Model",
+    "Penalty",
     "Summary",
     "__version__",
+    "compare",
     "datasets",
     "families",
     "fit",

@@ -31,6 +31,7 @@ class Problem:
         laplace: bool = False,
         compress: bool | None = None,
         memory: int | None = None,
+        penalty: tuple[list[list[float]], float, float] | None = None,
     ) -> None: ...
     def fit(self, start: Array | None = None, progress: _Show | None = None) -> dict[str, Any]: ...
     def refit(

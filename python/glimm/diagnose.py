@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ _ONE_CORR = 1e-6
 _NOISY = 0.05
 """Monte Carlo error, in standard errors, that a reader should know of."""
 _FEW = 5
+_NO_ZEROS = math.log(1e-4)
 _LARGE_THETA, _TINY_CV = 1e6, 1e-6
 _SERIOUS = frozenset({"not_converged", "separation", "unidentified"})
 
@@ -181,6 +183,7 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
             "The other estimates and their errors hold; a simpler term fits as well.",
         )
     yield from _dispersion(fit)
+    yield from _zeros(fit)
     for term in fit.design.terms:
         yield from _levels(fit, term)
     for drop in fit.design.dropped:
@@ -202,7 +205,7 @@ def _separation(fit: Fit) -> Iterator[Finding]:
             "separation",
             f"The data predict the response perfectly (separation) along {listed(names)}; the "
             "likelihood rises for ever there, so estimate and standard error have no meaning.",
-            "Merge the levels concerned, or leave the column out.",
+            "Merge the levels concerned, leave the column out, or give penalty=glimm.Penalty().",
         )
 
 
@@ -227,6 +230,20 @@ def _dispersion(fit: Fit) -> Iterator[Finding]:
                 if name == "theta"
                 else "The response hardly varies around its mean; look at the data.",
             )
+
+
+def _zeros(fit: Fit) -> Iterator[Finding]:
+    """Zero inflation that the data do not ask for."""
+    if fit.model.zi is None:
+        return
+    part = fit.part("zi")
+    if part.names == ("(Intercept)",) and part.estimates[0] < _NO_ZEROS:
+        yield Finding(
+            "no_extra_zeros",
+            f"The probability of an extra zero is estimated at {math.exp(part.estimates[0]):.1g}: "
+            f"family {fit.model.family.name!r} has all the zeros there are.",
+            "Leave zi= out: the fit says the same with one parameter less.",
+        )
 
 
 def _levels(fit: Fit, term: DesignTerm) -> Iterator[Finding]:

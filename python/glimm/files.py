@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from .families import choose
 from .fit import Fit
 from .formula import parse, parse_side
 from .model import Model
+from .penalty import Penalty
 from .problem import Estimates
 
 FORMAT = 3
@@ -77,6 +78,7 @@ def to_bytes(fit: Fit) -> bytes:
         "reml": fit.model.reml,
         "engine": fit.model.engine,
         "hold": [list(pair) for pair in fit.model.hold],
+        "penalty": None if fit.model.penalty is None else asdict(fit.model.penalty),
         "design": design,
         "estimates": {},
     }
@@ -125,6 +127,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     for name, _, text in header["design"]["others"]:
         options["disp" if name == "dispersion" else name] = parse_side(text)
     options["hold"] = tuple((name, value) for name, value in header["hold"])
+    options["penalty"] = None if header["penalty"] is None else Penalty(**header["penalty"])
     model = Model(formula, family, link, missing, **options)
     design = restore(header["design"], arrays, family=family)
     return Fit(model, design, _estimates(header["estimates"], arrays, len(design.terms)))

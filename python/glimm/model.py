@@ -14,6 +14,7 @@ from .errors import DataError, FamilyError, FitWarning, listed, nearest_first
 from .families import Family, choose, families
 from .fit import Fit
 from .formula import Formula, parse, parse_side
+from .penalty import Penalty
 from .problem import make_problem, solve
 
 
@@ -40,6 +41,7 @@ class Model:
         Formulas of the dispersion and of extra zeros.
     hold : tuple of (str, float)
         Parameters of the family that are held at a value.
+    penalty : Penalty, optional
     """
 
     formula: Formula
@@ -53,6 +55,7 @@ class Model:
     disp: Formula | None = None
     zi: Formula | None = None
     hold: tuple[tuple[str, float], ...] = ()
+    penalty: Penalty | None = None
 
     @property
     def held(self) -> dict[str, float]:
@@ -81,6 +84,7 @@ def fit(
     zi: str | None = None,
     disp: str | None = None,
     hold: Mapping[str, float] | None = None,
+    penalty: Penalty | None = None,
     reml: bool | None = None,
     trials: str | ArrayLike | None = None,
     freq: str | ArrayLike | None = None,
@@ -122,6 +126,9 @@ def fit(
     hold : mapping of str to float, optional
         Parameters of the family besides the mean that are not estimated but held at a value, such
         as ``{"df": 4}``.
+    penalty : Penalty, optional
+        A weak prior density on coefficients or covariances, against separation and variances of
+        zero. Estimates are then posterior modes, and `Fit.loglik` is the log-likelihood there.
     reml : bool, optional
         Restricted maximum likelihood: variances are estimated from what the fixed effects leave,
         which takes off the downward bias of maximum likelihood. By default for gaussian responses
@@ -190,9 +197,11 @@ def fit(
     chosen, link = choose(family, link)
     parsed = parse(formula)
     disp_side, zi_side = (None if side is None else parse_side(side) for side in (disp, zi))
-    restricted = _restricted(
-        reml, chosen, link, parsed, engine if disp is zi is None else "general"
-    )
+    if penalty is not None and not isinstance(penalty, Penalty):
+        message = f"penalty is a {type(penalty).__name__}; it must be a glimm.Penalty"
+        raise DataError(message, code="unknown_option")
+    plain = engine == "auto" and disp is None and zi is None and penalty is None and not hold
+    restricted = _restricted(reml, chosen, link, parsed, plain)
     held = tuple((hold or {}).items())
     model = Model(
         parsed,
@@ -206,6 +215,7 @@ def fit(
         disp_side,
         zi_side,
         held,
+        penalty,
     )
     _check_parts(model, precision is not None)
     design = build(
@@ -244,8 +254,9 @@ def _check_parts(model: Model, precision: bool) -> None:
         raise FamilyError(f"{message}; those that have one: {has}")
     if model.zi is not None and family.ordered:
         raise FamilyError(f"zi= is given, but family {family.name!r} has classes, not zeros")
-    if model.reml and (model.disp is not None or model.zi is not None or model.hold):
-        message = "reml=True is defined for one residual variance, without disp=, zi= and hold="
+    general = (model.disp, model.zi, model.penalty, model.hold or None)
+    if model.reml and any(asked is not None for asked in general):
+        message = "reml=True goes without disp=, zi=, hold= and penalty="
         raise FamilyError(message)
     known = {parameter.name: parameter for parameter in family.parameters}
     for name, value in model.hold:
@@ -266,7 +277,7 @@ def _check_parts(model: Model, precision: bool) -> None:
 
 
 def _restricted(
-    reml: bool | None, family: Family, link: str, formula: Formula, engine: str
+    reml: bool | None, family: Family, link: str, formula: Formula, plain: bool
 ) -> bool:
     """Whether to fit by restricted maximum likelihood."""
     if reml not in (None, True, False):
@@ -278,7 +289,7 @@ def _restricted(
             f"{family.name!r} with link {link!r}; leave reml out for maximum likelihood"
         )
     if reml is None:
-        return linear and bool(formula.random) and engine == "auto"
+        return linear and bool(formula.random) and plain
     return bool(reml)
 
 

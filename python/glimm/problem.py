@@ -20,6 +20,7 @@ from .errors import (
     rows_text,
 )
 from .memory import available, size_text
+from .penalty import core_penalty
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             engine=model.engine,
             compress=model.compress,
             memory=available(),
+            penalty=core_penalty(model, design),
         )
     except _core.CoreError as error:
         raise explain(error, model, design) from None

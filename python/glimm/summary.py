@@ -141,6 +141,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "family": fit.model.family.name,
         "link": fit.model.link,
         "reml": fit.model.reml,
+        "penalty": None if fit.model.penalty is None else str(fit.model.penalty),
         "rows": fit.design.n,
         "rows_given": fit.design.n_input,
         "dropped": [
@@ -190,6 +191,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         if side is not None:
             yield name, side.text
     yield "Estimator", _estimator(fit)
+    if fit.model.penalty is not None:
+        yield "Penalty", str(fit.model.penalty)
     yield "Rows", _rows(fit)
     for drop in fit.design.dropped:
         yield "Dropped", str(drop)
@@ -213,6 +216,9 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
 
 
 def _estimator(fit: Fit) -> str:
+    if fit.model.penalty is not None:
+        exact = "random effects integrated exactly" if _is_exact(fit) else "Laplace approximation"
+        return "penalised maximum likelihood" + (f"; {exact}" if fit.design.terms else "")
     if not fit.design.terms:
         return (
             "restricted maximum likelihood (REML)"

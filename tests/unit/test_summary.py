@@ -30,6 +30,7 @@ def _fit(**changes: Any) -> Any:
             disp=None,
             zi=None,
             hold=(),
+            penalty=None,
         ),
         design=SimpleNamespace(
             terms=(term,),

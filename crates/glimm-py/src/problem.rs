@@ -6,6 +6,7 @@ use glimm_core::error::Error;
 use glimm_core::fit::{Aliased, Fitted, Identified, Options, Problem as Core};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
+use glimm_core::objective::penalty::Penalty;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -29,7 +30,7 @@ impl Problem {
     #[new]
     #[pyo3(signature = (
         family, y, size, freq, predictors, terms, reml=false, threads=None, engine="auto", laplace=false,
-        compress=None, memory=None
+        compress=None, memory=None, penalty=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -46,6 +47,7 @@ impl Problem {
         laplace: bool,
         compress: Option<bool>,
         memory: Option<u64>,
+        penalty: Option<(Vec<Vec<f64>>, f64, f64)>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let engine = Engine::lookup(engine);
@@ -59,7 +61,9 @@ impl Problem {
             Some(false) => When::Never,
         };
         let core = enter(py, None, |control| {
-            let options = Options { engine: engine?, laplace, reml, compress, memory, control: control.clone() };
+            let penalty = penalty.map(|(scales, df, power)| Penalty { scales, df, power });
+            let control = control.clone();
+            let options = Options { engine: engine?, laplace, reml, compress, memory, penalty, control };
             inside(pool.as_ref(), || Core::new(data, &options))
         })?;
         Ok(Problem { core: Mutex::new(core), pool })

@@ -176,7 +176,8 @@ def _classes(column: Column | None, evaluate: Evaluate, expression: str) -> Answ
     if column is None or column.levels is None:
         values = evaluate(expression) if column is None else column.values.astype(np.float64)
         found, codes = np.unique(values, return_inverse=True)
-        levels: tuple[Level, ...] = tuple(_whole(value) for value in found.tolist())
+        of = bool if column is not None and column.kind == "boolean" else _whole
+        levels: tuple[Level, ...] = tuple(of(value) for value in found.tolist())
     else:
         levels, codes = column.levels, column.values
         if column.kind == "text" and len(levels) > 2:

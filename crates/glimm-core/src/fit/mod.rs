@@ -16,6 +16,7 @@ pub use options::Options;
 pub use path::Path;
 pub use standard::Aliased;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::path::{Engine, natural};
@@ -23,13 +24,14 @@ use self::refusals::{perfect, refuse_constant};
 use self::standard::Standard;
 use crate::compress::Compressed;
 use crate::control::Control;
-use crate::design::{Data, Layout};
+use crate::design::{Data, Layout, Term};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::crossed::Crossed;
 use crate::objective::lmm::Lmm;
-use crate::objective::{Evaluation, Order, Posterior};
+use crate::objective::penalty::{Coefficient, Penalised, Penalty, Prior};
+use crate::objective::{Evaluation, Objective, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 use crate::shuffle;
 
@@ -80,6 +82,7 @@ pub struct Problem {
     weight: f64,
     compressed: Option<Compressed>,
     memory: u64,
+    prior: Option<Prior>,
 }
 
 /// A fit, in the user's units.
@@ -100,6 +103,25 @@ pub struct Fitted {
 
 /// Called once per iteration with (stage, iteration, log-likelihood, decrement); false stops the fit.
 pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool;
+
+/// A penalty in terms of standard parameters.
+fn prior(penalty: &Penalty, data: &Data, standard: &Standard) -> Prior {
+    let layout = data.layout();
+    let columns = layout.beta.iter().zip(&standard.kept).zip(&penalty.scales).flat_map(|((range, kept), scales)| {
+        range.clone().zip(kept.iter().map(|&j| scales.get(j).copied().unwrap_or(f64::INFINITY)))
+    });
+    let coefficient = |(j, scale): (usize, f64)| {
+        let (map, shift) = standard.row(j);
+        Coefficient { map, shift, scale }
+    };
+    let coefficients = columns.filter(|(_, scale)| scale.is_finite()).map(coefficient).collect();
+    let of_term = |(term, range): (&Term, &Range<usize>)| {
+        let first = range.start;
+        term.structure.diagonal().into_iter().map(move |j| first + j).collect::<Vec<usize>>()
+    };
+    let diagonals = data.terms.iter().zip(&layout.theta).flat_map(of_term).collect();
+    Prior { coefficients, df: penalty.df, diagonals, power: penalty.power }
+}
 
 impl Problem {
     /// Checks the data, compresses them where that pays and brings them to standard units.
@@ -131,7 +153,17 @@ impl Problem {
                 (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
             }
         };
-        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory })
+        let prior = options.penalty.as_ref().map(|penalty| prior(penalty, &data, &standard));
+        if prior.is_some() && path == Path::Iterative {
+            let why = "a penalty needs an engine without draws, 'dense' or 'sparse'".into();
+            return Err(Error::Engine { name: "iterative", why });
+        }
+        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory, prior })
+    }
+
+    /// What is climbed.
+    fn objective(&mut self) -> Penalised<'_> {
+        Penalised { objective: self.engine.objective(), prior: self.prior.as_ref() }
     }
 
     /// Bytes that a fit takes at its peak.
@@ -141,7 +173,7 @@ impl Problem {
 
     /// Whom to ask whether to stop from now on.
     pub fn set_control(&mut self, control: &Arc<Control>) {
-        self.engine.objective().set_control(control);
+        self.objective().set_control(control);
     }
 
     /// What compression did, if it was used; responses are then part of the compressed data.
@@ -231,12 +263,12 @@ impl Problem {
             let (outcome, top) = climb.run(warm.as_deref(), observe)?;
             return self.finish_linear(Outcome { psi: top.psi, ..outcome }, top.evaluation);
         }
-        let before = self.engine.objective().passes();
-        self.engine.objective().reset();
+        let before = self.objective().passes();
+        self.objective().reset();
         let warmed = warm.is_some();
         let start = match warm {
             Some(psi) => self.lift(psi),
-            None => start::start(&self.sample, &self.data.terms, &self.reach()),
+            None => start::start(&self.sample, &self.data.terms, &self.reach(), self.prior.as_ref()),
         };
         if self.path == Path::Iterative {
             return self.fit_iterative(start, before, observe);
@@ -283,8 +315,8 @@ impl Problem {
                 }
                 _ => self.settings(Curvature::Exact, NEAR, INNER),
             };
-            let objective = self.engine.objective();
-            let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
+            let mut objective = self.objective();
+            let outcome = maximise(&mut objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
                 Reason::Interrupted => return Err(Error::Interrupted),
                 Reason::BadStart => {}
@@ -332,7 +364,7 @@ impl Problem {
             flipped |= term.structure.orient(&mut psi[range.clone()]);
         }
         if flipped {
-            self.engine.objective().reset();
+            self.objective().reset();
         }
         flipped
     }
@@ -342,12 +374,12 @@ impl Problem {
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
         }
-        let before = self.engine.objective().passes() - 1.0;
+        let before = self.objective().passes() - 1.0;
         self.finish(outcome, last, before)
     }
 
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
-        let mut posterior = self.engine.objective().posterior();
+        let mut posterior = self.objective().posterior();
         self.scale_posterior(&mut posterior);
         if let Some(compressed) = &self.compressed {
             compressed.expand(&mut posterior);
@@ -360,10 +392,10 @@ impl Problem {
         };
         let link = self.data.family.link();
         let verdict = inference::verdict(&self.standard, link, &last, &outcome.psi, converged, &unknown);
-        let passes = self.engine.objective().passes() - before;
+        let passes = self.objective().passes() - before;
         Ok(Fitted {
             psi,
-            loglik: last.value + self.unit_change(),
+            loglik: last.value - self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi)) + self.unit_change(),
             verdict,
             posterior,
             reason: outcome.reason,

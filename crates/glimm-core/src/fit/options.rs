@@ -8,6 +8,7 @@ use crate::control::Control;
 use crate::design::Data;
 use crate::error::Error;
 use crate::objective::crossed::Engine;
+use crate::objective::penalty::Penalty;
 
 /// How a problem is to be treated.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Options {
     /// Restricted maximum likelihood, for linear models.
     pub reml: bool,
     pub compress: When,
+    /// A prior density, added to the log-likelihood.
+    pub penalty: Option<Penalty>,
     /// Bytes that a fit may take; none: no limit.
     pub memory: Option<u64>,
     /// Asked whether to stop while data are compressed.
@@ -32,6 +35,7 @@ impl Default for Options {
             laplace: false,
             reml: false,
             compress: When::Pays,
+            penalty: None,
             memory: None,
             control: Arc::default(),
         }

@@ -46,7 +46,7 @@ impl Path {
 pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
     let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
     match options.engine {
-        crossed::Engine::Auto if lmm::applies(data) && !options.laplace => Ok(Path::Lmm),
+        crossed::Engine::Auto if lmm::applies(data) && !options.laplace && options.penalty.is_none() => Ok(Path::Lmm),
         crossed::Engine::Auto if data.terms.is_empty() => Ok(Path::Glm),
         crossed::Engine::Auto if one_factor => Ok(Path::Block),
         engine if data.terms.is_empty() => {

@@ -5,7 +5,7 @@ use super::{
     refusals::perfect,
 };
 use crate::error::Error;
-use crate::objective::{Evaluation, Order};
+use crate::objective::{Evaluation, Objective, Order};
 use crate::optim::{Curvature, Outcome, Reason, maximise};
 
 /// Squared distance to the maximum, in standard errors, below which no step is worth an evaluation.
@@ -31,8 +31,8 @@ impl Problem {
                 }
             }
             let settings = self.settings(Curvature::Exact, DECREMENT, INNER_LAST);
-            let objective = self.engine.objective();
-            let more = maximise(objective, &outcome.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
+            let mut objective = self.objective();
+            let more = maximise(&mut objective, &outcome.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
             if more.reason == Reason::Interrupted {
                 return Err(Error::Interrupted);
             }
@@ -55,7 +55,7 @@ impl Problem {
         let step = inference::newton_step(&last);
         // A zero variance stays zero.
         let psi: Vec<f64> = outcome.psi.iter().zip(step).map(|(x, d)| if *x == 0.0 { 0.0 } else { x + d }).collect();
-        let objective = self.engine.objective();
+        let mut objective = self.objective();
         match objective.evaluate(&psi, Order::Hessian, INNER_LAST) {
             Ok(e) if e.value >= last.value - NO_WORSE * (1.0 + last.value.abs()) => {
                 objective.accept();
@@ -74,8 +74,8 @@ impl Problem {
 
     /// Exact derivatives at `psi`, moved to zero variances where that costs nothing.
     fn evaluate_top(&mut self, psi: &mut Vec<f64>) -> Option<Evaluation> {
-        let top = self.engine.objective().evaluate(psi, Order::Hessian, INNER_LAST).ok()?;
-        self.engine.objective().accept();
+        let top = self.objective().evaluate(psi, Order::Hessian, INNER_LAST).ok()?;
+        self.objective().accept();
         Some(self.prefer_zeros(psi, top))
     }
 
@@ -85,16 +85,16 @@ impl Problem {
         if !self.drop_zeros(&mut simpler) {
             return last;
         }
-        match self.engine.objective().evaluate(&simpler, Order::Hessian, INNER_LAST) {
+        match self.objective().evaluate(&simpler, Order::Hessian, INNER_LAST) {
             Ok(e) if e.value >= last.value - NO_WORSE * (1.0 + last.value.abs()) => {
-                self.engine.objective().accept();
+                self.objective().accept();
                 *psi = simpler;
                 e
             }
             _ => {
                 // Leaves the objective at the point that is reported.
-                let back = self.engine.objective().evaluate(psi, Order::Hessian, INNER_LAST);
-                self.engine.objective().accept();
+                let back = self.objective().evaluate(psi, Order::Hessian, INNER_LAST);
+                self.objective().accept();
                 back.unwrap_or(last)
             }
         }

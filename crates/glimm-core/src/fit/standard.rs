@@ -97,6 +97,12 @@ impl Standard {
         (0..p).map(|i| self.shift[i] + (0..p).map(|j| self.jacobian[i * p + j] * psi[j]).sum::<f64>()).collect()
     }
 
+    /// The user's parameter `j` as a function of the standard ones: a row of J and a shift.
+    pub fn row(&self, j: usize) -> (Vec<f64>, f64) {
+        let p = self.shift.len();
+        (self.jacobian[j * p..(j + 1) * p].to_vec(), self.shift[j])
+    }
+
     /// J d.
     pub fn direction_to_user(&self, d: &[f64]) -> Vec<f64> {
         let p = d.len();

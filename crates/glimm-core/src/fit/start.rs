@@ -5,6 +5,7 @@ use crate::family::start_thresholds;
 use crate::linalg::dense;
 use crate::link::Link;
 use crate::objective::block::Block;
+use crate::objective::penalty::{Penalised, Prior};
 use crate::objective::{Objective, Order};
 use crate::optim::{Curvature, Settings, maximise};
 use crate::shuffle;
@@ -36,9 +37,9 @@ impl Sample {
 }
 
 /// Coefficients and dispersion of the GLM on a sample of rows, then theta.
-pub fn start(sample: &Sample, terms: &[Term], reach: &[f64]) -> Vec<f64> {
+pub fn start(sample: &Sample, terms: &[Term], reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
     let rows = &sample.data;
-    let mut psi = glm(rows, reach);
+    let mut psi = glm(rows, reach, prior);
     let unit = effect_unit(rows, &psi);
     psi.extend(terms.iter().flat_map(|t| start_effects(t, unit)));
     psi
@@ -53,7 +54,7 @@ fn start_effects(term: &Term, unit: f64) -> Vec<f64> {
     theta
 }
 
-fn glm(rows: &Data, reach: &[f64]) -> Vec<f64> {
+fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
     let target: Vec<f64> = (0..rows.n()).map(|i| rows.family.start(rows.y[i], rows.size_at(i))).collect();
     let mut psi = least_squares(rows, 0, &target);
     if rows.family.ordered() {
@@ -75,7 +76,8 @@ fn glm(rows: &Data, reach: &[f64]) -> Vec<f64> {
         reach: reach[..psi.len()].to_vec(),
     };
     let mut block = Block::new(rows);
-    maximise(&mut block, &psi, settings, &mut |_, _, _| true).psi
+    let mut objective = Penalised { objective: &mut block, prior };
+    maximise(&mut objective, &psi, settings, &mut |_, _, _| true).psi
 }
 
 /// Least squares of starting values for predictor `k`, NaN where there is none, on its X.

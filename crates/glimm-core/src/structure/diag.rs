@@ -65,6 +65,10 @@ impl Structure for Diag {
         theta.iter_mut().filter(|t| t.abs() < least).for_each(|t| *t = least);
     }
 
+    fn diagonal(&self) -> Vec<usize> {
+        (0..self.q).collect()
+    }
+
     fn orient(&self, theta: &mut [f64]) -> bool {
         let flipped = theta.iter().any(|&t| t < 0.0);
         theta.iter_mut().for_each(|t| *t = t.abs());

@@ -48,6 +48,9 @@ pub trait Structure: Send + Sync {
     /// it by symmetry, so that no climb should start there.
     fn raise(&self, theta: &mut [f64], least: f64);
 
+    /// Parameters on the diagonal of Lambda.
+    fn diagonal(&self) -> Vec<usize>;
+
     /// The same covariance with a non-negative diagonal of Lambda; true when signs changed.
     fn orient(&self, theta: &mut [f64]) -> bool;
 }

@@ -81,6 +81,10 @@ impl Structure for Us {
         }
     }
 
+    fn diagonal(&self) -> Vec<usize> {
+        self.cells().enumerate().filter(|(_, (r, c))| r == c).map(|(j, _)| j).collect()
+    }
+
     fn orient(&self, theta: &mut [f64]) -> bool {
         let negative: Vec<bool> =
             self.cells().zip(theta.iter()).filter(|((r, c), _)| r == c).map(|(_, &t)| t < 0.0).collect();
