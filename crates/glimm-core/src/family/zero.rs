@@ -17,7 +17,7 @@ use super::derivs::component_count;
 use super::jets::Jet;
 use super::{Derivs, Family, Parameter, Random, Rows, Want, component_offset};
 use crate::link::Link;
-use crate::special::{ln, logistic};
+use crate::special::{ln, logistic, softplus};
 
 /// Differences of logarithms beyond which the smaller of two numbers does not show in their sum.
 const APART: f64 = 745.0;
@@ -44,27 +44,58 @@ impl ZeroInflated {
     }
 
     fn fill<const D: usize, const N: usize>(&self, rows: Rows<'_>, z: &[f64], own: &Derivs, out: &mut Derivs) {
-        out.reshape(D, order::<D, N>(), z.len());
-        let places = places::<D>(own.dims(), order::<D, N>());
-        let columns = out.columns::<N>();
+        let order = order::<D, N>();
+        out.reshape(D, order, z.len());
+        let places = places::<D>(own.dims(), order);
+        let columns = &mut out.columns::<N>();
+        columns.iter_mut().for_each(|column| column.fill(0.0));
+        for (c, &place) in places.iter().enumerate() {
+            columns[place].copy_from_slice(own.component(c));
+        }
+        // Derivatives in z alone; only the value where z is no variable.
+        let alone: Vec<usize> = match own.dims() < D {
+            true => (0..=order).map(|length| component_offset(D, &[D - 1; 4][..length])).collect(),
+            false => vec![0],
+        };
         for (i, &z) in z.iter().enumerate() {
-            let z = if own.dims() < D { Jet::<D, N>::variable(D - 1, z) } else { Jet::constant(z) };
-            let mut derivatives = [0.0; N];
-            places.iter().enumerate().for_each(|(c, &place)| derivatives[place] = own.component(c)[i]);
-            let found = if rows.y[i] != 0.0 {
-                Jet::from_derivatives(derivatives) - z.softplus()
-            } else if self.has_zeros(rows.size(i)) {
-                derivatives[0] += self.base.log_constant(0.0, rows.size(i));
-                log_sum(z, Jet::from_derivatives(derivatives)) - z.softplus()
-            } else {
-                -(-z).softplus()
-            };
-            let found = found.derivatives();
-            for c in 0..N {
-                columns[c][i] = found[c];
+            if rows.y[i] == 0.0 {
+                self.zero::<D, N>(rows.size(i), z, own.dims(), i, columns);
+                continue;
             }
+            let q = softplus_derivatives(z);
+            alone.iter().zip(q).for_each(|(&place, q)| columns[place][i] -= q);
         }
     }
+
+    /// Row `i`, a zero, from the family's own derivatives that stand there.
+    fn zero<const D: usize, const N: usize>(
+        &self,
+        size: f64,
+        z: f64,
+        dims: usize,
+        i: usize,
+        columns: &mut [&mut [f64]; N],
+    ) {
+        let z = if dims < D { Jet::<D, N>::variable(D - 1, z) } else { Jet::constant(z) };
+        let found = if self.has_zeros(size) {
+            let mut own: [f64; N] = std::array::from_fn(|c| columns[c][i]);
+            own[0] += self.base.log_constant(0.0, size);
+            log_sum(z, Jet::from_derivatives(own)) - z.softplus()
+        } else {
+            -(-z).softplus()
+        };
+        let found = found.derivatives();
+        for c in 0..N {
+            columns[c][i] = found[c];
+        }
+    }
+}
+
+/// log(1 + exp(z)) and its derivatives.
+fn softplus_derivatives(z: f64) -> [f64; 5] {
+    let (p, q) = logistic(z);
+    let w = p * q;
+    [softplus(z), p, w, w * (q - p), w * (1.0 - 6.0 * w)]
 }
 
 const fn order<const D: usize, const N: usize>() -> usize {

@@ -1,0 +1,108 @@
+"""Families with several predictors against glmmTMB and lme4 at full precision.
+
+``families/references.json`` holds the peers' results with version and exact call, ``families/*.csv``
+the data they saw. A difference beyond a tolerance is in `EXPLAINED`, with its evidence.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import glimm
+
+FOLDER = Path(__file__).parent / "families"
+REFERENCES: dict[str, Any] = json.loads((FOLDER / "references.json").read_text(encoding="utf-8"))
+ROWS = REFERENCES["fits"]
+IDS = [f"{r['data']}-{r['family']}-{r['options'].get('zi', '')}{r['formula'][-20:]}" for r in ROWS]
+EACH = pytest.mark.parametrize("row", range(len(ROWS)), ids=IDS)
+
+# Nats.
+LOGLIK = 1e-6
+# Standard errors of the parameter.
+ESTIMATE = 1e-3
+# Relative; glmmTMB's standard errors come from differences of the gradient.
+SE = 1e-3
+# Relative to the standard deviation, where it is not on the boundary.
+SD = 1e-3
+
+# (data, family, formula): what differs and why.
+EXPLAINED: dict[tuple[str, str, str], dict[str, str]] = {}
+
+
+@functools.cache
+def data(name: str) -> pd.DataFrame:
+    about = REFERENCES["data"][name]
+    frame = pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(about["factors"], str))
+    for factor, levels in about["factors"].items():
+        frame[factor] = pd.Categorical(frame[factor], categories=levels)
+    return frame
+
+
+@functools.cache
+def fitted(row: int) -> glimm.Fit:
+    r = ROWS[row]
+    return glimm.fit(r["formula"], data(r["data"]), family=r["family"], **r["options"])
+
+
+def explained(row: int, quantity: str) -> bool:
+    r = ROWS[row]
+    return quantity in EXPLAINED.get((r["data"], r["family"], r["formula"]), {})
+
+
+@EACH
+def test_converged(row: int) -> None:
+    assert fitted(row).diagnostics.converged
+
+
+@EACH
+def test_log_likelihood(row: int) -> None:
+    gap = fitted(row).loglik - ROWS[row]["loglik"]
+    assert (abs(gap) <= LOGLIK) != explained(row, "loglik"), f"differs by {gap:.3g}"
+
+
+@EACH
+def test_estimates_and_errors(row: int) -> None:
+    fit, peer = fitted(row), ROWS[row]["coef"]
+    for part, theirs in peer.items():
+        ours = fit.part({"cond": "mean"}.get(part, part))
+        # R and formulaic order the columns of factors alike, and name them differently.
+        assert len(ours.names) == len(theirs["names"])
+        errors = np.array(list(ours.se.values()))
+        size = np.abs(ours.estimates - theirs["estimate"]) / errors
+        assert (size.max() <= ESTIMATE) != explained(row, "estimates"), f"{part}: {size.max():.3g}"
+        if theirs["se"] is not None:
+            ratio = np.abs(errors / np.array(theirs["se"]) - 1)
+            assert (ratio.max() <= SE) != explained(row, "se"), f"{part}: {ratio.max():.3g}"
+
+
+@EACH
+def test_standard_deviations_and_dispersion(row: int) -> None:
+    fit, peer = fitted(row), ROWS[row]
+    ours = np.sqrt(np.diag(fit.covariances[0]))
+    size = np.abs(ours / np.array(peer["sd"]) - 1).max() if min(peer["sd"]) > 1e-3 else 0.0
+    assert (size <= SD) != explained(row, "sd"), f"sd differs by {size:.3g}"
+    if fit.dispersion is not None and peer["sigma"] is not None:
+        ((_, value),) = fit.dispersion.items()
+        size = abs(math.log(value / peer["sigma"]))
+        assert (size <= SD) != explained(row, "dispersion"), f"{value} is not {peer['sigma']}"
+    if "psi" in peer:
+        (psi,) = peer["psi"]
+        power = 1 + 1 / (1 + math.exp(-psi))
+        assert fit.shape["power"] == pytest.approx(power, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", REFERENCES["data"])
+def test_the_data_are_the_ones_the_peers_saw(name: str) -> None:
+    raw = (FOLDER / f"{name}.csv").read_bytes()
+    about = REFERENCES["data"][name]
+    assert hashlib.sha256(raw).hexdigest() == about["sha256"]
+    assert about["source"]
