@@ -10,6 +10,8 @@ mod derivs;
 mod gamma;
 mod gaussian;
 mod jets;
+mod nbinom;
+mod nbinom1;
 mod nbinom2;
 mod poisson;
 mod registry;

@@ -3,9 +3,11 @@
 use super::binomial::Binomial;
 use super::gamma::Gamma;
 use super::gaussian::Gaussian;
+use super::nbinom::Nbinom;
+use super::nbinom1::Nbinom1;
 use super::nbinom2::Nbinom2;
 use super::poisson::Poisson;
-use super::{Family, Parameter, binomial, gamma, gaussian, nbinom2, poisson};
+use super::{Family, Parameter, binomial, gamma, gaussian, nbinom, nbinom1, nbinom2, poisson};
 use crate::error::Error;
 use crate::link::Link;
 use std::sync::Arc;
@@ -44,6 +46,20 @@ pub const REGISTRY: &[Entry] = &[
         parameters: gaussian::PARAMETERS,
         trials: false,
         make: |link| Arc::new(Gaussian(link)),
+    },
+    Entry {
+        name: "nbinom",
+        links: nbinom::LINKS,
+        parameters: nbinom::PARAMETERS,
+        trials: false,
+        make: |link| Arc::new(Nbinom(link)),
+    },
+    Entry {
+        name: "nbinom1",
+        links: nbinom1::LINKS,
+        parameters: nbinom1::PARAMETERS,
+        trials: false,
+        make: |link| Arc::new(Nbinom1(link)),
     },
     Entry {
         name: "nbinom2",

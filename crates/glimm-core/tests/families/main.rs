@@ -1,5 +1,6 @@
 //! Every family with every link, taken from the registry.
 
+mod counts;
 mod densities;
 mod derivatives;
 mod extremes;

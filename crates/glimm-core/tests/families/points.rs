@@ -149,6 +149,13 @@ const POINTS: &[Points] = &[
         refused: NOT_REAL,
         truth: (&[0.8, 0.3], 1),
     },
+    counts(
+        "nbinom",
+        &[MEANS, &[-2.0, 0.8, 2.2, 6.0], &[-3.0, -0.6, 0.7]],
+        &[&[-1.0, 0.4, 1.6], MODERATE_DISPERSIONS, &[-0.7, 0.3]],
+        (&[0.8, 0.3, 0.0], 1),
+    ),
+    counts("nbinom1", &[MEANS, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS], (&[0.8, 0.3], 1)),
     counts("nbinom2", &[MEANS, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS], (&[0.8, 0.3], 1)),
     counts("poisson", &[MEANS], &[MODERATE], (&[0.8], 0)),
 ];

@@ -1,0 +1,67 @@
+//! Families of counts: identities between them, and values computed with many digits.
+
+use super::{log_density, row};
+use glimm_core::family::{Family, component_offset, lookup};
+
+/// Relative, or absolute below 1.
+const IDENTITY_TOLERANCE: f64 = 1e-12;
+
+fn family(name: &str) -> std::sync::Arc<dyn Family> {
+    lookup(name, None).unwrap()
+}
+
+#[track_caller]
+fn same(at: &[f64], found: f64, expected: f64) {
+    let error = (found - expected).abs() / expected.abs().max(1.0);
+    assert!(error <= IDENTITY_TOLERANCE, "{at:?}: {found:e} is not {expected:e}");
+}
+
+/// Predictor of the power p, between 0 and 3.
+fn power(p: f64) -> f64 {
+    (p / (3.0 - p)).ln()
+}
+
+#[test]
+fn nbinom_with_power_two_is_nbinom2_and_with_power_one_nbinom1() {
+    let f = family("nbinom");
+    for (name, p, sign) in [("nbinom1", 1.0, -1.0), ("nbinom2", 2.0, 1.0)] {
+        let known = family(name);
+        for y in [0.0, 1.0, 6.0, 300.0] {
+            for eta in [-3.0, 0.2, 4.0] {
+                for t in [-2.0, 0.4, 5.0] {
+                    let (general, special) = ([eta, t, power(p)], [eta, sign * t]);
+                    let at = [y, p, eta, t];
+                    same(&at, log_density(&*f, y, 1.0, &general), log_density(&*known, y, 1.0, &special));
+                    let (found, expected) = (row(&*f, y, 1.0, &general, 2), row(&*known, y, 1.0, &special, 2));
+                    for order in 1..=4 {
+                        for ones in 0..=order {
+                            let index = [vec![0; order - ones], vec![1; ones]].concat();
+                            let c = component_offset(2, &index);
+                            same(&at, found[c], expected[c] * f64::powi(sign, ones as i32));
+                        }
+                    }
+                    let (general, special) = (&general[..], &special[..]);
+                    same(&at, f.variance(general, 1.0), known.variance(special, 1.0));
+                    same(&at, f.cdf(y, 1.0, general).0, known.cdf(y, 1.0, special).0);
+                    same(&at, f.cdf(y, 1.0, general).1, known.cdf(y, 1.0, special).1);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nbinom1_without_overdispersion_is_poisson() {
+    let (f, poisson) = (family("nbinom1"), family("poisson"));
+    for y in [0.0, 1.0, 8.0, 1e7] {
+        for eta in [-3.0, 2.0, 16.0] {
+            let at = [y, eta];
+            let (found, expected) = (row(&*f, y, 1.0, &[eta, -90.0], 2), row(&*poisson, y, 1.0, &[eta], 1));
+            same(&at, found[0], expected[0]);
+            for order in 1..=4 {
+                same(&at, found[component_offset(2, &vec![0; order])], expected[order]);
+            }
+            assert!(found[component_offset(2, &[1])].abs() < 1e-10, "{at:?}");
+        }
+    }
+}
