@@ -179,6 +179,14 @@ impl<const K: usize, const N: usize> Jet<K, N> {
         self.compose([expm1(self.value()), e, e, e, e])
     }
 
+    /// ln(1 + x) for x > -1.
+    pub(super) fn log1p(self) -> Self {
+        let x = self.value();
+        let i = 1.0 / (1.0 + x);
+        let i2 = i * i;
+        self.compose([special::log1p(x), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
+    }
+
     /// ln(1 + x) - x, for x > -1.
     pub(super) fn log1pmx(self) -> Self {
         let x = self.value();
@@ -448,6 +456,7 @@ mod tests {
         close(x.expm1() + 1.0, x.exp());
         close(x.logistic(), (-(-x).softplus()).exp());
         close(x.log1pmx() + x, (x + 1.0).ln());
+        close(x.log1p(), (x + 1.0).ln());
         close(x.stirling() + (x - 0.5) * x.ln() - x + HALF_LN_2PI, x.lgamma());
         // x y^2 at x, y = (x, x^2)
         let (u, v) = (x.value(), x.value() * x.value());

@@ -5,6 +5,7 @@
 //! predictor 0 is the mean on the link scale, the others are the family's further parameters, each on
 //! its own scale ([`Parameter`]).
 
+mod betabinomial;
 mod binomial;
 mod derivs;
 mod gamma;
@@ -17,6 +18,7 @@ mod poisson;
 mod registry;
 mod rows;
 mod scaled;
+mod sums;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use registry::{Entry, REGISTRY, families, lookup};

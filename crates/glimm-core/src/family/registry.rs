@@ -1,5 +1,6 @@
 //! The table of families.
 
+use super::betabinomial::BetaBinomial;
 use super::binomial::Binomial;
 use super::gamma::Gamma;
 use super::gaussian::Gaussian;
@@ -7,7 +8,7 @@ use super::nbinom::Nbinom;
 use super::nbinom1::Nbinom1;
 use super::nbinom2::Nbinom2;
 use super::poisson::Poisson;
-use super::{Family, Parameter, binomial, gamma, gaussian, nbinom, nbinom1, nbinom2, poisson};
+use super::{Family, Parameter, betabinomial, binomial, gamma, gaussian, nbinom, nbinom1, nbinom2, poisson};
 use crate::error::Error;
 use crate::link::Link;
 use std::sync::Arc;
@@ -26,6 +27,13 @@ pub struct Entry {
 
 /// All families, by name.
 pub const REGISTRY: &[Entry] = &[
+    Entry {
+        name: "betabinomial",
+        links: betabinomial::LINKS,
+        parameters: betabinomial::PARAMETERS,
+        trials: true,
+        make: |link| Arc::new(BetaBinomial(link)),
+    },
     Entry {
         name: "binomial",
         links: binomial::LINKS,

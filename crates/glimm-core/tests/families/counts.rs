@@ -1,10 +1,15 @@
 //! Families of counts: identities between them, and values computed with many digits.
 
+use super::values_counts::{BETABINOMIAL, NBINOM1};
 use super::{log_density, row};
 use glimm_core::family::{Family, component_offset, lookup};
 
 /// Relative, or absolute below 1.
 const IDENTITY_TOLERANCE: f64 = 1e-12;
+/// Relative, or absolute in nats below 1; counts reach ten million.
+const VALUE_TOLERANCE: f64 = 1e-13;
+/// Of a derivative.
+const DERIVATIVE_TOLERANCE: f64 = 1e-11;
 
 fn family(name: &str) -> std::sync::Arc<dyn Family> {
     lookup(name, None).unwrap()
@@ -63,5 +68,48 @@ fn nbinom1_without_overdispersion_is_poisson() {
             }
             assert!(found[component_offset(2, &[1])].abs() < 1e-10, "{at:?}");
         }
+    }
+}
+
+/// Derivatives of which values are given.
+const INDICES: [&[usize]; 8] = [&[0], &[1], &[0, 0], &[0, 1], &[1, 1], &[0, 0, 0], &[0, 0, 1, 1], &[1, 1, 1, 1]];
+
+/// A density and its derivatives: of the value relative, or absolute below 1 nat; of derivatives relative to the
+/// largest ones of that row, up to the stated share of them.
+#[track_caller]
+fn agree(f: &dyn Family, [y, size, eta, t]: [f64; 4], expected: &[f64], share: f64) {
+    let at = [y, size, eta, t];
+    let value = log_density(f, y, size, &[eta, t]);
+    let error = (value - expected[0]).abs() / expected[0].abs().max(1.0);
+    assert!(error <= VALUE_TOLERANCE, "{} {at:?}: {value:e} is not {:e}", f.name(), expected[0]);
+    let found = row(f, y, size, &[eta, t], 2);
+    // those in eta alone are of another size than those that vanish with the dispersion
+    let largest = |own: &dyn Fn(&[usize]) -> bool| -> f64 {
+        let own = INDICES.iter().zip(&expected[1..]).filter(|(index, _)| own(index));
+        own.fold(0.0, |m, (_, d)| d.abs().max(m))
+    };
+    let scales = [largest(&|index| index[index.len() - 1] == 0), largest(&|index| index[index.len() - 1] == 1)];
+    for (index, expected) in INDICES.iter().zip(&expected[1..]) {
+        let found = found[component_offset(2, index)];
+        // the fourth derivative of Stirling's remainder is good to 1e-14 where it is of order 1; six enter
+        let floor = if t < 10.0 { 1e-2 } else { 0.0 };
+        let scale = expected.abs().max(share * scales[index[index.len() - 1]]).max(floor);
+        let error = (found - expected).abs() / scale;
+        assert!(error <= DERIVATIVE_TOLERANCE, "{} {at:?} {index:?}: {found:e} is not {expected:e}", f.name());
+    }
+}
+
+#[test]
+fn betabinomial_up_to_the_binomial_limit() {
+    for [link, y, size, eta, t, expected @ ..] in BETABINOMIAL {
+        let f = lookup("betabinomial", Some(["logit", "probit", "cloglog"][link as usize])).unwrap();
+        agree(&*f, [y, size, eta, t], &expected, 1e-2);
+    }
+}
+
+#[test]
+fn nbinom1_up_to_the_poisson_limit() {
+    for [y, size, eta, t, expected @ ..] in NBINOM1 {
+        agree(&*family("nbinom1"), [y, size, eta, t], &expected, 1e-2);
     }
 }

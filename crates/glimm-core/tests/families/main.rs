@@ -9,6 +9,8 @@ mod reference;
 #[allow(clippy::approx_constant)] // values of functions, some of which are famous
 #[rustfmt::skip] // one row of arguments and values to a line
 mod values;
+#[rustfmt::skip]
+mod values_counts;
 
 use glimm_core::family::{Derivs, Family, Rows, Want, component_count, families, lookup};
 use points::{combinations, points};

@@ -106,6 +106,17 @@ const fn counts(
 
 const POINTS: &[Points] = &[
     Points {
+        family: "betabinomial",
+        link: "",
+        support: Support::Trials,
+        responses: TRIALS,
+        grid: &[&[-2.3, -1.1, -0.4, 0.3, 0.9, 1.6], &[-4.0, -0.9, 0.8, 3.0, 9.0, 20.0]],
+        moderate: &[&[-1.5, -0.2, 0.9], MODERATE_DISPERSIONS],
+        far: FAR_TRIALS,
+        refused: NOT_TRIALS,
+        truth: (&[0.8, 0.3], 0),
+    },
+    Points {
         family: "binomial",
         link: "",
         support: Support::Trials,
