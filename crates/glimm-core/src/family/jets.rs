@@ -126,6 +126,12 @@ impl<const K: usize, const N: usize> Jet<K, N> {
         self.0[0]
     }
 
+    /// With its value raised to `least` where it is below: what depends on it then saturates.
+    pub(super) fn at_least(mut self, least: f64) -> Self {
+        self.0[0] = self.0[0].max(least);
+        self
+    }
+
     /// Partial derivatives, in the layout of [`Derivs`].
     pub(super) fn derivatives(self) -> [f64; N] {
         let mut out = self.0;

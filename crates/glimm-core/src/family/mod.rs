@@ -10,6 +10,7 @@ mod binomial;
 mod derivs;
 mod gamma;
 mod gaussian;
+mod genpois;
 mod jets;
 mod nbinom;
 mod nbinom1;
@@ -19,6 +20,7 @@ mod registry;
 mod rows;
 mod scaled;
 mod sums;
+mod truncated;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use registry::{Entry, REGISTRY, families, lookup};

@@ -4,11 +4,13 @@ use super::betabinomial::BetaBinomial;
 use super::binomial::Binomial;
 use super::gamma::Gamma;
 use super::gaussian::Gaussian;
+use super::genpois::GenPois;
 use super::nbinom::Nbinom;
 use super::nbinom1::Nbinom1;
 use super::nbinom2::Nbinom2;
 use super::poisson::Poisson;
-use super::{Family, Parameter, betabinomial, binomial, gamma, gaussian, nbinom, nbinom1, nbinom2, poisson};
+use super::truncated::Truncated;
+use super::{Family, Parameter, betabinomial, binomial, gamma, gaussian, genpois, nbinom, nbinom1, nbinom2, poisson};
 use crate::error::Error;
 use crate::link::Link;
 use std::sync::Arc;
@@ -56,6 +58,13 @@ pub const REGISTRY: &[Entry] = &[
         make: |link| Arc::new(Gaussian(link)),
     },
     Entry {
+        name: "genpois",
+        links: genpois::LINKS,
+        parameters: genpois::PARAMETERS,
+        trials: false,
+        make: |link| Arc::new(GenPois(link)),
+    },
+    Entry {
         name: "nbinom",
         links: nbinom::LINKS,
         parameters: nbinom::PARAMETERS,
@@ -83,7 +92,63 @@ pub const REGISTRY: &[Entry] = &[
         trials: false,
         make: |link| Arc::new(Poisson(link)),
     },
+    Entry {
+        name: "truncated_genpois",
+        links: genpois::LINKS,
+        parameters: genpois::PARAMETERS,
+        trials: false,
+        make: |link| {
+            truncated(
+                "truncated_genpois",
+                "a truncated_genpois response must be a whole number, 1 or more",
+                GenPois(link),
+            )
+        },
+    },
+    Entry {
+        name: "truncated_nbinom1",
+        links: nbinom1::LINKS,
+        parameters: nbinom1::PARAMETERS,
+        trials: false,
+        make: |link| {
+            truncated(
+                "truncated_nbinom1",
+                "a truncated_nbinom1 response must be a whole number, 1 or more",
+                Nbinom1(link),
+            )
+        },
+    },
+    Entry {
+        name: "truncated_nbinom2",
+        links: nbinom2::LINKS,
+        parameters: nbinom2::PARAMETERS,
+        trials: false,
+        make: |link| {
+            truncated(
+                "truncated_nbinom2",
+                "a truncated_nbinom2 response must be a whole number, 1 or more",
+                Nbinom2(link),
+            )
+        },
+    },
+    Entry {
+        name: "truncated_poisson",
+        links: poisson::LINKS,
+        parameters: &[],
+        trials: false,
+        make: |link| {
+            truncated(
+                "truncated_poisson",
+                "a truncated_poisson response must be a whole number, 1 or more",
+                Poisson(link),
+            )
+        },
+    },
 ];
+
+fn truncated(name: &'static str, message: &'static str, base: impl Family + 'static) -> Arc<dyn Family> {
+    Arc::new(Truncated { name, message, base })
+}
 
 /// All families, sorted by name.
 pub fn families() -> &'static [Entry] {

@@ -9,8 +9,9 @@ use rand::RngExt;
 const DIRECT: f64 = 1000.0;
 /// Further terms no longer matter once they have fallen to this share of the sum.
 const NEGLIGIBLE: f64 = 1e-18;
-/// No sum goes further.
-const FAR: f64 = 1e300;
+/// No sum goes further, and no draw.
+const FAR: f64 = 1e30;
+const LARGEST_DRAW: f64 = 1e18;
 /// Steps of a search for a draw before it is left to the distribution function.
 const SEARCH: u32 = 4000;
 
@@ -37,7 +38,7 @@ fn middle(term: &impl Fn(f64) -> f64, last: f64, known: f64) -> f64 {
     let mut total = (term(DIRECT) - term(DIRECT - 1.0)) / 24.0;
     let mut before = 0.0;
     while left < end {
-        let right = (left + 0.5 * left.min(end - left + DIRECT)).min(end);
+        let right = (left + left.min(0.5 * (end - left + DIRECT))).min(end);
         let next = panel(term, left, right);
         total += next;
         if next < before && next <= NEGLIGIBLE * (known + total) {
@@ -111,7 +112,7 @@ pub(super) fn draw(
 /// The least count above which there is probability `upper` or less.
 pub(super) fn quantile(upper: f64, cdf: impl Fn(f64) -> (f64, f64)) -> f64 {
     let (mut low, mut high) = (-1.0, 1.0);
-    while cdf(high).1 > upper && high < FAR {
+    while cdf(high).1 > upper && high < LARGEST_DRAW {
         (low, high) = (high, 2.0 * high);
     }
     while high - low > 1.0 {

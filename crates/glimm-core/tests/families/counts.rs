@@ -1,6 +1,6 @@
 //! Families of counts: identities between them, and values computed with many digits.
 
-use super::values_counts::{BETABINOMIAL, NBINOM1};
+use super::values_counts::{BETABINOMIAL, GENPOIS, NBINOM1, TRUNCATED};
 use super::{log_density, row};
 use glimm_core::family::{Family, component_offset, lookup};
 
@@ -111,5 +111,51 @@ fn betabinomial_up_to_the_binomial_limit() {
 fn nbinom1_up_to_the_poisson_limit() {
     for [y, size, eta, t, expected @ ..] in NBINOM1 {
         agree(&*family("nbinom1"), [y, size, eta, t], &expected, 1e-2);
+    }
+}
+
+#[test]
+fn genpois_above_and_below_the_poisson_limit() {
+    for [y, size, eta, t, expected @ ..] in GENPOIS {
+        agree(&*family("genpois"), [y, size, eta, t], &expected, 1e-2);
+    }
+}
+
+#[test]
+fn impossible_counts_of_underdispersed_genpois_are_far_below_the_feasible_ones() {
+    // mean 2 and phi 1/4: counts below 4 are possible
+    let f = family("genpois");
+    let value = |y: f64| log_density(&*f, y, 1.0, &[2f64.ln(), 0.25f64.ln()]);
+    assert!((value(3.0) - (4f64 / 6.0).ln() + 1.0).abs() < 1e-14);
+    assert!(value(4.0) < value(3.0) - 10.0 && value(5.0) < value(4.0) - 1e6);
+    assert_eq!(f.cdf(3.0, 1.0, &[2f64.ln(), 0.25f64.ln()]), (1.0, 0.0));
+    let slope = row(&*f, 5.0, 1.0, &[2f64.ln(), 0.25f64.ln()], 2);
+    assert!(slope[1] > 0.0 && slope[2] > 0.0, "points back to where it is possible");
+}
+
+#[test]
+fn truncated_families_down_to_small_means() {
+    for [base, y, size, eta, t, expected @ ..] in TRUNCATED {
+        let f = family(["truncated_genpois", "truncated_nbinom1", "truncated_nbinom2"][base as usize]);
+        agree(&*f, [y, size, eta, t], &expected, 1e-2);
+    }
+}
+
+#[test]
+fn truncated_densities_are_those_of_positive_counts() {
+    for name in ["genpois", "nbinom1", "nbinom2", "poisson"] {
+        let (f, base) = (family(&format!("truncated_{name}")), family(name));
+        for eta in [[-1.0, 0.4], [0.7, 1.2], [4.0, 0.5]] {
+            let eta = &eta[..f.predictors()];
+            let zero = log_density(&*base, 0.0, 1.0, eta);
+            for y in [1.0, 3.0, 40.0] {
+                let expected = log_density(&*base, y, 1.0, eta) - (-zero.exp()).ln_1p();
+                same(&[y, eta[0]], log_density(&*f, y, 1.0, eta), expected);
+            }
+            same(eta, f.mean(eta), base.mean(eta) / -zero.exp_m1());
+        }
+        // hardly any positive counts: all of them are 1
+        let rare = &[-30.0, 0.4][..f.predictors()];
+        assert!((f.mean(rare) - 1.0).abs() < if name == "poisson" || name == "nbinom2" { 1e-12 } else { 2.0 });
     }
 }

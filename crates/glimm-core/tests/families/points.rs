@@ -61,6 +61,8 @@ pub struct Points {
 }
 
 const MEANS: &[f64] = &[-6.0, -2.3, -0.4, 0.3, 0.9, 2.0, 3.7, 7.0];
+/// Means of which a response of 1 still tells something that differences can see.
+const NOT_RARE: &[f64] = &[-2.3, -0.4, 0.3, 0.9, 2.0, 3.7, 7.0];
 const DISPERSIONS: &[f64] = &[-2.0, -0.3, 0.8, 2.2, 6.0];
 const MODERATE: &[f64] = &[-1.0, 0.4, 2.1];
 const MODERATE_DISPERSIONS: &[f64] = &[-0.9, 0.2, 1.3];
@@ -70,6 +72,15 @@ const NOT_COUNTS: &[(f64, f64, &str)] = &[
     (-1.0, 1.0, "whole number"),
     (0.5, 1.0, "whole number"),
     (2.25, 1.0, "whole number"),
+    (f64::NAN, 1.0, "whole number"),
+    (f64::INFINITY, 1.0, "whole number"),
+];
+const POSITIVE_COUNTS: &[(f64, f64)] = &[(1.0, 1.0), (2.0, 1.0), (7.0, 1.0), (60.0, 1.0), (1000.0, 1.0)];
+const FAR_POSITIVE_COUNTS: &[(f64, f64)] = &[(1.0, 1.0), (2.0, 1.0), (17.0, 1.0), (1e7, 1.0)];
+const NOT_POSITIVE_COUNTS: &[(f64, f64, &str)] = &[
+    (0.0, 1.0, "1 or more"),
+    (-1.0, 1.0, "1 or more"),
+    (1.5, 1.0, "whole number"),
     (f64::NAN, 1.0, "whole number"),
     (f64::INFINITY, 1.0, "whole number"),
 ];
@@ -101,6 +112,18 @@ const fn counts(
 ) -> Points {
     let support = Support::Counts { least: 0 };
     let (responses, far, refused) = (COUNTS, FAR_COUNTS, NOT_COUNTS);
+    Points { family, link: "", support, responses, grid, moderate, far, refused, truth }
+}
+
+/// A family of counts with the log link, without zeros.
+const fn truncated(
+    family: &'static str,
+    grid: &'static [&'static [f64]],
+    moderate: &'static [&'static [f64]],
+) -> Points {
+    let support = Support::Counts { least: 1 };
+    let truth: (&[f64], usize) = if grid.len() == 1 { (&[0.8], 0) } else { (&[0.8, 0.3], 0) };
+    let (responses, far, refused) = (POSITIVE_COUNTS, FAR_POSITIVE_COUNTS, NOT_POSITIVE_COUNTS);
     Points { family, link: "", support, responses, grid, moderate, far, refused, truth }
 }
 
@@ -160,6 +183,13 @@ const POINTS: &[Points] = &[
         refused: NOT_REAL,
         truth: (&[0.8, 0.3], 1),
     },
+    // below phi = 1 only where no response is impossible, and the probabilities that are cut off are below rounding
+    counts(
+        "genpois",
+        &[&[-2.3, -0.4, 0.9, 2.0, 3.7, 7.0], &[0.4, 0.8, 2.2, 6.0]],
+        &[&[2.1, 3.0], &[-0.4, 0.0, 0.2, 1.3]],
+        (&[0.8, 0.3], 1),
+    ),
     counts(
         "nbinom",
         &[MEANS, &[-2.0, 0.8, 2.2, 6.0], &[-3.0, -0.6, 0.7]],
@@ -169,6 +199,14 @@ const POINTS: &[Points] = &[
     counts("nbinom1", &[MEANS, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS], (&[0.8, 0.3], 1)),
     counts("nbinom2", &[MEANS, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS], (&[0.8, 0.3], 1)),
     counts("poisson", &[MEANS], &[MODERATE], (&[0.8], 0)),
+    truncated(
+        "truncated_genpois",
+        &[&[-2.3, -0.4, 0.9, 2.0, 3.7, 7.0], &[0.4, 0.8, 2.2, 6.0]],
+        &[&[2.1, 3.0], &[0.2, 1.3]],
+    ),
+    truncated("truncated_nbinom1", &[NOT_RARE, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS]),
+    truncated("truncated_nbinom2", &[NOT_RARE, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS]),
+    truncated("truncated_poisson", &[NOT_RARE], &[MODERATE]),
 ];
 
 /// The row of a family with its link.
