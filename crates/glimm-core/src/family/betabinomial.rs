@@ -5,11 +5,13 @@
 //!   f(y) = C(n, y) B(a + y, b + n - y) / B(a, b)
 //!
 //! With m = y / n the observed proportion and p = (y + a) / (n + phi), which lies between it and the mean, the log
-//! density less its value for a binomial count at its own mean is a sum over successes and failures of
-//!   y ln(p / m) + a ln(p / mean)                               (minus a deviance, never positive)
-//!   - ln((y + a) / a) / 2 + S(y + a) - S(a)                    (S Stirling's remainder)
-//! less the latter for the total, n and phi in place of y and a. All vanish smoothly as phi grows, where the rest
-//! becomes the binomial deviance. (Skellam 1948, JRSS B 10; the parameters are those of Ferrari and Cribari-Neto 2004.)
+//! density less its value for a binomial count at its own mean is  A + G  for successes plus the same for failures, with
+//!
+//!   A = y ln(p / m) + a ln(p / mean)                          (minus a deviance, never positive)
+//!   G = -ln((y + a) / a) / 2 + S(y + a) - S(a)                (S Stirling's remainder)
+//!
+//! less G for the total, n and phi in place of y and a. All of G vanishes smoothly as phi grows, where A becomes the
+//! binomial deviance. (Skellam 1948, JRSS B 10; the parameters are those of Ferrari and Cribari-Neto 2004.)
 
 use super::binomial::{Binomial, check_successes};
 use super::jets::{Density, Jet, run};

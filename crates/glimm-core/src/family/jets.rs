@@ -316,6 +316,7 @@ impl<const K: usize, const N: usize> Mul for Jet<K, N> {
 
 impl<const K: usize, const N: usize> Div for Jet<K, N> {
     type Output = Self;
+    #[allow(clippy::suspicious_arithmetic_impl)]
     fn div(self, other: Self) -> Self {
         self * other.recip()
     }

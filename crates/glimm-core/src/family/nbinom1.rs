@@ -36,7 +36,7 @@ fn log_size(eta: f64, t: f64) -> f64 {
 
 /// Derivative of f(eta, eta - t), `zeros` times in eta and `ones` times in t, from those of f.
 fn combine(inner: &Derivs, zeros: usize, ones: usize, out: &mut [f64]) {
-    let sign = if ones % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if ones.is_multiple_of(2) { 1.0 } else { -1.0 };
     out.fill(0.0);
     for k in 0..=zeros {
         let mut index = vec![0; zeros - k];
