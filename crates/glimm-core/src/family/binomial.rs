@@ -136,6 +136,25 @@ impl Binomial {
     }
 }
 
+/// Why a response is not a number of successes out of trials, if it is not.
+pub(super) fn check_successes(
+    y: f64,
+    size: f64,
+    count: &'static str,
+    excess: &'static str,
+) -> Result<(), &'static str> {
+    let whole = |v: f64| v.is_finite() && v == v.floor();
+    if !whole(size) || size < 1.0 {
+        Err("the number of trials must be a whole number, 1 or more")
+    } else if !whole(y) || y < 0.0 {
+        Err(count)
+    } else if y > size {
+        Err(excess)
+    } else {
+        Ok(())
+    }
+}
+
 impl Family for Binomial {
     fn name(&self) -> &'static str {
         "binomial"
@@ -221,16 +240,12 @@ impl Family for Binomial {
     }
 
     fn check(&self, y: f64, size: f64) -> Result<(), &'static str> {
-        let whole = |v: f64| v.is_finite() && v == v.floor();
-        if !whole(size) || size < 1.0 {
-            Err("the number of trials must be a whole number, 1 or more")
-        } else if !whole(y) || y < 0.0 {
-            Err("a binomial response must be a whole number of successes, 0 or more")
-        } else if y > size {
-            Err("a binomial response must not exceed the number of trials")
-        } else {
-            Ok(())
-        }
+        check_successes(
+            y,
+            size,
+            "a binomial response must be a whole number of successes, 0 or more",
+            "a binomial response must not exceed the number of trials",
+        )
     }
 
     fn start(&self, y: f64, size: f64) -> f64 {

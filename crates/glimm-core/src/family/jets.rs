@@ -105,7 +105,7 @@ const fn factorials(k: usize, n: usize) -> [f64; MOST] {
 pub(super) struct Jet<const K: usize, const N: usize>([f64; N]);
 
 impl<const K: usize, const N: usize> Jet<K, N> {
-    const ORDER: usize = order(K, N);
+    pub(super) const ORDER: usize = order(K, N);
     const PRODUCTS: Products = products(K, N);
     const FACTORIALS: [f64; MOST] = factorials(K, N);
 
@@ -124,6 +124,12 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     pub(super) fn value(self) -> f64 {
         self.0[0]
+    }
+
+    /// With its value raised to `least` where it is below: what depends on it then saturates.
+    pub(super) fn at_least(mut self, least: f64) -> Self {
+        self.0[0] = self.0[0].max(least);
+        self
     }
 
     /// Partial derivatives, in the layout of [`Derivs`].
@@ -160,17 +166,65 @@ impl<const K: usize, const N: usize> Jet<K, N> {
         self.compose([special::exp(self.value()); 5])
     }
 
+    /// Self over its value: powers of the value would overflow where it is tiny or huge.
+    fn relative(self) -> Self {
+        self * (1.0 / self.value())
+    }
+
     pub(super) fn ln(self) -> Self {
-        let x = self.value();
-        let i = 1.0 / x;
-        let i2 = i * i;
-        self.compose([special::ln(x), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
+        self.relative().compose([special::ln(self.value()), 1.0, -1.0, 2.0, -6.0])
     }
 
     pub(super) fn recip(self) -> Self {
-        let i = 1.0 / self.value();
+        self.relative().compose([1.0, -1.0, 2.0, -6.0, 24.0]) * (1.0 / self.value())
+    }
+
+    /// exp(x) - 1.
+    pub(super) fn expm1(self) -> Self {
+        let e = special::exp(self.value());
+        self.compose([expm1(self.value()), e, e, e, e])
+    }
+
+    /// ln(1 + x) for x > -1.
+    pub(super) fn log1p(self) -> Self {
+        let x = self.value();
+        let i = 1.0 / (1.0 + x);
         let i2 = i * i;
-        self.compose([i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2, 24.0 * i2 * i2 * i])
+        self.compose([special::log1p(x), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
+    }
+
+    /// ln(1 + x) - x, for x > -1.
+    pub(super) fn log1pmx(self) -> Self {
+        let x = self.value();
+        let i = 1.0 / (1.0 + x);
+        let i2 = i * i;
+        self.compose([special::log1pmx(x), -x * i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
+    }
+
+    /// Stirling's remainder of the gamma function, x > 0.
+    pub(super) fn stirling(self) -> Self {
+        self.relative().compose(stirling(self.value()))
+    }
+
+    /// The function of two variables with these derivatives at the values of two jets.
+    pub(super) fn compose2([x, y]: [Self; 2], f: &[f64]) -> Self {
+        let powers = |mut step: Self| {
+            step.0[0] = 0.0;
+            let mut all = [Self::constant(1.0); 5];
+            for k in 1..=Self::ORDER {
+                all[k] = all[k - 1] * step;
+            }
+            all
+        };
+        let (x, y) = (powers(x), powers(y));
+        let (mut out, mut c) = (Self::constant(0.0), 0);
+        for order in 0..=Self::ORDER {
+            for k in 0..=order {
+                out = out + x[order - k] * y[k] * (f[c] / (FACTORIAL[order - k] * FACTORIAL[k]));
+                c += 1;
+            }
+        }
+        out
     }
 
     pub(super) fn square(self) -> Self {
@@ -186,6 +240,13 @@ impl<const K: usize, const N: usize> Jet<K, N> {
             factor *= p - k as f64;
         }
         self.compose(f)
+    }
+
+    /// 1 / (1 + exp(-x)).
+    pub(super) fn logistic(self) -> Self {
+        let (p, q) = logistic(self.value());
+        let w = p * q;
+        self.compose([p, w, w * (q - p), w * (1.0 - 6.0 * w), w * (q - p) * (1.0 - 12.0 * w)])
     }
 
     /// ln(1 + exp(x)).
@@ -255,6 +316,7 @@ impl<const K: usize, const N: usize> Mul for Jet<K, N> {
 
 impl<const K: usize, const N: usize> Div for Jet<K, N> {
     type Output = Self;
+    #[allow(clippy::suspicious_arithmetic_impl)]
     fn div(self, other: Self) -> Self {
         self * other.recip()
     }
@@ -289,6 +351,28 @@ impl<const K: usize, const N: usize> Mul<f64> for Jet<K, N> {
         self.0.iter_mut().for_each(|a| *a *= x);
         self
     }
+}
+
+/// A loop over rows that is written for jets of any size.
+pub(super) trait Loop {
+    fn rows<const D: usize, const N: usize>(&mut self);
+}
+
+/// Runs a loop with jets in the first `want.dims` of up to three variables. Their order is 2 or 4.
+pub(super) fn dispatch(want: Want, rows: &mut impl Loop) {
+    match (want.dims, want.order) {
+        (1, ..=2) => rows.rows::<1, 3>(),
+        (1, _) => rows.rows::<1, 5>(),
+        (2, ..=2) => rows.rows::<2, 6>(),
+        (2, _) => rows.rows::<2, 15>(),
+        (_, ..=2) => rows.rows::<3, 10>(),
+        _ => rows.rows::<3, 35>(),
+    }
+}
+
+/// The order of jets that hold what is wanted.
+pub(super) fn whole(want: Want) -> Want {
+    Want { order: if want.order <= 2 { 2 } else { 4 }, ..want }
 }
 
 /// A log density of one row, less its constant, as a formula in its K predictors.
@@ -376,5 +460,14 @@ mod tests {
         close((-x).log1mexp().exp(), -(-x).exp() + 1.0);
         close((x + 1.0).lgamma() - x.lgamma(), x.ln());
         close(Jet::from_derivatives(x.derivatives()), x);
+        close(x.expm1() + 1.0, x.exp());
+        close(x.logistic(), (-(-x).softplus()).exp());
+        close(x.log1pmx() + x, (x + 1.0).ln());
+        close(x.log1p(), (x + 1.0).ln());
+        close(x.stirling() + (x - 0.5) * x.ln() - x + HALF_LN_2PI, x.lgamma());
+        // x y^2 at x, y = (x, x^2)
+        let (u, v) = (x.value(), x.value() * x.value());
+        let f = [u * v * v, v * v, 2.0 * u * v, 0.0, 2.0 * v, 2.0 * u, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        close(Jet::compose2([x, x.square()], &f), x.square().square() * x);
     }
 }

@@ -5,17 +5,23 @@
 //! predictor 0 is the mean on the link scale, the others are the family's further parameters, each on
 //! its own scale ([`Parameter`]).
 
+mod betabinomial;
 mod binomial;
 mod derivs;
 mod gamma;
 mod gaussian;
+mod genpois;
 mod jets;
+mod nbinom;
+mod nbinom1;
 mod nbinom2;
 mod ordinal;
 mod poisson;
 mod registry;
 mod rows;
 mod scaled;
+mod sums;
+mod truncated;
 mod zero;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};

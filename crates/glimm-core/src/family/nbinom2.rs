@@ -6,7 +6,7 @@
 //!   G = -ln(1 + y / theta) / 2 + S(n) - S(theta)         (S Stirling's remainder)
 //! and both vanish smoothly in the Poisson limit: nothing cancels for large theta.
 
-use super::poisson::{check_count, draw};
+use super::poisson::{self, check_count};
 use super::rows::{Cache, Kernel, LANES, run1, run2};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
@@ -277,6 +277,27 @@ fn remainder_derivatives(parts: &Parts, s: &[f64; 5], k: &[f64; 6]) -> [f64; 4] 
     ]
 }
 
+/// Derivatives in log mean and log theta, both in columns.
+pub(super) fn derivs2(y: &[f64], log_mean: &[f64], log_theta: &[f64], want: Want, out: &mut Derivs) {
+    let want = Want { dims: 2, ..want };
+    run2(Both { cache: Cache::new(), stage: Stage::new(want) }, [y, log_mean, log_theta], want, out)
+}
+
+/// P(Y <= y) and P(Y > y).
+pub(super) fn cdf(y: f64, log_mean: f64, log_theta: f64) -> (f64, f64) {
+    if y < 0.0 {
+        return (0.0, 1.0);
+    }
+    let (q, r) = logistic(log_mean - log_theta);
+    beta_inc(exp(log_theta), y.floor() + 1.0, r, q)
+}
+
+pub(super) fn draw(rng: &mut Random, mean: f64, log_theta: f64) -> f64 {
+    let theta = exp(log_theta);
+    let unit = rand_distr::Gamma::new(theta, 1.0 / theta).map_or(1.0, |gamma| gamma.sample(rng));
+    poisson::draw(rng, (unit * mean).min(f64::MAX))
+}
+
 impl Family for Nbinom2 {
     fn name(&self) -> &'static str {
         "nbinom2"
@@ -295,7 +316,7 @@ impl Family for Nbinom2 {
         if want.dims == 1 {
             run1(Mean { cache: Cache::new(), stage: Stage::new(want) }, input, want, out)
         } else {
-            run2(Both { cache: Cache::new(), stage: Stage::new(want) }, input, want, out)
+            derivs2(rows.y, eta[0], eta[1], want, out)
         }
     }
 
@@ -317,17 +338,11 @@ impl Family for Nbinom2 {
     }
 
     fn cdf(&self, y: f64, _size: f64, eta: &[f64]) -> (f64, f64) {
-        if y < 0.0 {
-            return (0.0, 1.0);
-        }
-        let (q, r) = logistic(eta[0] - eta[1]);
-        beta_inc(exp(eta[1]), y.floor() + 1.0, r, q)
+        cdf(y, eta[0], eta[1])
     }
 
     fn draw(&self, rng: &mut Random, _size: f64, eta: &[f64]) -> f64 {
-        let theta = exp(eta[1]);
-        let unit = rand_distr::Gamma::new(theta, 1.0 / theta).map_or(1.0, |gamma| gamma.sample(rng));
-        draw(rng, (unit * self.mean(eta)).min(f64::MAX))
+        draw(rng, self.mean(eta), eta[1])
     }
 
     fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {

@@ -13,7 +13,7 @@ const DROP: f64 = 42.0;
 /// Longest tail, that of a shape parameter near the smallest double.
 const LONGEST: f64 = 1e300;
 /// Positive nodes of the 16-point Gauss-Legendre rule on (-1, 1), and their weights.
-const NODES: [f64; 8] = [
+pub(crate) const NODES: [f64; 8] = [
     0.095_012_509_837_637_44,
     0.281_603_550_779_258_9,
     0.458_016_777_657_227_4,
@@ -23,7 +23,7 @@ const NODES: [f64; 8] = [
     0.944_575_023_073_232_6,
     0.989_400_934_991_649_9,
 ];
-const WEIGHTS: [f64; 8] = [
+pub(crate) const WEIGHTS: [f64; 8] = [
     0.189_450_610_455_068_5,
     0.182_603_415_044_923_6,
     0.169_156_519_395_002_54,

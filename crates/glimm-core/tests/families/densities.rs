@@ -1,5 +1,6 @@
 //! Log densities against their own sums, moments, distribution functions and draws.
 
+use super::points::{Support, points};
 use super::{all, label, moderate, rows};
 use glimm_core::family::{Family, Random};
 use rand::SeedableRng;
@@ -11,32 +12,51 @@ const TAIL_TOLERANCE: f64 = 1e-9;
 /// Draws may miss by this many standard errors.
 const STANDARD_ERRORS: f64 = 4.5;
 const TRIALS: f64 = 13.0;
+/// No count beyond this one has a probability to speak of.
+const MOST: u16 = 4000;
+
+fn support(f: &dyn Family) -> Support {
+    points(f).support
+}
 
 fn trials(f: &dyn Family) -> f64 {
-    if f.name() == "binomial" { TRIALS } else { 1.0 }
+    if support(f) == Support::Trials { TRIALS } else { 1.0 }
 }
 
 fn is_discrete(f: &dyn Family) -> bool {
-    !matches!(f.name(), "gaussian" | "gamma")
+    support(f).is_discrete()
 }
 
-/// Responses with the weights that make sums of densities integrals: all counts that matter, or
-/// the trapezoidal rule after a change of variable, which has no error to speak of for such functions.
-fn grid(f: &dyn Family, eta: &[f64]) -> Vec<(f64, f64)> {
-    if f.name() == "binomial" {
-        return (0..=TRIALS as i32).map(|y| (f64::from(y), 1.0)).collect();
-    }
-    if is_discrete(f) {
-        return (0..4000).map(|y| (f64::from(y), 1.0)).collect();
-    }
-    let (mean, sd) = (f.mean(eta), f.variance(eta, 1.0).sqrt());
-    if f.name() == "gaussian" {
-        let h = 0.05;
-        return (-800..=800).map(|i| (mean + sd * h * f64::from(i), sd * h)).collect();
-    }
-    // y = mean exp(x), shape as small as 0.07: the lower tail reaches far down
+/// The trapezoidal rule after a change of variable, which has no error to speak of for such functions:
+/// (x, h) for |x| <= reach.
+fn steps(low: f64, high: f64) -> impl Iterator<Item = (f64, f64)> {
     let h = 0.02;
-    (-40_000..600).map(|i| mean * (h * f64::from(i)).exp()).map(|y| (y, y * h)).collect()
+    let count = ((high - low) / h) as i32;
+    (0..=count).map(move |i| (low + h * f64::from(i), h))
+}
+
+/// Responses with the weights that make sums of densities integrals. A response that has a probability of its own
+/// weighs 1.
+fn grid(f: &dyn Family, eta: &[f64]) -> Vec<(f64, f64)> {
+    let mass = |y: f64, there: bool| there.then_some((y, 1.0));
+    // y = mean exp(x): the lower tail of a small shape reaches far down
+    let positive = || steps(-800.0, 30.0).map(|(x, h)| f.mean(eta) * x.exp() * h).map(|w| (w / 0.02, w));
+    match support(f) {
+        Support::Counts { least } => (least..MOST).map(|y| (f64::from(y), 1.0)).collect(),
+        Support::Trials => (0..=TRIALS as u16).map(|y| (f64::from(y), 1.0)).collect(),
+        Support::Real => {
+            let (mean, sd) = (f.mean(eta), f.variance(eta, 1.0).sqrt());
+            steps(-35.0, 35.0).map(|(x, h)| (sd.mul_add(x.sinh(), mean), sd * x.cosh() * h)).collect()
+        }
+        Support::Positive => positive().collect(),
+        Support::NonNegative => mass(0.0, true).into_iter().chain(positive()).collect(),
+        Support::Proportion { zero, one } => {
+            // y = logistic(x); doubles have no more room at 1
+            let (low, high) = (-700.0, 36.0);
+            let inner = steps(low, high).map(|(x, h)| (1.0 / (1.0 + (-x).exp()), h / (2.0 + 2.0 * x.cosh())));
+            mass(0.0, zero).into_iter().chain(inner).chain(mass(1.0, one)).collect()
+        }
+    }
 }
 
 /// (response, probability weight) over the grid.
@@ -79,11 +99,12 @@ fn distribution_functions_are_sums_of_densities_in_both_tails() {
                 let below: f64 = w[..=cut].iter().map(|v| v.1).sum();
                 let above: f64 = w[cut + 1..].iter().rev().map(|v| v.1).sum();
                 let (lower, upper) = f.cdf(w[cut].0, trials(&**f), &eta);
-                let at = format!("{} {eta:?} {cut}: {lower:e} {upper:e}", label(&**f));
-                assert!((lower - below).abs() <= TAIL_TOLERANCE * below, "{at} {below:e}");
-                assert!((upper - above).abs() <= TAIL_TOLERANCE * above + 1e-300, "{at} {above:e}");
+                let at = format!("{} {eta:?} {cut}: {lower:e} {upper:e} {below:e} {above:e}", label(&**f));
+                assert!((lower - below).abs() <= TAIL_TOLERANCE * below, "{at}");
+                assert!((upper - above).abs() <= TAIL_TOLERANCE * above + 1e-300, "{at}");
             }
-            assert_eq!(f.cdf(-1.0, trials(&**f), &eta), (0.0, 1.0));
+            let below = f64::from(support(&**f).least_count()) - 1.0;
+            assert_eq!(f.cdf(below, trials(&**f), &eta), (0.0, 1.0));
         }
     }
 }
@@ -92,16 +113,18 @@ fn distribution_functions_are_sums_of_densities_in_both_tails() {
 fn distribution_functions_are_integrals_of_densities() {
     for f in all().iter().filter(|f| !is_discrete(&***f)) {
         for eta in moderate(&**f) {
-            let w = weights(&**f, &eta);
-            let step = w.len() / 40;
-            let mut sum = 0.0;
-            for (i, (y, p)) in w.iter().enumerate() {
-                // the trapezoidal rule up to a node counts half of it; its error is then h^2 / 12 f'
+            let grid = grid(&**f, &eta);
+            let (mut sum, mut last) = (0.0, 0.0);
+            for (i, ((y, p), (_, weight))) in weights(&**f, &eta).into_iter().zip(grid).enumerate() {
                 let next = sum + p;
-                if i % step == 0 && sum > 1e-12 {
-                    let (lower, upper) = f.cdf(*y, 1.0, &eta);
+                // the trapezoidal rule up to a node counts half of it; its error is then h^2 / 12 f'
+                let expected = if weight == 1.0 { next } else { 0.5 * (sum + next) };
+                let due = expected - last > 0.03 && 1.0 - expected > 0.05;
+                if (i % 1000 == 0 && sum > 1e-12) || due || weight == 1.0 {
+                    last = expected;
+                    let (lower, upper) = f.cdf(y, 1.0, &eta);
                     let at = format!("{} {eta:?} {y}", label(&**f));
-                    assert!((lower - 0.5 * (sum + next)).abs() <= 1e-3 * lower.min(upper).max(1e-3), "{at}");
+                    assert!((lower - expected).abs() <= 1e-3 * lower.min(upper).max(1e-3), "{at}: {lower} {expected}");
                     assert!((lower + upper - 1.0).abs() <= 1e-14, "{at}");
                 }
                 sum = next;

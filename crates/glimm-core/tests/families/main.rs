@@ -1,14 +1,19 @@
 //! Every family with every link, taken from the registry.
 
+mod counts;
 mod densities;
 mod derivatives;
 mod extremes;
+mod points;
 mod reference;
 #[allow(clippy::approx_constant)] // values of functions, some of which are famous
 #[rustfmt::skip] // one row of arguments and values to a line
 mod values;
+#[rustfmt::skip]
+mod values_counts;
 
-use glimm_core::family::{Derivs, Family, Rows, Want, families, lookup};
+use glimm_core::family::{Derivs, Family, Rows, Want, component_count, families, lookup};
+use points::{combinations, points};
 use std::sync::Arc;
 
 /// All families with all their links.
@@ -19,6 +24,11 @@ pub fn all() -> Vec<Arc<dyn Family>> {
 
 pub fn label(f: &dyn Family) -> String {
     format!("{} {}", f.name(), f.link().name())
+}
+
+/// Number of components up to an order.
+pub fn components(dims: usize, order: usize) -> usize {
+    (0..=order).map(|o| component_count(dims, o)).sum()
 }
 
 /// All components up to order 4 of rows that share their predictors.
@@ -34,7 +44,7 @@ pub fn rows(f: &dyn Family, y: &[f64], size: f64, eta: &[f64], dims: usize) -> D
 /// All components up to order 4 of one row.
 pub fn row(f: &dyn Family, y: f64, size: f64, eta: &[f64], dims: usize) -> Vec<f64> {
     let out = rows(f, &[y], size, eta, dims);
-    (0..if dims == 1 { 5 } else { 15 }).map(|c| out.component(c)[0]).collect()
+    (0..components(dims, 4)).map(|c| out.component(c)[0]).collect()
 }
 
 /// Log density with all constants.
@@ -42,18 +52,9 @@ pub fn log_density(f: &dyn Family, y: f64, size: f64, eta: &[f64]) -> f64 {
     row(f, y, size, eta, 1)[0] + f.log_constant(y, size)
 }
 
-/// Predictors where a mean is positive, finite and not extreme.
+/// Predictors of distributions that sums and draws can tell.
 pub fn moderate(f: &dyn Family) -> Vec<Vec<f64>> {
-    let means: &[f64] = match (f.name(), f.link().name()) {
-        ("gamma", "inverse") => &[0.3, 2.0],
-        ("gaussian", _) => &[-1.2, 0.7],
-        ("binomial", _) => &[-1.5, -0.2, 0.9],
-        _ => &[-1.0, 0.4, 2.1],
-    };
-    match f.predictors() {
-        1 => means.iter().map(|&e| vec![e]).collect(),
-        _ => means.iter().flat_map(|&e| [-0.9, 0.2, 1.3].map(|t| vec![e, t])).collect(),
-    }
+    combinations(points(f).moderate)
 }
 
 #[test]
@@ -70,7 +71,8 @@ fn lookup_finds_the_default_link_first() {
 #[test]
 fn unknown_names_list_what_is_allowed() {
     let family = lookup("poison", None).err().unwrap().to_string();
-    assert!(family.contains("binomial, gamma, gaussian, nbinom2, poisson"), "{family}");
+    let names: Vec<_> = families().iter().map(|entry| entry.name).collect();
+    assert!(family.contains(&names.join(", ")), "{family}");
     let link = lookup("binomial", Some("log")).err().unwrap().to_string();
     assert!(link.contains("cauchit, cloglog, logit, probit"), "{link}");
 }
