@@ -15,6 +15,9 @@ const MOST: usize = 70;
 const MOST_PRODUCTS: usize = 495;
 const FACTORIAL: [f64; 5] = [1.0, 1.0, 2.0, 6.0, 24.0];
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
+/// Below this Stirling's remainder of exp(u) has a simple form, within exp(2 u).
+const FAR_BELOW: f64 = -18.0;
+const ONE_LESS_EULER: f64 = 0.422_784_335_098_467_14;
 
 /// Highest order of a jet of `n` coefficients in `k` variables.
 const fn order(k: usize, n: usize) -> usize {
@@ -118,7 +121,9 @@ impl<const K: usize, const N: usize> Jet<K, N> {
     /// Variable `k` at `value`.
     pub(super) fn variable(k: usize, value: f64) -> Self {
         let mut jet = Self::constant(value);
-        jet.0[1 + k] = 1.0;
+        if Self::ORDER > 0 {
+            jet.0[1 + k] = 1.0;
+        }
         jet
     }
 
@@ -152,6 +157,28 @@ impl<const K: usize, const N: usize> Jet<K, N> {
         for k in (0..Self::ORDER).rev() {
             out = out * step;
             out.0[0] += f[k] / FACTORIAL[k];
+        }
+        out
+    }
+
+    /// f(self, other) from the partial derivatives of f at the values of both, to the order of these jets or beyond.
+    pub(super) fn compose2<const M: usize>(self, other: Self, f: [f64; M]) -> Self {
+        let (mut a, mut b) = (self, other);
+        (a.0[0], b.0[0]) = (0.0, 0.0);
+        let coefficients = Jet::<2, M>::from_derivatives(f).0;
+        let mut out = Self::constant(coefficients[0]);
+        // a^i b^j, by order
+        let mut powers = [Self::constant(1.0); 5];
+        let mut c = 1;
+        for order in 1..=Self::ORDER {
+            powers[order] = powers[order - 1] * b;
+            for power in powers.iter_mut().take(order) {
+                *power = *power * a;
+            }
+            for power in &powers[..=order] {
+                out = out + *power * coefficients[c];
+                c += 1;
+            }
         }
         out
     }
@@ -217,6 +244,25 @@ impl<const K: usize, const N: usize> Jet<K, N> {
             (-1.0 + (s[3] - 1.0) * i) * i2,
             (2.0 + (3.0 + s[4]) * i) * i2 * i,
         ])
+    }
+
+    /// The jet with its value moved into a range: beyond it a function keeps the derivatives of the border.
+    pub(super) fn clamp(mut self, low: f64, high: f64) -> Self {
+        self.0[0] = self.0[0].clamp(low, high);
+        self
+    }
+
+    /// Stirling's remainder of exp(self).
+    pub(super) fn stirling_exp(self) -> Self {
+        let u = self.value();
+        if u < FAR_BELOW {
+            // lgamma(x) = -ln x - (Euler's constant) x
+            let (x, v) = (special::exp(u), u - ONE_LESS_EULER);
+            let bend = [x * v, x * (v + 1.0), x * (v + 2.0), x * (v + 3.0), x * (v + 4.0)];
+            return self.compose([-0.5 * u - HALF_LN_2PI - bend[0], -0.5 - bend[1], -bend[2], -bend[3], -bend[4]]);
+        }
+        let [s, s1, s2, s3, s4] = stirling(special::exp(u));
+        self.compose([s, s1, s1 + s2, s1 + 3.0 * s2 + s3, s1 + 7.0 * s2 + 6.0 * s3 + s4])
     }
 
     /// ln of the standard normal distribution function.
@@ -375,6 +421,12 @@ mod tests {
         close((x.softplus().exp() - 1.0).ln(), x);
         close((-x).log1mexp().exp(), -(-x).exp() + 1.0);
         close((x + 1.0).lgamma() - x.lgamma(), x.ln());
+        close(x.lgamma(), (x - 0.5) * x.ln() - x + HALF_LN_2PI + x.ln().stirling_exp());
+        close((x.ln() - 17.8).stirling_exp() - (x.ln() - 18.8).stirling_exp(), x * 0.0 - 0.5);
+        close((x * 1e9).clamp(-1.0, 1.3), (x - x.value()) * 1e9 + 1.3);
+        let (a, b) = (x + 0.2, x.ln());
+        let f = Jet::<2, 15>::variable(0, a.value()).ln() * Jet::<2, 15>::variable(1, b.value()).exp();
+        close(a.compose2(b, f.derivatives()), a.ln() * b.exp());
         close(Jet::from_derivatives(x.derivatives()), x);
     }
 }

@@ -5,16 +5,24 @@
 //! predictor 0 is the mean on the link scale, the others are the family's further parameters, each on
 //! its own scale ([`Parameter`]).
 
+mod beta;
 mod binomial;
 mod derivs;
 mod gamma;
 mod gaussian;
+mod inverse_gaussian;
 mod jets;
+mod lognormal;
 mod nbinom2;
+mod ordbeta;
 mod poisson;
 mod registry;
 mod rows;
 mod scaled;
+mod skewnormal;
+mod student_t;
+mod tweedie;
+mod tweedie_series;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use registry::{Entry, REGISTRY, families, lookup};

@@ -156,7 +156,11 @@ const POINTS: &[Points] = &[
 /// The row of a family with its link.
 pub fn points(f: &dyn Family) -> &'static Points {
     let fits = |p: &&Points| p.family == f.name() && (p.link.is_empty() || p.link == f.link().name());
-    POINTS.iter().find(fits).unwrap_or_else(|| panic!("{} needs a row in points.rs", f.name()))
+    POINTS
+        .iter()
+        .chain(super::amounts::POINTS)
+        .find(fits)
+        .unwrap_or_else(|| panic!("{} needs a row in points.rs", f.name()))
 }
 
 /// All combinations of one value from each list.
@@ -178,5 +182,5 @@ fn rows_name_families_and_give_every_predictor() {
         assert!(p.truth.1 < f.predictors(), "{}", p.family);
     }
     let known = |p: &Points| glimm_core::family::families().iter().any(|e| e.name == p.family);
-    assert!(POINTS.iter().all(known));
+    assert!(POINTS.iter().chain(super::amounts::POINTS).all(known));
 }
