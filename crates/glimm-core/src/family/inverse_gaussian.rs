@@ -6,8 +6,9 @@
 //! exponent is -y (x - 1 / y)^2 / (2 phi).
 
 use super::jets::{self, Density, Jet};
+use super::powers::{pole, power};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
-use crate::link::{Link, continued, power_derivatives};
+use crate::link::Link;
 use crate::special::{exp, ln, mills, normal_cdf, normal_pdf};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -24,24 +25,17 @@ const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// ln phi and the predictor of the log link saturate here.
 const PHI_LIMIT: f64 = 200.0;
 const MEAN_LIMIT: f64 = 100.0;
-/// Below this predictor of a link that is a power, 1 / mu continues as a parabola.
-const POLE: f64 = 1e-20;
 /// Of 1 / y.
 const LARGEST: f64 = 1e200;
 const LEAST_SQUARE: f64 = 1e-12;
 
 pub(super) struct InverseGaussian(pub(super) Link);
 
-/// The least predictor of a mean = eta^q: there 1 / mu is at most 1 / POLE.
-fn pole(q: f64) -> f64 {
-    if q > 1.0 { exp(ln(POLE) / q) } else { POLE }
-}
-
 /// 1 / mu of a predictor.
 fn inverse_mean<const D: usize, const N: usize>(link: Link, eta: Jet<D, N>) -> Jet<D, N> {
     match (link, link.exponent()) {
         (Link::Inverse, _) => eta,
-        (_, Some(q)) => eta.compose(continued(eta.value(), pole(q), |eta| power_derivatives(eta, -q))),
+        (_, Some(q)) => power(eta, -q),
         _ => (-eta).clamp(-MEAN_LIMIT, MEAN_LIMIT).exp(),
     }
 }

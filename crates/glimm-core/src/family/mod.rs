@@ -16,6 +16,7 @@ mod lognormal;
 mod nbinom2;
 mod ordbeta;
 mod poisson;
+mod powers;
 mod registry;
 mod rows;
 mod scaled;

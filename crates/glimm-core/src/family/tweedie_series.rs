@@ -54,8 +54,9 @@ fn series<const M: usize>(l: Jet<2, M>, g: Jet<2, M>) -> Jet<2, M> {
         -(ratio * d) - (g + ln(j)).stirling_exp() - stirling(j)[0]
     };
     let first = rate.round().max(1.0);
-    let base = term(first).value();
-    let mut sum = (term(first) - base).exp();
+    // relative to it as a function, not a number: its derivatives are large where those of the sum need not be
+    let base = term(first);
+    let mut sum = Jet::constant(1.0);
     let mut add = |j: f64| {
         let c = term(j) - base;
         sum = sum + c.exp();

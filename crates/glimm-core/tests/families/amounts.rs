@@ -1,6 +1,8 @@
 //! Where families of continuous responses are tested.
 
-use super::points::{Points, Support};
+use super::points::{
+    COUNTS, FAR_COUNTS, FAR_POSITIVE, FAR_REAL, NOT_COUNTS, NOT_POSITIVE, NOT_REAL, POSITIVE, Points, REAL, Support,
+};
 
 const LINKED: &[f64] = &[-4.0, -1.3, -0.4, 0.3, 0.9, 2.0, 3.3];
 const PROPORTIONS: &[(f64, f64)] = &[(1e-3, 1.0), (0.2, 1.0), (0.5, 1.0), (0.97, 1.0)];
@@ -10,14 +12,6 @@ const NOT_OPEN: &[(f64, f64, &str)] =
 
 const MEANS: &[f64] = &[-2.3, -0.4, 0.3, 0.9, 2.0, 3.7];
 const DISPERSIONS: &[f64] = &[-2.0, -0.3, 0.8, 2.2];
-const POSITIVE: &[(f64, f64)] = &[(0.2, 1.0), (1.0, 1.0), (8.0, 1.0)];
-const FAR_POSITIVE: &[(f64, f64)] = &[(1e-8, 1.0), (1.0, 1.0), (1e8, 1.0)];
-const NOT_POSITIVE: &[(f64, f64, &str)] =
-    &[(0.0, 1.0, "above 0"), (-2.0, 1.0, "above 0"), (f64::INFINITY, 1.0, "finite"), (f64::NAN, 1.0, "finite")];
-const REAL: &[(f64, f64)] = &[(-1.3, 1.0), (0.0, 1.0), (2.5, 1.0)];
-const FAR_REAL: &[(f64, f64)] = &[(-1e8, 1.0), (0.0, 1.0), (3.0, 1.0)];
-const NOT_REAL: &[(f64, f64, &str)] = &[(f64::NAN, 1.0, "finite"), (f64::NEG_INFINITY, 1.0, "finite")];
-
 pub const POINTS: &[Points] = &[
     Points {
         family: "beta",
@@ -29,6 +23,39 @@ pub const POINTS: &[Points] = &[
         far: FAR_PROPORTIONS,
         refused: NOT_OPEN,
         truth: (&[0.4, 1.3], 1),
+    },
+    Points {
+        family: "gamma",
+        link: "identity",
+        support: Support::Positive,
+        responses: POSITIVE,
+        grid: &[&[0.9, 2.0, 3.7, 7.0], &[-2.0, -0.3, 0.8, 2.2, 6.0]],
+        moderate: &[&[0.6, 2.0], &[-0.9, 0.2, 1.3]],
+        far: FAR_POSITIVE,
+        refused: NOT_POSITIVE,
+        truth: (&[0.8, 0.3], 1),
+    },
+    Points {
+        family: "gamma",
+        link: "power(0.5)",
+        support: Support::Positive,
+        responses: POSITIVE,
+        grid: &[&[0.9, 2.0, 3.7, 7.0], &[-2.0, -0.3, 0.8, 2.2, 6.0]],
+        moderate: &[&[0.6, 2.0], &[-0.9, 0.2, 1.3]],
+        far: FAR_POSITIVE,
+        refused: NOT_POSITIVE,
+        truth: (&[0.8, 0.3], 1),
+    },
+    Points {
+        family: "gaussian",
+        link: "power(0.5)",
+        support: Support::Real,
+        responses: REAL,
+        grid: &[&[0.9, 2.0, 3.7, 7.0], &[-2.0, -0.3, 0.8, 2.2, 6.0]],
+        moderate: &[&[0.6, 2.0], &[-0.9, 0.2, 1.3]],
+        far: FAR_REAL,
+        refused: NOT_REAL,
+        truth: (&[0.8, 0.3], 1),
     },
     Points {
         family: "inverse_gaussian",
@@ -47,7 +74,7 @@ pub const POINTS: &[Points] = &[
         support: Support::Positive,
         responses: POSITIVE,
         grid: &[&[0.9, 1.4, 2.0, 3.7, 7.0], DISPERSIONS],
-        moderate: &[&[0.5, 1.4], &[-0.9, 0.2]],
+        moderate: &[&[0.8, 1.6], &[-0.5, 0.4]],
         far: FAR_POSITIVE,
         refused: NOT_POSITIVE,
         truth: (&[0.8, -1.3], 1),
@@ -73,6 +100,28 @@ pub const POINTS: &[Points] = &[
         far: &[(0.0, 1.0), (1e-300, 1.0), (0.4, 1.0), (1.0 - 1e-15, 1.0), (1.0, 1.0)],
         refused: &[(-0.1, 1.0, "between 0 and 1"), (1.1, 1.0, "between 0 and 1"), (f64::NAN, 1.0, "between")],
         truth: (&[0.0, 1.3, -1.0, 0.7], 0),
+    },
+    Points {
+        family: "poisson",
+        link: "identity",
+        support: Support::Counts { least: 0 },
+        responses: COUNTS,
+        grid: &[&[0.9, 2.0, 3.7, 7.0]],
+        moderate: &[&[0.4, 2.1, 5.0]],
+        far: FAR_COUNTS,
+        refused: NOT_COUNTS,
+        truth: (&[0.8], 0),
+    },
+    Points {
+        family: "poisson",
+        link: "sqrt",
+        support: Support::Counts { least: 0 },
+        responses: COUNTS,
+        grid: &[&[0.9, 2.0, 3.7, 7.0]],
+        moderate: &[&[0.4, 2.1, 5.0]],
+        far: FAR_COUNTS,
+        refused: NOT_COUNTS,
+        truth: (&[0.8], 0),
     },
     Points {
         family: "skewnormal",
@@ -112,7 +161,7 @@ pub const POINTS: &[Points] = &[
         link: "",
         support: Support::NonNegative,
         responses: &[(0.0, 1.0), (0.03, 1.0), (1.0, 1.0), (8.0, 1.0), (300.0, 1.0)],
-        grid: &[MEANS, &[-3.0, -0.3, 0.8], &[-4.0, -1.1, 0.4, 3.0]],
+        grid: &[MEANS, &[-3.0, -0.3, 0.8], &[-1.1, 0.4, 2.0]],
         moderate: &[&[-0.7, 0.4], &[-0.9, 0.8], &[-0.7, 0.4, 2.0]],
         far: &[(0.0, 1.0), (1e-8, 1.0), (1.0, 1.0), (1e8, 1.0)],
         refused: &[(-1.0, 1.0, "0 or more"), (f64::INFINITY, 1.0, "finite"), (f64::NAN, 1.0, "finite")],
