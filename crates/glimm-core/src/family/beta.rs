@@ -12,7 +12,7 @@
 use super::jets::{self, Density, Jet};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
-use crate::special::{beta_inc, exp, ln, log1p, log1pmx, logistic};
+use crate::special::{beta_inc, exp, ln, log1p, log1pmx, logistic, vectorized};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Loglog, Link::Cauchit];
@@ -41,10 +41,16 @@ fn log_means<const D: usize, const N: usize>(link: Link, eta: Jet<D, N>) -> [Jet
         Link::Loglog => eta.clamp(-LOGLOG_LIMIT, f64::INFINITY),
         _ => eta,
     };
-    link.log_tails(eta.value()).map(|tail| eta.compose(tail))
+    let at = eta.value();
+    let tails = vectorized(
+        #[inline(always)]
+        || link.log_tails(at),
+    );
+    tails.map(|tail| eta.compose(tail))
 }
 
 /// The divergence at log odds `theta` of the mean with its first four derivatives in them.
+#[inline(always)]
 fn divergence(y: f64, [log_mu, log_nu]: [f64; 2]) -> [f64; 5] {
     let (mu, nu) = (exp(log_mu), exp(log_nu));
     let (log_y, log_z) = (ln(y), log1p(-y));
@@ -68,7 +74,11 @@ pub(super) fn log_density<const D: usize, const N: usize>(
     log_phi: Jet<D, N>,
 ) -> Jet<D, N> {
     let t = log_phi.clamp(-LOG_LIMIT, LOG_LIMIT);
-    let k = (log_mu - log_nu).compose(divergence(y, [log_mu.value(), log_nu.value()]));
+    let at = [log_mu.value(), log_nu.value()];
+    let k = (log_mu - log_nu).compose(vectorized(
+        #[inline(always)]
+        || divergence(y, at),
+    ));
     let remainder = t.stirling_exp() - (t + log_mu).stirling_exp() - (t + log_nu).stirling_exp();
     (t + log_mu + log_nu) * 0.5 + remainder - t.exp() * k
 }

@@ -5,7 +5,7 @@ use super::powers::{pole, power};
 use super::scaled::{self, Unit, scale};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::{Link, continued};
-use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx_near, select, stirling};
+use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx_near, select, stirling, vectorized};
 use rand_distr::Distribution;
 use std::f64::consts::PI;
 
@@ -114,7 +114,12 @@ impl Power {
 impl Density<2> for Power {
     fn log_density<const D: usize, const N: usize>(&self, y: f64, _size: f64, [eta, t]: [Jet<D, N>; 2]) -> Jet<D, N> {
         let a = (t.clamp(-SCALE_LIMIT, SCALE_LIMIT) * -2.0).exp();
-        a * self.unit(y, eta) + t.compose(constant(t.value()))
+        let at = t.value();
+        let k = vectorized(
+            #[inline(always)]
+            || constant(at),
+        );
+        a * self.unit(y, eta) + t.compose(k)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Derivs, Rows, Want, component_count};
-use crate::special::{self, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling};
+use crate::special::{self, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling, vectorized};
 
 /// Coefficients and products of the largest jet: four variables to fourth order.
 const MOST: usize = 70;
@@ -151,53 +151,57 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     /// f(self) from f and its first four derivatives at the jet's value.
     pub(super) fn compose(self, f: [f64; 5]) -> Self {
+        if Self::ORDER == 0 {
+            return Self::constant(f[0]);
+        }
         let mut step = self;
         step.0[0] = 0.0;
-        let mut out = Self::constant(f[Self::ORDER] / FACTORIAL[Self::ORDER]);
-        for k in (0..Self::ORDER).rev() {
+        let mut out = step * (f[Self::ORDER] / FACTORIAL[Self::ORDER]);
+        for k in (1..Self::ORDER).rev() {
+            out.0[0] = f[k] / FACTORIAL[k];
             out = out * step;
-            out.0[0] += f[k] / FACTORIAL[k];
         }
-        out
-    }
-
-    /// f(self, other) from the partial derivatives of f at the values of both, to the order of these jets or beyond.
-    pub(super) fn compose2<const M: usize>(self, other: Self, f: [f64; M]) -> Self {
-        let (mut a, mut b) = (self, other);
-        (a.0[0], b.0[0]) = (0.0, 0.0);
-        let coefficients = Jet::<2, M>::from_derivatives(f).0;
-        let mut out = Self::constant(coefficients[0]);
-        // a^i b^j, by order
-        let mut powers = [Self::constant(1.0); 5];
-        let mut c = 1;
-        for order in 1..=Self::ORDER {
-            powers[order] = powers[order - 1] * b;
-            for power in powers.iter_mut().take(order) {
-                *power = *power * a;
-            }
-            for power in &powers[..=order] {
-                out = out + *power * coefficients[c];
-                c += 1;
-            }
-        }
+        out.0[0] = f[0];
         out
     }
 
     pub(super) fn exp(self) -> Self {
-        self.compose([special::exp(self.value()); 5])
+        self.compose([vectorized(|| special::exp(self.value())); 5])
     }
 
     pub(super) fn ln(self) -> Self {
         let x = self.value();
         let i = 1.0 / x;
         let i2 = i * i;
-        self.compose([special::ln(x), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
+        let value = vectorized(|| special::ln(x));
+        self.compose([value, i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
     }
 
     pub(super) fn recip(self) -> Self {
         let i = 1.0 / self.value();
         let i2 = i * i;
         self.compose([i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2, 24.0 * i2 * i2 * i])
+    }
+
+    /// The function of two variables with these derivatives at the values of two jets.
+    pub(super) fn compose2([x, y]: [Self; 2], f: &[f64]) -> Self {
+        let powers = |mut step: Self| {
+            step.0[0] = 0.0;
+            let mut all = [Self::constant(1.0); 5];
+            for k in 1..=Self::ORDER {
+                all[k] = all[k - 1] * step;
+            }
+            all
+        };
+        let (x, y) = (powers(x), powers(y));
+        let (mut out, mut c) = (Self::constant(0.0), 0);
+        for order in 0..=Self::ORDER {
+            for k in 0..=order {
+                out = out + x[order - k] * y[k] * (f[c] / (FACTORIAL[order - k] * FACTORIAL[k]));
+                c += 1;
+            }
+        }
+        out
     }
 
     pub(super) fn square(self) -> Self {
@@ -217,9 +221,13 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     /// ln(1 + exp(x)).
     pub(super) fn softplus(self) -> Self {
-        let (p, q) = logistic(self.value());
+        let x = self.value();
+        let ((p, q), value) = vectorized(
+            #[inline(always)]
+            || (logistic(x), softplus(x)),
+        );
         let w = p * q;
-        self.compose([softplus(self.value()), p, w, w * (q - p), w * (1.0 - 6.0 * w)])
+        self.compose([value, p, w, w * (q - p), w * (1.0 - 6.0 * w)])
     }
 
     /// ln(1 - exp(x)) for x < 0.
@@ -261,13 +269,20 @@ impl<const K: usize, const N: usize> Jet<K, N> {
             let bend = [x * v, x * (v + 1.0), x * (v + 2.0), x * (v + 3.0), x * (v + 4.0)];
             return self.compose([-0.5 * u - HALF_LN_2PI - bend[0], -0.5 - bend[1], -bend[2], -bend[3], -bend[4]]);
         }
-        let [s, s1, s2, s3, s4] = stirling(special::exp(u));
+        let [s, s1, s2, s3, s4] = vectorized(
+            #[inline(always)]
+            || stirling(special::exp(u)),
+        );
         self.compose([s, s1, s1 + s2, s1 + 3.0 * s2 + s3, s1 + 7.0 * s2 + 6.0 * s3 + s4])
     }
 
     /// ln of the standard normal distribution function.
     pub(super) fn log_normal_cdf(self) -> Self {
-        self.compose(log_normal_cdf_derivatives(self.value()))
+        let x = self.value();
+        self.compose(vectorized(
+            #[inline(always)]
+            || log_normal_cdf_derivatives(x),
+        ))
     }
 }
 
@@ -301,6 +316,7 @@ impl<const K: usize, const N: usize> Mul for Jet<K, N> {
 
 impl<const K: usize, const N: usize> Div for Jet<K, N> {
     type Output = Self;
+    #[allow(clippy::suspicious_arithmetic_impl)] // the reciprocal is a series of its own
     fn div(self, other: Self) -> Self {
         self * other.recip()
     }
@@ -426,7 +442,7 @@ mod tests {
         close((x * 1e9).clamp(-1.0, 1.3), (x - x.value()) * 1e9 + 1.3);
         let (a, b) = (x + 0.2, x.ln());
         let f = Jet::<2, 15>::variable(0, a.value()).ln() * Jet::<2, 15>::variable(1, b.value()).exp();
-        close(a.compose2(b, f.derivatives()), a.ln() * b.exp());
+        close(Jet::compose2([a, b], &f.derivatives()), a.ln() * b.exp());
         close(Jet::from_derivatives(x.derivatives()), x);
     }
 }

@@ -114,8 +114,8 @@ fn sum_over_counts<const D: usize, const N: usize>(l: Jet<D, N>, g: Jet<D, N>) -
     let (at, shape) = (l.value(), g.value());
     match (D, N) {
         (1, _) => Jet::constant(log_sum::<1>(at, shape)[0]),
-        (2, 6) | (3, 10) => l.compose2(g, log_sum::<6>(at, shape)),
-        _ => l.compose2(g, log_sum::<15>(at, shape)),
+        (2, 6) | (3, 10) => Jet::compose2([l, g], &log_sum::<6>(at, shape)),
+        _ => Jet::compose2([l, g], &log_sum::<15>(at, shape)),
     }
 }
 

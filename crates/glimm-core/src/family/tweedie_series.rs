@@ -12,7 +12,7 @@
 //! terms, however large lambda is (compare Dunn and Smyth 2008, Statistics and Computing 18).
 
 use super::jets::Jet;
-use crate::special::{exp, ln, log1p, log1pmx, stirling};
+use crate::special::{exp, ln, log1p, log1pmx, stirling, vectorized};
 use std::f64::consts::PI;
 
 const LN_2PI: f64 = 1.837_877_066_409_345_5;
@@ -33,6 +33,14 @@ pub(super) fn divergence(j: f64, rate: f64, log_rate: f64) -> f64 {
     if x.abs() < 0.4 { rate * ((1.0 + x) * log1pmx(x) + x * x) } else { j * (ln(j) - log_rate) - (j - rate) }
 }
 
+/// S(j).
+fn saturation(j: f64) -> f64 {
+    vectorized(
+        #[inline(always)]
+        || stirling(j)[0],
+    )
+}
+
 /// Whether the sum with these ln lambda and ln gamma is an integral.
 fn is_smooth(log_rate: f64, log_shape: f64) -> bool {
     let log_share = -ln(1.0 + exp(log_shape));
@@ -51,7 +59,7 @@ fn series<const M: usize>(l: Jet<2, M>, g: Jet<2, M>) -> Jet<2, M> {
     let (log_rate, rate, ratio) = (l.value(), exp(l.value()), g.exp() + 1.0);
     let term = |j: f64| {
         let d = l.compose([divergence(j, rate, log_rate), rate - j, rate, rate, rate]);
-        -(ratio * d) - (g + ln(j)).stirling_exp() - stirling(j)[0]
+        -(ratio * d) - (g + ln(j)).stirling_exp() - saturation(j)
     };
     let first = rate.round().max(1.0);
     // relative to it as a function, not a number: its derivatives are large where those of the sum need not be

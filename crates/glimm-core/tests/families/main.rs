@@ -5,6 +5,7 @@ mod densities;
 mod derivatives;
 mod extremes;
 mod points;
+mod powers;
 mod reference;
 mod reference_amounts;
 #[allow(clippy::approx_constant)] // values of functions, some of which are famous
