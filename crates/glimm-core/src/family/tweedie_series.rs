@@ -123,15 +123,15 @@ fn log_one_plus(x: f64) -> [f64; 5] {
 mod tests {
     use super::*;
 
-    /// Where both serve.
+    /// Where both serve; rounding takes (lambda (1 + gamma))^2 of the sum's fourth derivatives.
     #[test]
     fn the_integral_is_the_series() {
-        for (l, g) in [(5.0, 0.3), (6.5, -2.0), (7.0, 2.2)] {
+        for (l, g) in [(5.0, 0.3), (6.5, -2.0), (5.5, 0.8)] {
             assert!(is_smooth(l, g));
             let (l, g) = (Jet::<2, 15>::variable(0, l), Jet::<2, 15>::variable(1, g));
             let (sum, integral) = (series(l, g).derivatives(), integral(l, g).derivatives());
             for c in 0..15 {
-                assert!((sum[c] - integral[c]).abs() < 1e-7, "{c} {} {}", sum[c], integral[c]);
+                assert!((sum[c] - integral[c]).abs() < 1e-8, "{c} {} {}", sum[c], integral[c]);
             }
             assert!((sum[0] - integral[0]).abs() < 1e-12);
         }
