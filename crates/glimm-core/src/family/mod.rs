@@ -124,7 +124,7 @@ pub trait Family: Send + Sync {
     fn log_constant(&self, y: f64, size: f64) -> f64;
 
     /// The constant M with |f'''| <= M |f''| in predictor 0, where there is one: 1 for the log and logit
-    /// links (poisson, nbinom2, gamma, binomial), 0 for gaussian with the identity link. Newton steps
+    /// links (poisson, nbinom2, gamma, tweedie, binomial), 0 for gaussian with the identity link. Newton steps
     /// damped by log(1 + M D) / (M D) then never need a line search.
     fn concordance(&self) -> Option<f64> {
         None
