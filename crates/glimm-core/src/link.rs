@@ -4,18 +4,24 @@ use crate::special::{
     cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, normal_pdf,
     normal_quantile, polynomial, select, softplus,
 };
+use std::borrow::Cow;
 use std::f64::consts::{FRAC_1_PI, PI};
 
 /// How the mean depends on its linear predictor eta: link(mean) = eta.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Link {
     Identity,
     Log,
     Logit,
     Probit,
     Cloglog,
+    Loglog,
     Cauchit,
     Inverse,
+    InverseSquare,
+    Sqrt,
+    /// mean^p, of means above 0.
+    Power(f64),
 }
 
 /// Beyond this exp(eta) of the complementary log-log link has long made the mean 1.
@@ -34,24 +40,57 @@ const BERNOULLI: [f64; 7] = [
 ];
 
 impl Link {
-    pub const ALL: [Link; 7] =
-        [Link::Cauchit, Link::Cloglog, Link::Identity, Link::Inverse, Link::Log, Link::Logit, Link::Probit];
+    /// All links, a power in place of all powers.
+    pub const ALL: [Link; 11] = [
+        Link::Cauchit,
+        Link::Cloglog,
+        Link::Identity,
+        Link::Inverse,
+        Link::InverseSquare,
+        Link::Log,
+        Link::Logit,
+        Link::Loglog,
+        Link::Power(0.5),
+        Link::Probit,
+        Link::Sqrt,
+    ];
 
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> Cow<'static, str> {
+        let name = match self {
+            Link::Power(p) => return format!("power({p})").into(),
             Link::Identity => "identity",
             Link::Log => "log",
             Link::Logit => "logit",
             Link::Probit => "probit",
             Link::Cloglog => "cloglog",
+            Link::Loglog => "loglog",
             Link::Cauchit => "cauchit",
             Link::Inverse => "inverse",
-        }
+            Link::InverseSquare => "1/mu^2",
+            Link::Sqrt => "sqrt",
+        };
+        name.into()
     }
 
     /// The link of this name, if there is one.
     pub fn parse(name: &str) -> Option<Link> {
+        if let Some(power) = name.strip_prefix("power(").and_then(|rest| rest.strip_suffix(')')) {
+            let power = power.trim().parse().ok();
+            return power.filter(|p: &f64| p.is_finite() && *p != 0.0).map(Link::Power);
+        }
         Link::ALL.into_iter().find(|link| link.name() == name)
+    }
+
+    /// The q with mean = eta^q, for the links that are powers of positive means.
+    pub fn exponent(self) -> Option<f64> {
+        match self {
+            Link::Identity => Some(1.0),
+            Link::Inverse => Some(-1.0),
+            Link::InverseSquare => Some(-0.5),
+            Link::Sqrt => Some(2.0),
+            Link::Power(p) => Some(1.0 / p),
+            _ => None,
+        }
     }
 
     /// The linear predictor of a mean.
@@ -62,9 +101,13 @@ impl Link {
             Link::Logit => ln(mu) - log1p(-mu),
             Link::Probit => normal_quantile(mu),
             Link::Cloglog => ln(-log1p(-mu)),
+            Link::Loglog => -ln(-ln(mu)),
             Link::Cauchit if mu < 0.5 => -1.0 / libm::tan(PI * mu),
             Link::Cauchit => 1.0 / libm::tan(PI * (1.0 - mu)),
             Link::Inverse => 1.0 / mu,
+            Link::InverseSquare => 1.0 / (mu * mu),
+            Link::Sqrt => mu.sqrt(),
+            Link::Power(p) => exp(p * ln(mu)),
         }
     }
 
@@ -77,8 +120,12 @@ impl Link {
             Link::Logit => logistic(eta).0,
             Link::Probit => normal_cdf(eta),
             Link::Cloglog => -expm1(-exp(eta)),
+            Link::Loglog => exp(-exp(-eta)),
             Link::Cauchit => cauchy_cdf(eta),
             Link::Inverse => 1.0 / eta,
+            Link::InverseSquare => (1.0 / eta).sqrt(),
+            Link::Sqrt => eta * eta,
+            Link::Power(p) => exp((1.0 / p) * ln(eta)),
         }
     }
 
@@ -88,7 +135,8 @@ impl Link {
         match self {
             Link::Logit | Link::Probit | Link::Cauchit => self.inverse(-eta),
             Link::Cloglog => exp(-exp(eta)),
-            Link::Identity | Link::Log | Link::Inverse => 1.0 - self.inverse(eta),
+            Link::Loglog => -expm1(-exp(-eta)),
+            _ => 1.0 - self.inverse(eta),
         }
     }
 
@@ -101,8 +149,12 @@ impl Link {
             Link::Logit => logit_derivatives(eta),
             Link::Probit => probit_derivatives(eta),
             Link::Cloglog => cloglog_derivatives(eta),
+            Link::Loglog => loglog_derivatives(eta),
             Link::Cauchit => cauchit_derivatives(eta),
             Link::Inverse => inverse_derivatives(eta),
+            Link::InverseSquare => power_derivatives(eta, -0.5),
+            Link::Sqrt => [eta * eta, 2.0 * eta, 2.0, 0.0, 0.0],
+            Link::Power(p) => power_derivatives(eta, 1.0 / p),
         }
     }
 
@@ -115,7 +167,11 @@ impl Link {
             Link::Probit => [log_normal_cdf_derivatives(eta), mirrored(log_normal_cdf_derivatives(-eta))],
             Link::Cauchit => [cauchit_log(eta), mirrored(cauchit_log(-eta))],
             Link::Cloglog => cloglog_logs(eta),
-            Link::Identity | Link::Log | Link::Inverse => [[f64::NAN; 5]; 2],
+            Link::Loglog => {
+                let [p, q] = cloglog_logs(-eta);
+                [mirrored(q), mirrored(p)]
+            }
+            _ => [[f64::NAN; 5]; 2],
         }
     }
 }
@@ -142,6 +198,13 @@ fn cloglog_derivatives(eta: f64) -> [f64; 5] {
     [-expm1(-m), d, d * (1.0 - m), d * third, d * fourth]
 }
 
+/// The mirror image of the complementary log-log link.
+#[inline(always)]
+fn loglog_derivatives(eta: f64) -> [f64; 5] {
+    let [_, d1, d2, d3, d4] = cloglog_derivatives(-eta);
+    [exp(-exp(-eta)), d1, -d2, d3, -d4]
+}
+
 #[inline(always)]
 fn cauchit_derivatives(x: f64) -> [f64; 5] {
     let c = 1.0 / x.mul_add(x, 1.0);
@@ -155,6 +218,27 @@ fn inverse_derivatives(eta: f64) -> [f64; 5] {
     let m = 1.0 / eta;
     let m2 = m * m;
     [m, -m2, 2.0 * m2 * m, -6.0 * m2 * m2, 24.0 * m2 * m2 * m]
+}
+
+/// x^q for x > 0 and its first four derivatives.
+#[inline(always)]
+pub(crate) fn power_derivatives(x: f64, q: f64) -> [f64; 5] {
+    let i = 1.0 / x;
+    let value = if q == -0.5 { i.sqrt() } else { exp(q * ln(x)) };
+    let d1 = q * value * i;
+    let d2 = (q - 1.0) * d1 * i;
+    let d3 = (q - 2.0) * d2 * i;
+    [value, d1, d2, d3, (q - 3.0) * d3 * i]
+}
+
+/// A function above `pole`, and below it the parabola with its value and first two derivatives there.
+#[inline(always)]
+pub(crate) fn continued(x: f64, pole: f64, f: impl Fn(f64) -> [f64; 5]) -> [f64; 5] {
+    if x > pole {
+        return f(x);
+    }
+    let ([value, d1, d2, ..], d) = (f(pole), x - pole);
+    [(0.5 * d2 * d + d1) * d + value, d2 * d + d1, d2, 0.0, 0.0]
 }
 
 /// Derivatives at -eta as derivatives of the mirror image: with mean(-eta) = 1 - mean(eta) those of

@@ -66,6 +66,17 @@ fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {
     }
 }
 
+/// A predictor of a harmless mean: away from zero where that is the end of the range.
+fn base(name: &str, link: &str) -> f64 {
+    let positive = !matches!(name, "gaussian" | "student_t" | "skewnormal");
+    match link {
+        "inverse" | "1/mu^2" | "sqrt" => 2.0,
+        "identity" if positive => 2.0,
+        _ if link.starts_with("power") => 2.0,
+        _ => 0.2,
+    }
+}
+
 /// A small problem with offsets, frequency weights and trials where the family takes them.
 pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
     let family = family::lookup(name, Some(link)).unwrap();
@@ -75,17 +86,17 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
     let w: Vec<f64> = (0..n).map(|_| rng.random_range(0.0..1.0)).collect();
     let trials = family::families().iter().any(|f| f.name == name && f.trials);
     let size: Option<Vec<f64>> = trials.then(|| (0..n).map(|_| f64::from(rng.random_range(1..6))).collect());
-    let base = if link == "inverse" { 2.0 } else { 0.2 };
+    let base = base(name, link);
     let y = (0..n)
         .map(|i| {
-            let eta = [base + 0.1 * x[i], -0.3];
+            let eta = [base + 0.1 * x[i], -0.3, 0.3, 0.2];
             let s = size.as_ref().map_or(1.0, |s| s[i]);
             family.draw(&mut rng, s, &eta[..family.predictors()])
         })
         .collect();
     let offset = Some((0..n).map(|_| 0.1 * normal(&mut rng)).collect());
     let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x.clone())], offset)];
-    if !family.parameters().is_empty() {
+    for _ in family.parameters() {
         predictors.push(Predictor::new(vec![Column::One], None));
     }
     let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..4))).collect());
@@ -97,7 +108,7 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
 pub fn point(data: &Data, seed: u64) -> Vec<f64> {
     let mut rng = Random::seed_from_u64(seed);
     let layout = data.layout();
-    let base = if data.family.link().name() == "inverse" { 2.0 } else { 0.2 };
+    let base = base(data.family.name(), &data.family.link().name());
     let scale = if base > 1.0 { 0.05 } else { 0.3 };
     let mut psi: Vec<f64> = (0..layout.total).map(|_| scale * normal(&mut rng)).collect();
     psi[0] += base;

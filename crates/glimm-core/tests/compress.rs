@@ -70,7 +70,7 @@ fn problem(name: &str, link: &str, extras: Extras, seed: u64) -> Data {
         })
         .collect();
     let columns = vec![Column::One, Column::Values(x.clone()), Column::Values(of_group)];
-    let mut predictors = vec![Predictor { columns, offset }];
+    let mut predictors = vec![Predictor::new(columns, offset)];
     if !family.parameters().is_empty() {
         predictors.push(Predictor::new(vec![Column::One], None));
     }

@@ -8,10 +8,10 @@ use glimm_core::objective::block::Block;
 use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order};
 
-fn each_family(mut test: impl FnMut(&'static str, &'static str)) {
+fn each_family(mut test: impl FnMut(&'static str, &str)) {
     for entry in family::families().iter().filter(|e| !e.ordered) {
         for link in entry.links {
-            test(entry.name, link.name());
+            test(entry.name, &link.name());
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::link::Link;
 use crate::special::{beta_inc, exp, expm1_near, ln, log1p, saturated_poisson, select};
 use rand_distr::Distribution;
 
-pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Cauchit];
+pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Loglog, Link::Cauchit];
 
 pub(super) struct Binomial(pub(super) Link);
 
@@ -179,6 +179,13 @@ impl Family for Binomial {
                 let tails = Tails(
                     #[inline(always)]
                     |eta| Link::Cloglog.log_tails(eta),
+                );
+                run(tails, rows, eta, want, out)
+            }
+            Link::Loglog => {
+                let tails = Tails(
+                    #[inline(always)]
+                    |eta| Link::Loglog.log_tails(eta),
                 );
                 run(tails, rows, eta, want, out)
             }

@@ -1,13 +1,15 @@
 //! Gamma responses: predictor 1 is the log of the coefficient of variation, shape = 1 / cv^2.
 
+use super::jets::{self, Density, Jet};
+use super::powers::{pole, power};
 use super::scaled::{self, Unit, scale};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
-use crate::link::Link;
-use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx_near, select, stirling};
+use crate::link::{Link, continued};
+use crate::special::{exp, expm1_near, gamma_inc, ln, log1pmx_near, select, stirling, vectorized};
 use rand_distr::Distribution;
 use std::f64::consts::PI;
 
-pub(super) const LINKS: &[Link] = &[Link::Log, Link::Inverse];
+pub(super) const LINKS: &[Link] = &[Link::Log, Link::Inverse, Link::Identity, Link::Power(0.5)];
 pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     name: "cv",
     meaning: "coefficient of variation: standard deviation of the response divided by its mean",
@@ -18,6 +20,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
 
 /// Limit of -eta under the log link: products with the shape then stay finite.
 const LOG_LIMIT: f64 = 360.0;
+/// Of |t| of the links that are powers, for the same.
+const SCALE_LIMIT: f64 = 150.0;
 /// Under the inverse link ln eta continues as a parabola below this predictor: impossible ones
 /// (eta <= 0) get a finite, steep and still concave log density.
 const POLE: f64 = 1e-40;
@@ -87,6 +91,38 @@ impl Unit for Inverse {
     }
 }
 
+/// Links with mean = eta^q.
+struct Power(f64);
+
+impl Power {
+    /// ln(y / mean) - y / mean + 1.
+    fn unit<const D: usize, const N: usize>(&self, y: f64, eta: Jet<D, N>) -> Jet<D, N> {
+        let q = self.0;
+        let log = |x: f64| {
+            let i = 1.0 / x;
+            [-q * ln(x), -q * i, q * i * i, -2.0 * q * i * i * i, 6.0 * q * i * i * i * i]
+        };
+        // whatever grows without bounds at 0 continues as a parabola
+        let log_inverse = if q > 0.0 { power(eta, -q).ln() } else { eta.compose(continued(eta.value(), pole(q), log)) };
+        let e = log_inverse + ln(y);
+        let x = exp(e.value().min(LOG_LIMIT));
+        let excess = if e.value().abs() <= 0.5 { expm1_near(e.value()) } else { x - 1.0 };
+        e.compose([e.value() - excess, 1.0 - x, -x, -x, -x])
+    }
+}
+
+impl Density<2> for Power {
+    fn log_density<const D: usize, const N: usize>(&self, y: f64, _size: f64, [eta, t]: [Jet<D, N>; 2]) -> Jet<D, N> {
+        let a = (t.clamp(-SCALE_LIMIT, SCALE_LIMIT) * -2.0).exp();
+        let at = t.value();
+        let k = vectorized(
+            #[inline(always)]
+            || constant(at),
+        );
+        a * self.unit(y, eta) + t.compose(k)
+    }
+}
+
 impl Family for Gamma {
     fn name(&self) -> &'static str {
         "gamma"
@@ -101,8 +137,9 @@ impl Family for Gamma {
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
-        match self.0 {
-            Link::Inverse => scaled::derivs::<Inverse>(rows, eta, want, out),
+        match (self.0, self.0.exponent()) {
+            (Link::Inverse, _) => scaled::derivs::<Inverse>(rows, eta, want, out),
+            (_, Some(q)) => jets::run(&Power(q), rows, eta, want, out),
             _ => scaled::derivs::<Log>(rows, eta, want, out),
         }
     }
@@ -116,9 +153,10 @@ impl Family for Gamma {
     }
 
     fn mean(&self, eta: &[f64]) -> f64 {
-        match self.0 {
-            Link::Inverse => 1.0 / eta[0].max(SMALLEST),
-            link => link.inverse(eta[0]),
+        match (self.0, self.0.exponent()) {
+            (Link::Inverse, _) => 1.0 / eta[0].max(SMALLEST),
+            (link, Some(q)) => link.inverse(eta[0].max(pole(q))),
+            (link, None) => link.inverse(eta[0]),
         }
     }
 

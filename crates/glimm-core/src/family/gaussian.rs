@@ -1,5 +1,7 @@
 //! Gaussian responses: predictor 1 is the log of the standard deviation.
 
+use super::jets::{self, Density, Jet};
+use super::powers::{pole, power};
 use super::scaled::{self, Unit};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
@@ -7,7 +9,7 @@ use crate::special::{exp, ln, normal_cdf, select};
 use rand_distr::{Distribution, StandardNormal};
 use std::f64::consts::PI;
 
-pub(super) const LINKS: &[Link] = &[Link::Identity, Link::Log, Link::Inverse];
+pub(super) const LINKS: &[Link] = &[Link::Identity, Link::Log, Link::Inverse, Link::Power(0.5)];
 pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     name: "sigma",
     meaning: "standard deviation of the response around its mean",
@@ -19,6 +21,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
 /// Beyond these the mean of the log and inverse links saturates, so that squares stay finite.
 const LOG_MEAN_LIMIT: f64 = 150.0;
 const INVERSE_LIMIT: f64 = 1e-25;
+/// Of |ln sigma| of the links that are powers, for the same.
+const SCALE_LIMIT: f64 = 150.0;
 /// Least variance to start from, as a share of the mean square, for responses that equal their means.
 const LEAST_SHARE: f64 = 1e-12;
 
@@ -88,6 +92,16 @@ impl Unit for Inverse {
     }
 }
 
+/// Links with mean = eta^q.
+struct Power(f64);
+
+impl Density<2> for Power {
+    fn log_density<const D: usize, const N: usize>(&self, y: f64, _size: f64, [eta, t]: [Jet<D, N>; 2]) -> Jet<D, N> {
+        let residual = -power(eta, self.0) + y;
+        residual.square() * (t.clamp(-SCALE_LIMIT, SCALE_LIMIT) * -2.0).exp() * -0.5 - t
+    }
+}
+
 impl Family for Gaussian {
     fn name(&self) -> &'static str {
         "gaussian"
@@ -105,6 +119,7 @@ impl Family for Gaussian {
         match self.0 {
             Link::Log => scaled::derivs::<Log>(rows, eta, want, out),
             Link::Inverse => scaled::derivs::<Inverse>(rows, eta, want, out),
+            Link::Power(p) => jets::run(&Power(1.0 / p), rows, eta, want, out),
             _ => scaled::derivs::<Identity>(rows, eta, want, out),
         }
     }
@@ -120,6 +135,7 @@ impl Family for Gaussian {
     fn mean(&self, eta: &[f64]) -> f64 {
         match self.0 {
             Link::Inverse => self.0.inverse(off_pole(eta[0])),
+            Link::Power(p) => self.0.inverse(eta[0].max(pole(1.0 / p))),
             link => link.inverse(eta[0]),
         }
     }
@@ -147,6 +163,7 @@ impl Family for Gaussian {
             Link::Identity => y,
             // A log of a response at or below zero does not exist; any small mean serves.
             Link::Log => ln(y.max(0.1)),
+            Link::Power(_) => self.0.link(y.max(0.1)),
             link => link.link(if y.abs() < 0.1 { 0.1f64.copysign(y) } else { y }),
         }
     }

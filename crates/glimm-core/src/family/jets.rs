@@ -8,13 +8,16 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Derivs, Rows, Want, component_count};
-use crate::special::{self, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling};
+use crate::special::{self, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling, vectorized};
 
 /// Coefficients and products of the largest jet: four variables to fourth order.
 const MOST: usize = 70;
 const MOST_PRODUCTS: usize = 495;
 const FACTORIAL: [f64; 5] = [1.0, 1.0, 2.0, 6.0, 24.0];
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
+/// Below this Stirling's remainder of exp(u) has a simple form, within exp(2 u).
+const FAR_BELOW: f64 = -18.0;
+const ONE_LESS_EULER: f64 = 0.422_784_335_098_467_14;
 
 /// Highest order of a jet of `n` coefficients in `k` variables.
 const fn order(k: usize, n: usize) -> usize {
@@ -118,7 +121,9 @@ impl<const K: usize, const N: usize> Jet<K, N> {
     /// Variable `k` at `value`.
     pub(super) fn variable(k: usize, value: f64) -> Self {
         let mut jet = Self::constant(value);
-        jet.0[1 + k] = 1.0;
+        if Self::ORDER > 0 {
+            jet.0[1 + k] = 1.0;
+        }
         jet
     }
 
@@ -152,18 +157,22 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     /// f(self) from f and its first four derivatives at the jet's value.
     pub(super) fn compose(self, f: [f64; 5]) -> Self {
+        if Self::ORDER == 0 {
+            return Self::constant(f[0]);
+        }
         let mut step = self;
         step.0[0] = 0.0;
-        let mut out = Self::constant(f[Self::ORDER] / FACTORIAL[Self::ORDER]);
-        for k in (0..Self::ORDER).rev() {
+        let mut out = step * (f[Self::ORDER] / FACTORIAL[Self::ORDER]);
+        for k in (1..Self::ORDER).rev() {
+            out.0[0] = f[k] / FACTORIAL[k];
             out = out * step;
-            out.0[0] += f[k] / FACTORIAL[k];
         }
+        out.0[0] = f[0];
         out
     }
 
     pub(super) fn exp(self) -> Self {
-        self.compose([special::exp(self.value()); 5])
+        self.compose([vectorized(|| special::exp(self.value())); 5])
     }
 
     /// Self over its value: powers of the value would overflow where it is tiny or huge.
@@ -172,7 +181,8 @@ impl<const K: usize, const N: usize> Jet<K, N> {
     }
 
     pub(super) fn ln(self) -> Self {
-        self.relative().compose([special::ln(self.value()), 1.0, -1.0, 2.0, -6.0])
+        let value = vectorized(|| special::ln(self.value()));
+        self.relative().compose([value, 1.0, -1.0, 2.0, -6.0])
     }
 
     pub(super) fn recip(self) -> Self {
@@ -251,9 +261,13 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     /// ln(1 + exp(x)).
     pub(super) fn softplus(self) -> Self {
-        let (p, q) = logistic(self.value());
+        let x = self.value();
+        let ((p, q), value) = vectorized(
+            #[inline(always)]
+            || (logistic(x), softplus(x)),
+        );
         let w = p * q;
-        self.compose([softplus(self.value()), p, w, w * (q - p), w * (1.0 - 6.0 * w)])
+        self.compose([value, p, w, w * (q - p), w * (1.0 - 6.0 * w)])
     }
 
     /// ln(1 - exp(x)) for x < 0.
@@ -280,9 +294,35 @@ impl<const K: usize, const N: usize> Jet<K, N> {
         ])
     }
 
+    /// The jet with its value moved into a range: beyond it a function keeps the derivatives of the border.
+    pub(super) fn clamp(mut self, low: f64, high: f64) -> Self {
+        self.0[0] = self.0[0].clamp(low, high);
+        self
+    }
+
+    /// Stirling's remainder of exp(self).
+    pub(super) fn stirling_exp(self) -> Self {
+        let u = self.value();
+        if u < FAR_BELOW {
+            // lgamma(x) = -ln x - (Euler's constant) x
+            let (x, v) = (special::exp(u), u - ONE_LESS_EULER);
+            let bend = [x * v, x * (v + 1.0), x * (v + 2.0), x * (v + 3.0), x * (v + 4.0)];
+            return self.compose([-0.5 * u - HALF_LN_2PI - bend[0], -0.5 - bend[1], -bend[2], -bend[3], -bend[4]]);
+        }
+        let [s, s1, s2, s3, s4] = vectorized(
+            #[inline(always)]
+            || stirling(special::exp(u)),
+        );
+        self.compose([s, s1, s1 + s2, s1 + 3.0 * s2 + s3, s1 + 7.0 * s2 + 6.0 * s3 + s4])
+    }
+
     /// ln of the standard normal distribution function.
     pub(super) fn log_normal_cdf(self) -> Self {
-        self.compose(log_normal_cdf_derivatives(self.value()))
+        let x = self.value();
+        self.compose(vectorized(
+            #[inline(always)]
+            || log_normal_cdf_derivatives(x),
+        ))
     }
 }
 
@@ -316,7 +356,7 @@ impl<const K: usize, const N: usize> Mul for Jet<K, N> {
 
 impl<const K: usize, const N: usize> Div for Jet<K, N> {
     type Output = Self;
-    #[allow(clippy::suspicious_arithmetic_impl)]
+    #[allow(clippy::suspicious_arithmetic_impl)] // the reciprocal is a series of its own
     fn div(self, other: Self) -> Self {
         self * other.recip()
     }
@@ -459,6 +499,15 @@ mod tests {
         close((x.softplus().exp() - 1.0).ln(), x);
         close((-x).log1mexp().exp(), -(-x).exp() + 1.0);
         close((x + 1.0).lgamma() - x.lgamma(), x.ln());
+        close(x.lgamma(), (x - 0.5) * x.ln() - x + HALF_LN_2PI + x.ln().stirling_exp());
+        let small = x.ln() - 18.5;
+        let [s0, s1, s2, s3, s4] = stirling(special::exp(small.value()));
+        let direct = [s0, s1, s1 + s2, s1 + 3.0 * s2 + s3, s1 + 7.0 * s2 + 6.0 * s3 + s4];
+        close(small.stirling_exp(), small.compose(direct));
+        close((x * 1e9).clamp(-1.0, 1.3), (x - x.value()) * 1e9 + 1.3);
+        let (a, b) = (x + 0.2, x.ln());
+        let f = Jet::<2, 15>::variable(0, a.value()).ln() * Jet::<2, 15>::variable(1, b.value()).exp();
+        close(Jet::compose2([a, b], &f.derivatives()), a.ln() * b.exp());
         close(Jet::from_derivatives(x.derivatives()), x);
         close(x.expm1() + 1.0, x.exp());
         close(x.logistic(), (-(-x).softplus()).exp());

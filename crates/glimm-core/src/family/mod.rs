@@ -5,23 +5,32 @@
 //! predictor 0 is the mean on the link scale, the others are the family's further parameters, each on
 //! its own scale ([`Parameter`]).
 
+mod beta;
 mod betabinomial;
 mod binomial;
 mod derivs;
 mod gamma;
 mod gaussian;
 mod genpois;
+mod inverse_gaussian;
 mod jets;
+mod lognormal;
 mod nbinom;
 mod nbinom1;
 mod nbinom2;
+mod ordbeta;
 mod ordinal;
 mod poisson;
+mod powers;
 mod registry;
 mod rows;
 mod scaled;
+mod skewnormal;
+mod student_t;
 mod sums;
 mod truncated;
+mod tweedie;
+mod tweedie_series;
 mod zero;
 
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
@@ -144,7 +153,7 @@ pub trait Family: Send + Sync {
     fn log_constant(&self, y: f64, size: f64) -> f64;
 
     /// The constant M with |f'''| <= M |f''| in predictor 0, where there is one: 1 for the log and logit
-    /// links (poisson, nbinom2, gamma, binomial), 0 for gaussian with the identity link. Newton steps
+    /// links (poisson, nbinom2, gamma, tweedie, binomial), 0 for gaussian with the identity link. Newton steps
     /// damped by log(1 + M D) / (M D) then never need a line search.
     fn concordance(&self) -> Option<f64> {
         None

@@ -2,11 +2,11 @@
 
 use super::rows::{Kernel, LANES, run1};
 use super::{Derivs, Family, Random, Rows, Want};
-use crate::link::Link;
+use crate::link::{Link, continued};
 use crate::special::{exp, expm1_near, gamma_inc, ln, saturated_poisson, select};
 use rand_distr::Distribution;
 
-pub(super) const LINKS: &[Link] = &[Link::Log];
+pub(super) const LINKS: &[Link] = &[Link::Log, Link::Identity, Link::Sqrt];
 
 pub(super) struct Poisson(pub(super) Link);
 
@@ -37,6 +37,37 @@ impl Kernel<2, 5> for LogKernel {
     }
 }
 
+/// Below this predictor of a link without logarithm ln(mean) continues as a parabola. Under the identity link another is
+/// taken off, for counts of zero, which would draw the mean below zero.
+const POLE: f64 = 1e-20;
+
+/// The links with mean = eta^q, q 1 or 2.
+struct PowerKernel(f64);
+
+impl Kernel<2, 5> for PowerKernel {
+    #[inline(always)]
+    fn row(&self, _lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
+        let q = self.0;
+        let [l, l1, l2, l3, l4] = continued(
+            eta,
+            POLE,
+            #[inline(always)]
+            |x| {
+                let i = 1.0 / x;
+                let i2 = i * i;
+                [q * ln(x), q * i, -q * i2, 2.0 * q * i2 * i, -6.0 * q * i2 * i2]
+            },
+        );
+        let linear = q == 1.0;
+        let d = select(linear && eta < POLE, eta / POLE - 1.0, 0.0);
+        let (mean, m1, m2) = if linear { (eta, 1.0, 0.0) } else { (eta * eta, 2.0 * eta, 2.0) };
+        let bend = select(d < 0.0, 1.0 / (POLE * POLE), 0.0);
+        let e = l - ln(y);
+        let excess = select(e.abs() <= 0.5, y * expm1_near(e), mean - y) + 0.5 * d * d;
+        [select(y > 0.0, y * e, 0.0) - excess, y * l1 - m1 - d / POLE, y * l2 - m2 - bend, y * l3, y * l4]
+    }
+}
+
 /// Why a response is not a count, if it is not.
 pub(super) fn check_count(y: f64, message: &'static str) -> Result<(), &'static str> {
     if y.is_finite() && y >= 0.0 && y == y.floor() { Ok(()) } else { Err(message) }
@@ -60,7 +91,10 @@ impl Family for Poisson {
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
-        run1(LogKernel::default(), [rows.y, eta[0]], want, out);
+        match self.0.exponent() {
+            Some(q) => run1(PowerKernel(q), [rows.y, eta[0]], want, out),
+            None => run1(LogKernel::default(), [rows.y, eta[0]], want, out),
+        }
     }
 
     fn log_constant(&self, y: f64, _size: f64) -> f64 {
@@ -68,7 +102,7 @@ impl Family for Poisson {
     }
 
     fn concordance(&self) -> Option<f64> {
-        Some(1.0)
+        (self.0 == Link::Log).then_some(1.0)
     }
 
     fn exponential(&self) -> bool {
@@ -76,7 +110,10 @@ impl Family for Poisson {
     }
 
     fn mean(&self, eta: &[f64]) -> f64 {
-        self.0.inverse(eta[0])
+        match self.0 {
+            Link::Identity => eta[0].max(POLE),
+            link => link.inverse(eta[0]),
+        }
     }
 
     fn variance(&self, eta: &[f64], _size: f64) -> f64 {
@@ -100,6 +137,9 @@ impl Family for Poisson {
     }
 
     fn start(&self, y: f64, _size: f64) -> f64 {
-        ln(y + 0.5)
+        match self.0 {
+            Link::Log => ln(y + 0.5),
+            link => link.link(y.max(0.1)),
+        }
     }
 }

@@ -76,7 +76,11 @@ fn every_derivative_is_the_difference_of_the_next_lower_one() {
 #[test]
 fn inverse_links_differentiate_to_fourth_order() {
     for link in Link::ALL {
+        let positive = matches!(link, Link::InverseSquare | Link::Power(_) | Link::Sqrt);
         for eta in [-2.4, -1.1, 0.3, 0.9, 2.0] {
+            if positive && eta < 0.0 {
+                continue;
+            }
             let exact = link.inverse_derivatives(eta);
             assert!((exact[0] - link.inverse(eta)).abs() <= 1e-15 * exact[0].abs().max(1.0));
             for k in 1..5 {
@@ -93,7 +97,7 @@ fn inverse_links_differentiate_to_fourth_order() {
 
 #[test]
 fn links_of_proportions_agree_with_their_logarithms() {
-    for link in [Link::Logit, Link::Probit, Link::Cloglog, Link::Cauchit] {
+    for link in [Link::Logit, Link::Probit, Link::Cloglog, Link::Loglog, Link::Cauchit] {
         for eta in [-5.0, -0.4, 0.0, 1.3] {
             let [p, q] = link.log_tails(eta);
             assert!((p[0].exp() / link.inverse(eta) - 1.0).abs() <= 1e-14, "{link:?} {eta}");

@@ -1,14 +1,20 @@
 //! Every family with every link, taken from the registry.
 
+mod amounts;
 mod counts;
 mod densities;
 mod derivatives;
 mod extremes;
 mod points;
+mod powers;
 mod reference;
+mod reference_amounts;
 #[allow(clippy::approx_constant)] // values of functions, some of which are famous
 #[rustfmt::skip] // one row of arguments and values to a line
 mod values;
+#[allow(clippy::approx_constant)]
+#[rustfmt::skip]
+mod values_amounts;
 #[rustfmt::skip]
 mod values_counts;
 
@@ -19,7 +25,7 @@ use std::sync::Arc;
 /// All families with all their links.
 pub fn all() -> Vec<Arc<dyn Family>> {
     let names = families().iter().filter(|e| !e.ordered).flat_map(|e| e.links.iter().map(|link| (e.name, link.name())));
-    names.map(|(family, link)| lookup(family, Some(link)).unwrap()).collect()
+    names.map(|(family, link)| lookup(family, Some(&link)).unwrap()).collect()
 }
 
 pub fn label(f: &dyn Family) -> String {
@@ -74,5 +80,5 @@ fn unknown_names_list_what_is_allowed() {
     let names: Vec<_> = families().iter().map(|entry| entry.name).collect();
     assert!(family.contains(&names.join(", ")), "{family}");
     let link = lookup("binomial", Some("log")).err().unwrap().to_string();
-    assert!(link.contains("cauchit, cloglog, logit, probit"), "{link}");
+    assert!(link.contains("cauchit, cloglog, logit, loglog, probit"), "{link}");
 }

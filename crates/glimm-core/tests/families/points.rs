@@ -66,9 +66,9 @@ const NOT_RARE: &[f64] = &[-2.3, -0.4, 0.3, 0.9, 2.0, 3.7, 7.0];
 const DISPERSIONS: &[f64] = &[-2.0, -0.3, 0.8, 2.2, 6.0];
 const MODERATE: &[f64] = &[-1.0, 0.4, 2.1];
 const MODERATE_DISPERSIONS: &[f64] = &[-0.9, 0.2, 1.3];
-const COUNTS: &[(f64, f64)] = &[(0.0, 1.0), (1.0, 1.0), (7.0, 1.0), (60.0, 1.0), (1000.0, 1.0)];
-const FAR_COUNTS: &[(f64, f64)] = &[(0.0, 1.0), (1.0, 1.0), (17.0, 1.0), (1e7, 1.0)];
-const NOT_COUNTS: &[(f64, f64, &str)] = &[
+pub const COUNTS: &[(f64, f64)] = &[(0.0, 1.0), (1.0, 1.0), (7.0, 1.0), (60.0, 1.0), (1000.0, 1.0)];
+pub const FAR_COUNTS: &[(f64, f64)] = &[(0.0, 1.0), (1.0, 1.0), (17.0, 1.0), (1e7, 1.0)];
+pub const NOT_COUNTS: &[(f64, f64, &str)] = &[
     (-1.0, 1.0, "whole number"),
     (0.5, 1.0, "whole number"),
     (2.25, 1.0, "whole number"),
@@ -95,13 +95,13 @@ const NOT_TRIALS: &[(f64, f64, &str)] = &[
     (1.0, 2.5, "trials"),
     (1.0, f64::NAN, "trials"),
 ];
-const POSITIVE: &[(f64, f64)] = &[(0.2, 1.0), (1.0, 1.0), (8.0, 1.0)];
-const FAR_POSITIVE: &[(f64, f64)] = &[(1e-8, 1.0), (1.0, 1.0), (1e8, 1.0)];
-const NOT_POSITIVE: &[(f64, f64, &str)] =
+pub const POSITIVE: &[(f64, f64)] = &[(0.2, 1.0), (1.0, 1.0), (8.0, 1.0)];
+pub const FAR_POSITIVE: &[(f64, f64)] = &[(1e-8, 1.0), (1.0, 1.0), (1e8, 1.0)];
+pub const NOT_POSITIVE: &[(f64, f64, &str)] =
     &[(0.0, 1.0, "above 0"), (-2.0, 1.0, "above 0"), (f64::INFINITY, 1.0, "finite"), (f64::NAN, 1.0, "finite")];
-const REAL: &[(f64, f64)] = &[(-1.3, 1.0), (0.0, 1.0), (2.5, 1.0)];
-const FAR_REAL: &[(f64, f64)] = &[(-1e8, 1.0), (0.0, 1.0), (3.0, 1.0)];
-const NOT_REAL: &[(f64, f64, &str)] = &[(f64::NAN, 1.0, "finite"), (f64::NEG_INFINITY, 1.0, "finite")];
+pub const REAL: &[(f64, f64)] = &[(-1.3, 1.0), (0.0, 1.0), (2.5, 1.0)];
+pub const FAR_REAL: &[(f64, f64)] = &[(-1e8, 1.0), (0.0, 1.0), (3.0, 1.0)];
+pub const NOT_REAL: &[(f64, f64, &str)] = &[(f64::NAN, 1.0, "finite"), (f64::NEG_INFINITY, 1.0, "finite")];
 
 /// A family of counts with the log link.
 const fn counts(
@@ -212,7 +212,11 @@ const POINTS: &[Points] = &[
 /// The row of a family with its link.
 pub fn points(f: &dyn Family) -> &'static Points {
     let fits = |p: &&Points| p.family == f.name() && (p.link.is_empty() || p.link == f.link().name());
-    POINTS.iter().find(fits).unwrap_or_else(|| panic!("{} needs a row in points.rs", f.name()))
+    super::amounts::POINTS
+        .iter()
+        .chain(POINTS)
+        .find(fits)
+        .unwrap_or_else(|| panic!("{} needs a row in points.rs", f.name()))
 }
 
 /// All combinations of one value from each list.
@@ -234,5 +238,5 @@ fn rows_name_families_and_give_every_predictor() {
         assert!(p.truth.1 < f.predictors(), "{}", p.family);
     }
     let known = |p: &Points| glimm_core::family::families().iter().any(|e| e.name == p.family);
-    assert!(POINTS.iter().all(known));
+    assert!(POINTS.iter().chain(super::amounts::POINTS).all(known));
 }
