@@ -1,7 +1,7 @@
 """Families with several predictors against glmmTMB and lme4 at full precision.
 
 ``families/references.json`` holds the peers' results with version and exact call, ``families/*.csv``
-the data they saw. A difference beyond a tolerance is in `EXPLAINED`, with its evidence.
+the data they saw.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ SE = 1e-3
 # Relative to the standard deviation, where it is not on the boundary.
 SD = 1e-3
 
-# (data, family, formula): what differs and why.
-EXPLAINED: dict[tuple[str, str, str], dict[str, str]] = {}
+# (data, family): coefficients that run to minus infinity, where each program stops elsewhere on the
+# same flat likelihood. In mined sites every count above zero is one or two, which nbinom1 gives for
+# any mean small enough: glmmTMB stops at -14.6 with a standard error of 4,671.
+FLAT = {("salamanders_found", "truncated_nbinom1")}
 
 
 @functools.cache
@@ -50,27 +53,32 @@ def data(name: str) -> pd.DataFrame:
 @functools.cache
 def fitted(row: int) -> glimm.Fit:
     r = ROWS[row]
-    return glimm.fit(r["formula"], data(r["data"]), family=r["family"], **r["options"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if is_flat(row) else "error", glimm.FitWarning)
+        return glimm.fit(r["formula"], data(r["data"]), family=r["family"], **r["options"])
 
 
-def explained(row: int, quantity: str) -> bool:
-    r = ROWS[row]
-    return quantity in EXPLAINED.get((r["data"], r["family"], r["formula"]), {})
+def is_flat(row: int) -> bool:
+    return (ROWS[row]["data"], ROWS[row]["family"]) in FLAT
 
 
 @EACH
 def test_converged(row: int) -> None:
-    assert fitted(row).diagnostics.converged
+    found = fitted(row).diagnostics
+    assert found.converged
+    assert is_flat(row) == ("unidentified" in [finding.code for finding in found.findings])
 
 
 @EACH
 def test_log_likelihood(row: int) -> None:
     gap = fitted(row).loglik - ROWS[row]["loglik"]
-    assert (abs(gap) <= LOGLIK) != explained(row, "loglik"), f"differs by {gap:.3g}"
+    assert abs(gap) <= LOGLIK, f"differs by {gap:.3g}"
 
 
 @EACH
 def test_estimates_and_errors(row: int) -> None:
+    if is_flat(row):
+        return
     fit, peer = fitted(row), ROWS[row]["coef"]
     for part, theirs in peer.items():
         ours = fit.part({"cond": "mean"}.get(part, part))
@@ -78,10 +86,10 @@ def test_estimates_and_errors(row: int) -> None:
         assert len(ours.names) == len(theirs["names"])
         errors = np.array(list(ours.se.values()))
         size = np.abs(ours.estimates - theirs["estimate"]) / errors
-        assert (size.max() <= ESTIMATE) != explained(row, "estimates"), f"{part}: {size.max():.3g}"
+        assert size.max() <= ESTIMATE, f"{part}: {size.max():.3g}"
         if theirs["se"] is not None:
             ratio = np.abs(errors / np.array(theirs["se"]) - 1)
-            assert (ratio.max() <= SE) != explained(row, "se"), f"{part}: {ratio.max():.3g}"
+            assert ratio.max() <= SE, f"{part}: {ratio.max():.3g}"
 
 
 @EACH
@@ -89,11 +97,11 @@ def test_standard_deviations_and_dispersion(row: int) -> None:
     fit, peer = fitted(row), ROWS[row]
     ours = np.sqrt(np.diag(fit.covariances[0]))
     size = np.abs(ours / np.array(peer["sd"]) - 1).max() if min(peer["sd"]) > 1e-3 else 0.0
-    assert (size <= SD) != explained(row, "sd"), f"sd differs by {size:.3g}"
+    assert size <= SD, f"sd differs by {size:.3g}"
     if fit.dispersion is not None and peer["sigma"] is not None:
         ((_, value),) = fit.dispersion.items()
         size = abs(math.log(value / peer["sigma"]))
-        assert (size <= SD) != explained(row, "dispersion"), f"{value} is not {peer['sigma']}"
+        assert size <= SD, f"{value} is not {peer['sigma']}"
     if "psi" in peer:
         (psi,) = peer["psi"]
         power = 1 + 1 / (1 + math.exp(-psi))
