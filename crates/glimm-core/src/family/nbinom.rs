@@ -24,7 +24,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         precision: 1.0,
     },
     Parameter {
-        name: "p",
+        name: "power",
         meaning: "power of the mean in the variance mean + mean^p / theta",
         scale: Scale::Between(0.0, TOP),
         dispersion: false,
