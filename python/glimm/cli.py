@@ -41,12 +41,15 @@ _FIT_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--family": {"default": "gaussian", "help": "family of the response (gaussian)"},
     "--link": {"help": "link function (the family's usual one)"},
+    "--zi": {"metavar": "FORMULA", "help": 'extra zeros, such as "~ x + (1 | g)"'},
+    "--disp": {"metavar": "FORMULA", "help": 'dispersion, such as "~ x"'},
     "--reml": {
         "action": argparse.BooleanOptionalAction,
         "help": "restricted maximum likelihood (for gaussian mixed models, unless --no-reml)",
     },
     "--trials": {"metavar": "COL", "help": "column with the number of trials"},
     "--freq": {"metavar": "COL", "help": "column with frequency weights"},
+    "--precision": {"metavar": "COL", "help": "column with precision weights"},
     "--offset": {"metavar": "COL", "help": "column added to the linear predictor"},
     "--missing": {
         "choices": ("drop", "error"),
