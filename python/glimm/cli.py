@@ -171,7 +171,10 @@ def _run_fit(options: argparse.Namespace) -> int:
     import glimm
 
     data = _read(options.data)
-    names = ("family", "link", "reml", "trials", "freq", "offset", "missing", "threads")
+    names = (
+        "family", "link", "zi", "disp", "reml", "trials", "freq", "precision", "offset", "missing",
+        "threads",
+    )  # fmt: skip
     settings = {name: getattr(options, name) for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", glimm.FitWarning)  # the printed findings say the same
