@@ -62,6 +62,7 @@ impl Problem {
             inner_tolerance: INNER,
             max_iterations: MAX_STEPS,
             reach: self.reach(),
+            rows: Vec::new(),
         };
         let objective = self.engine.objective();
         let outcome = stationary(objective, start, &settings, &mut |i, v, d| observe("climb", i, v, d));

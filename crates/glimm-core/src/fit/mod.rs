@@ -297,8 +297,24 @@ impl Problem {
         reach
     }
 
+    /// Rows of the factors.
+    fn rows(&self) -> Vec<Range<usize>> {
+        let shifted = |(term, range): (&Term, &Range<usize>)| {
+            let first = range.start;
+            term.structure.rows().into_iter().map(move |r| first + r.start..first + r.end).collect::<Vec<_>>()
+        };
+        self.data.terms.iter().zip(&self.layout.theta).flat_map(shifted).collect()
+    }
+
     fn settings(&self, curvature: Curvature, tolerance: f64, inner_tolerance: f64) -> Settings {
-        Settings { curvature, tolerance, inner_tolerance, max_iterations: MAX_ITERATIONS, reach: self.reach() }
+        Settings {
+            curvature,
+            tolerance,
+            inner_tolerance,
+            max_iterations: MAX_ITERATIONS,
+            reach: self.reach(),
+            rows: self.rows(),
+        }
     }
 
     /// The climb to the top, by the route that suits the size and the structure.

@@ -1,6 +1,7 @@
 //! Maximisation of an [`Objective`](crate::objective::Objective).
 
 mod newton;
+mod polar;
 mod stationary;
 
 pub use newton::{Curvature, Outcome, Reason, Settings, maximise};

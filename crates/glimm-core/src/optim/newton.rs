@@ -7,6 +7,9 @@
 //! distance to the maximum in standard errors, twice the log-likelihood left. Unlike the gradient or
 //! the change of parameters it does not depend on units.
 
+use std::ops::Range;
+
+use super::polar;
 use crate::linalg::dense;
 use crate::objective::{Evaluation, Objective, Order, Reject};
 
@@ -54,6 +57,8 @@ pub struct Settings {
     pub max_iterations: usize,
     /// Largest change of each parameter in one step (infinite where there is no limit).
     pub reach: Vec<f64>,
+    /// Parameters that move along circles: rows of factors. With exact curvature only.
+    pub rows: Vec<Range<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,10 +201,13 @@ pub fn maximise(
         Curvature::Exact => negative(&here),
         Curvature::Updated => objective.information().unwrap_or_else(|| identity(start.len())),
     };
+    let rows: &[Range<usize>] = if exact { &settings.rows } else { &[] };
     let mut radius = f64::INFINITY;
     loop {
         outcome.value = here.value;
-        let Some(model) = Model::new(&outcome.curvature, &here.gradient) else {
+        let mut curvature = outcome.curvature.clone();
+        polar::bend(&mut curvature, &here.gradient, &outcome.psi, rows);
+        let Some(model) = Model::new(&curvature, &here.gradient) else {
             outcome.reason = Reason::NoProgress;
             return outcome;
         };
@@ -210,7 +218,7 @@ pub fn maximise(
         }
         if outcome.decrement < settings.tolerance {
             if exact || outcome.iterations > 0 {
-                add(&mut outcome.psi, &model.step(0.0));
+                outcome.psi = polar::moved(&outcome.psi, &model.step(0.0), rows);
             }
             outcome.reason = Reason::Converged;
             return outcome;
@@ -222,8 +230,7 @@ pub fn maximise(
         let (step, next) = loop {
             let (step, mu) = model.step_within(radius, &settings.reach);
             let length = model.length(mu);
-            let mut psi = outcome.psi.clone();
-            add(&mut psi, &step);
+            let psi = polar::moved(&outcome.psi, &step, rows);
             outcome.evaluations += 1;
             match objective.evaluate(&psi, order(outcome.iterations, outcome.decrement), inner(outcome.decrement)) {
                 Err(Reject::Interrupted) => {
@@ -253,7 +260,7 @@ pub fn maximise(
             }
         };
         objective.accept();
-        add(&mut outcome.psi, &step);
+        outcome.psi = polar::moved(&outcome.psi, &step, rows);
         if next.hessian.is_some() {
             outcome.curvature = negative(&next);
         } else {

@@ -10,6 +10,7 @@ mod us;
 pub use diag::Diag;
 pub use us::Us;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub trait Structure: Send + Sync {
@@ -50,6 +51,11 @@ pub trait Structure: Send + Sync {
 
     /// Parameters on the diagonal of Lambda.
     fn diagonal(&self) -> Vec<usize>;
+
+    /// Parameters of the rows of Lambda that have more than one.
+    fn rows(&self) -> Vec<Range<usize>> {
+        Vec::new()
+    }
 
     /// The same covariance with a non-negative diagonal of Lambda; true when signs changed.
     fn orient(&self, theta: &mut [f64]) -> bool;

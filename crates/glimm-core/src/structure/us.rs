@@ -1,6 +1,7 @@
 //! Unstructured covariance: any variances and correlations.
 
 use super::Structure;
+use std::ops::Range;
 
 /// Lambda is any lower-triangular matrix; its entries, row by row, are the parameters.
 pub struct Us {
@@ -79,6 +80,10 @@ impl Structure for Us {
                 *t = least;
             }
         }
+    }
+
+    fn rows(&self) -> Vec<Range<usize>> {
+        (1..self.q).map(|r| r * (r + 1) / 2..(r + 1) * (r + 2) / 2).collect()
     }
 
     fn diagonal(&self) -> Vec<usize> {
