@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from . import datasets
 from ._core import __version__
+from .custom import CustomFamily
 from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
-from .families import Family, families
+from .families import Family, Parameter, families
 from .files import load
 from .fit import Diagnostics, Finding, Fit
 from .model import Model, fit
 from .summary import Summary, summary
 
 __all__ = [
+    "CustomFamily",
     "DataError",
     "Diagnostics",
     "Family",
@@ -26,6 +28,7 @@ __all__ = [
     "FormulaError",
     "GlimmError",
     "Model",
+    "Parameter",
     "Summary",
     "__version__",
     "datasets",

@@ -16,6 +16,8 @@ from .fit import Fit
 from .formula import Formula, parse, parse_side
 from .problem import make_problem, solve
 
+_MOST_WITH_ZEROS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -60,9 +62,10 @@ class Model:
         return dict(self.hold)
 
     @property
-    def core_name(self) -> tuple[str, str, bool]:
+    def core_name(self) -> tuple[Any, ...]:
         """The family as the core knows it."""
-        return self.family.name, self.link, self.zi is not None
+        name, program = (self.family.name, self.link, self.zi is not None), self.family.program
+        return name if program is None else (*name, program)
 
     @property
     def others(self) -> tuple[tuple[str, int, Formula], ...]:
@@ -244,6 +247,11 @@ def _check_parts(model: Model, precision: bool) -> None:
         raise FamilyError(f"{message}; those that have one: {has}")
     if model.zi is not None and family.ordered:
         raise FamilyError(f"zi= is given, but family {family.name!r} has classes, not zeros")
+    if model.zi is not None and len(family.parameters) > _MOST_WITH_ZEROS:
+        raise FamilyError(
+            f"zi= is given, but family {family.name!r} has {len(family.parameters)} parameters "
+            f"besides the mean; with extra zeros it can have {_MOST_WITH_ZEROS}"
+        )
     if model.reml and (model.disp is not None or model.zi is not None or model.hold):
         message = "reml=True is defined for one residual variance, without disp=, zi= and hold="
         raise FamilyError(message)
@@ -271,7 +279,7 @@ def _restricted(
     """Whether to fit by restricted maximum likelihood."""
     if reml not in (None, True, False):
         raise DataError(f"reml={reml!r}; use True, False or None", code="unknown_option")
-    linear = family.name == "gaussian" and link == "identity"
+    linear = family.name == "gaussian" and link == "identity" and family.program is None
     if reml and not linear:
         raise FamilyError(
             f"reml=True is defined for family 'gaussian' with link 'identity', not for "

@@ -6,6 +6,7 @@
 //! its own scale ([`Parameter`]).
 
 mod binomial;
+mod custom;
 mod derivs;
 mod gamma;
 mod gaussian;
@@ -18,6 +19,7 @@ mod rows;
 mod scaled;
 mod zero;
 
+pub use custom::{Custom, Spec, Step};
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use ordinal::{probabilities, start_thresholds};
 pub use registry::{Entry, REGISTRY, families, lookup};
