@@ -101,31 +101,12 @@ const fn factorials(k: usize, n: usize) -> [f64; MOST] {
     out
 }
 
-/// Where the powers 0, 1, ... of each variable alone stand.
-const fn powers(k: usize, n: usize) -> [[usize; 5]; 4] {
-    let e = exponents(k, n);
-    let (mut out, mut c) = ([[0; 5]; 4], 0);
-    while c < n {
-        let mut i = 0;
-        while i < k {
-            let total = e[c][0] + e[c][1] + e[c][2] + e[c][3];
-            if e[c][i] == total {
-                out[i][total as usize] = c;
-            }
-            i += 1;
-        }
-        c += 1;
-    }
-    out
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Jet<const K: usize, const N: usize>([f64; N]);
 
 impl<const K: usize, const N: usize> Jet<K, N> {
     const ORDER: usize = order(K, N);
     const PRODUCTS: Products = products(K, N);
-    const POWERS: [[usize; 5]; 4] = powers(K, N);
     const FACTORIALS: [f64; MOST] = factorials(K, N);
 
     pub(super) fn constant(value: f64) -> Self {
@@ -143,10 +124,6 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     pub(super) fn value(self) -> f64 {
         self.0[0]
-    }
-
-    pub(super) fn is_constant(self) -> bool {
-        self.0[1..].iter().all(|c| *c == 0.0)
     }
 
     /// Partial derivatives, in the layout of [`Derivs`].
@@ -245,18 +222,6 @@ impl<const K: usize, const N: usize> Jet<K, N> {
     /// ln of the standard normal distribution function.
     pub(super) fn log_normal_cdf(self) -> Self {
         self.compose(log_normal_cdf_derivatives(self.value()))
-    }
-}
-
-impl<const N: usize> Jet<1, N> {
-    /// The same function of variable `k` among D, where both have the same order.
-    pub(super) fn embed<const D: usize, const M: usize>(self, k: usize) -> Jet<D, M> {
-        let mut out = [0.0; M];
-        out[..1].copy_from_slice(&self.0[..1]);
-        for (place, value) in Jet::<D, M>::POWERS[k].iter().zip(&self.0).skip(1) {
-            out[*place] = *value;
-        }
-        Jet(out)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod ops;
 mod run;
+mod series;
 mod tape;
 
 use std::collections::{BTreeMap, HashSet};
@@ -15,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::error::Error;
 use crate::link::Link;
+use run::Shapes;
+use series::Shape;
 use tape::{Plan, Tape};
 
 pub use tape::Step;
@@ -45,6 +48,10 @@ pub struct Custom {
     density: Plan,
     /// For derivatives in the first 1, 2, ... predictors.
     plans: Vec<Plan>,
+    /// Of their series to second and fourth order.
+    shapes: Vec<[Shapes; 2]>,
+    /// Of plain numbers.
+    plain: Shapes,
     numbers: BTreeMap<&'static str, Plan>,
 }
 
@@ -81,14 +88,20 @@ impl Custom {
             allowed: interned(&spec.allowed),
             constant: density.constant_plan(predictors),
             density: density.plain_plan(),
-            plans: (1..=predictors.min(4)).map(|dims| density.plan(dims, predictors)).collect(),
+            plans: (1..=predictors).map(|dims| density.plan(dims, predictors)).collect(),
+            shapes: (1..=predictors).map(|dims| [2, 4].map(|order| shapes(dims, order))).collect(),
+            plain: shapes(0, 0),
             numbers,
         })
     }
 
     fn number(&self, name: &str, y: f64, size: f64, eta: &[f64]) -> Option<f64> {
-        self.numbers.get(name).map(|plan| run::number(plan, y, size, eta))
+        self.numbers.get(name).map(|plan| run::number(plan, &self.plain, y, size, eta))
     }
+}
+
+fn shapes(dims: usize, order: usize) -> Shapes {
+    [Shape::new(0, 0), Shape::new(1, order), Shape::new(dims, order)]
 }
 
 /// The one copy of a text: families live as long as the process, in as many copies as differ.
@@ -145,21 +158,13 @@ impl Family for Custom {
     }
 
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs) {
-        let (plan, value) = (&self.plans[want.dims.min(4) - 1], want.value);
-        match (want.dims, want.order) {
-            (1, ..=2) => run::fill::<1, 3, 3>(plan, rows, eta, 2, value, out),
-            (1, _) => run::fill::<1, 5, 5>(plan, rows, eta, 4, value, out),
-            (2, ..=2) => run::fill::<2, 6, 3>(plan, rows, eta, 2, value, out),
-            (2, _) => run::fill::<2, 15, 5>(plan, rows, eta, 4, value, out),
-            (3, ..=2) => run::fill::<3, 10, 3>(plan, rows, eta, 2, value, out),
-            (3, _) => run::fill::<3, 35, 5>(plan, rows, eta, 4, value, out),
-            (_, ..=2) => run::fill::<4, 15, 3>(plan, rows, eta, 2, value, out),
-            _ => run::fill::<4, 70, 5>(plan, rows, eta, 4, value, out),
-        }
+        let k = want.dims.min(self.plans.len()) - 1;
+        let shapes = &self.shapes[k][usize::from(want.order > 2)];
+        run::fill(&self.plans[k], shapes, rows, eta, want.value, out);
     }
 
     fn log_constant(&self, y: f64, size: f64) -> f64 {
-        run::number(&self.constant, y, size, &[])
+        run::number(&self.constant, &self.plain, y, size, &[])
     }
 
     /// By the inverse link where there is no function for it.
@@ -204,7 +209,7 @@ impl Family for Custom {
         let density = |at: &mut [f64]| {
             let row = |&(y, eta, freq): &(f64, f64, f64)| {
                 at[0] = eta;
-                freq * run::number(&self.density, y, 1.0, at)
+                freq * run::number(&self.density, &self.plain, y, 1.0, at)
             };
             let sum: f64 = rows.iter().map(row).sum();
             if sum.is_nan() { f64::NEG_INFINITY } else { sum }

@@ -1,8 +1,12 @@
-//! The operations of a recorded function, on jets.
+//! The operations of a recorded function.
 
-use crate::family::jets::Jet;
 use crate::link::Link;
-use crate::special::{exp, expm1, log1p, normal_cdf, polygamma2, polygamma3, trigamma};
+use crate::special::{
+    self, exp, expm1, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, polygamma2, polygamma3, softplus,
+    stirling, trigamma,
+};
+
+const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 
 /// B_2k / (2k)! times 5 6 ... (2k + 3): the series of the fourth derivative of digamma.
 const PENTAGAMMA: [f64; 6] = [5.0 / 12.0, -7.0 / 24.0, 0.5, -11.0 / 8.0, 65.0 / 12.0, -691.0 / 24.0];
@@ -25,7 +29,7 @@ ops! {
     "floor" Floor 1, "greater" Greater 2, "greater_equal" GreaterEqual 2, "lgamma" Lgamma 1, "log" Log 1,
     "log1p" Log1p 1, "log_expit" LogExpit 1, "log_ndtr" LogNdtr 1, "logaddexp" Logaddexp 2, "maximum" Maximum 2,
     "minimum" Minimum 2, "multiply" Multiply 2, "ndtr" Ndtr 1, "negative" Negative 1, "not" Not 1,
-    "power" Power 2, "reciprocal" Reciprocal 1, "sin" Sin 1, "sqrt" Sqrt 1, "square" Square 1,
+    "power" Power 2, "reciprocal" Reciprocal 1, "sin" Sin 1, "softplus" Softplus 1, "sqrt" Sqrt 1, "square" Square 1,
     "subtract" Subtract 2, "tanh" Tanh 1, "where" Where 3,
 }
 
@@ -35,71 +39,98 @@ impl Op {
         OPS.iter().find(|(known, ..)| *known == name).map(|&(_, op, count)| (op, count))
     }
 
+    pub(super) fn arity(self) -> usize {
+        OPS.iter().find(|(_, op, _)| *op == self).map_or(1, |(.., count)| *count)
+    }
+
     pub(super) fn names() -> Vec<String> {
         OPS.iter().map(|(name, ..)| (*name).to_owned()).collect()
     }
-}
 
-/// One number for a truth.
-fn truth<const D: usize, const N: usize>(value: bool) -> Jet<D, N> {
-    Jet::constant(f64::from(u8::from(value)))
-}
-
-/// The operation on as many arguments as it has; the others are not looked at.
-#[inline(always)]
-pub(super) fn apply<const D: usize, const N: usize>(op: Op, [a, b, c]: [&Jet<D, N>; 3]) -> Jet<D, N> {
-    let (x, y) = (a.value(), b.value());
-    match op {
-        Op::Add => *a + *b,
-        Op::Subtract => *a - *b,
-        Op::Multiply => *a * *b,
-        Op::Divide => *a / *b,
-        Op::Negative => -*a,
-        Op::Square => a.square(),
-        Op::Reciprocal => a.recip(),
-        Op::Exp => a.exp(),
-        Op::Log => a.ln(),
-        Op::Lgamma => a.lgamma(),
-        Op::LogNdtr => a.log_normal_cdf(),
-        Op::Absolute => {
-            if x < 0.0 {
-                -*a
-            } else {
-                *a
-            }
-        }
-        Op::Maximum => {
-            if x < y {
-                *b
-            } else {
-                *a
-            }
-        }
-        Op::Minimum => {
-            if y < x {
-                *b
-            } else {
-                *a
-            }
-        }
-        Op::Where => {
-            if x != 0.0 {
-                *b
-            } else {
-                *c
-            }
-        }
-        Op::Not => truth(x == 0.0),
-        Op::Both => truth(x != 0.0 && y != 0.0),
-        Op::Either => truth(x != 0.0 || y != 0.0),
-        Op::Equal => truth(x == y),
-        Op::Greater => truth(x > y),
-        Op::GreaterEqual => truth(x >= y),
-        Op::Floor => Jet::constant(x.floor()),
-        Op::Logaddexp => log_sum(*a, *b),
-        Op::Power => power(*a, *b),
-        _ => a.compose(derivatives(op, x)),
+    /// Whether its result is a number without derivatives, whatever its arguments are.
+    pub(super) fn is_step(self) -> bool {
+        use Op::{Both, Either, Equal, Floor, Greater, GreaterEqual, Not};
+        matches!(self, Both | Either | Equal | Floor | Greater | GreaterEqual | Not)
     }
+
+    /// The value of such an operation.
+    #[inline(always)]
+    pub(super) fn step(self, x: f64, y: f64) -> f64 {
+        let truth = match self {
+            Op::Floor => return x.floor(),
+            Op::Both => x != 0.0 && y != 0.0,
+            Op::Either => x != 0.0 || y != 0.0,
+            Op::Equal => x == y,
+            Op::Greater => x > y,
+            Op::GreaterEqual => x >= y,
+            _ => x == 0.0,
+        };
+        f64::from(u8::from(truth))
+    }
+}
+
+/// A function of one variable and its first four derivatives in every lane.
+#[inline(always)]
+pub(super) fn table<const L: usize>(op: Op, x: &[f64; L]) -> [[f64; L]; 5] {
+    // An arm for each that is often used, so that its loop becomes vector code.
+    match op {
+        Op::Exp => lanes(x, |x| [exp(x); 5]),
+        Op::Log => lanes(x, log),
+        Op::Reciprocal => lanes(x, reciprocal),
+        Op::Lgamma => lanes(x, lgamma),
+        Op::Softplus => lanes(x, softplus_derivatives),
+        Op::Expit => lanes(x, |x| Link::Logit.inverse_derivatives(x)),
+        Op::LogExpit => lanes(x, |x| Link::Logit.log_tails(x)[0]),
+        Op::LogNdtr => lanes(x, log_normal_cdf_derivatives),
+        _ => lanes(x, |x| derivatives(op, x)),
+    }
+}
+
+#[inline(always)]
+fn lanes<const L: usize>(x: &[f64; L], f: impl Fn(f64) -> [f64; 5]) -> [[f64; L]; 5] {
+    let mut out = [[0.0; L]; 5];
+    for lane in 0..L {
+        let found = f(x[lane]);
+        for k in 0..5 {
+            out[k][lane] = found[k];
+        }
+    }
+    out
+}
+
+#[inline(always)]
+fn log(x: f64) -> [f64; 5] {
+    let [i, d1, d2, d3, _] = reciprocal(x);
+    [ln(x), i, d1, d2, d3]
+}
+
+#[inline(always)]
+fn reciprocal(x: f64) -> [f64; 5] {
+    let i = 1.0 / x;
+    let i2 = i * i;
+    [i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2, 24.0 * i2 * i2 * i]
+}
+
+/// For x > 0, by Stirling's formula.
+#[inline(always)]
+fn lgamma(x: f64) -> [f64; 5] {
+    let (s, i, ln) = (stirling(x), 1.0 / x, ln(x));
+    let i2 = i * i;
+    [
+        (x - 0.5).mul_add(ln, HALF_LN_2PI - x + s[0]),
+        (s[1] - 0.5).mul_add(i, ln),
+        (0.5 + s[2]).mul_add(i, 1.0) * i,
+        (s[3] - 1.0).mul_add(i, -1.0) * i2,
+        (3.0 + s[4]).mul_add(i, 2.0) * i2 * i,
+    ]
+}
+
+/// Those of ln(1 + exp(x)).
+#[inline(always)]
+fn softplus_derivatives(x: f64) -> [f64; 5] {
+    let (p, q) = logistic(x);
+    let w = p * q;
+    [softplus(x), p, w, w * (q - p), w * 6.0f64.mul_add(-w, 1.0)]
 }
 
 /// A function of one variable and its first four derivatives.
@@ -152,45 +183,25 @@ fn derivatives(op: Op, x: f64) -> [f64; 5] {
 fn digamma(x: f64) -> [f64; 5] {
     let (mut sum, mut far) = (0.0, x);
     while far < FAR {
-        sum += far.powi(-5);
+        sum += 1.0 / (far * far * far * far * far);
         far += 1.0;
     }
     let i2 = 1.0 / (far * far);
     let series = PENTAGAMMA.iter().rev().fold(0.0, |s, c| s * i2 + c);
     sum += i2 * i2 * (0.25 + 0.5 / far + i2 * series);
-    [crate::special::digamma(x), trigamma(x), polygamma2(x), polygamma3(x), -24.0 * sum]
+    [special::digamma(x), trigamma(x), polygamma2(x), polygamma3(x), -24.0 * sum]
 }
 
-/// ln(exp(a) + exp(b)); minus infinity is the logarithm of nothing.
-fn log_sum<const D: usize, const N: usize>(a: Jet<D, N>, b: Jet<D, N>) -> Jet<D, N> {
-    let (x, y) = (a.value(), b.value());
-    if y == f64::NEG_INFINITY {
-        a
-    } else if x == f64::NEG_INFINITY {
-        b
-    } else if x > y {
-        a + (b - a).softplus()
-    } else {
-        b + (a - b).softplus()
-    }
-}
-
-/// a^b: by the power rule where b is a number, else exp(b ln a).
-fn power<const D: usize, const N: usize>(a: Jet<D, N>, b: Jet<D, N>) -> Jet<D, N> {
-    let (x, p) = (a.value(), b.value());
-    if !b.is_constant() {
-        return (b * a.ln()).exp();
-    }
-    if p != p.trunc() {
-        return a.powf(p);
-    }
+/// x^p and its derivatives in x; p is a number.
+pub(super) fn power(x: f64, p: f64) -> [f64; 5] {
     let (mut f, mut factor) = ([0.0; 5], 1.0);
     for (k, f) in f.iter_mut().enumerate() {
         let rest = p - k as f64;
+        // Beyond the last power of a polynomial there is nothing, even at zero.
         if factor != 0.0 {
             *f = factor * libm::pow(x, rest);
         }
         factor *= rest;
     }
-    a.compose(f)
+    f
 }

@@ -1,159 +1,269 @@
 //! A plan at work on blocks of rows: the same few numbers of memory for every block.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
-use super::ops::apply;
+use super::ops::{Op, power, table};
+use super::series::Shape;
 use super::tape::{Kind, Plan, Work};
-use crate::family::jets::Jet;
 use crate::family::{Derivs, Rows};
+use crate::special::{select, vectorized};
 
 /// Rows of a block.
 const LANES: usize = 16;
 
-type Number = Jet<1, 1>;
+/// The shapes of plain numbers, of series in one variable and of those in all.
+pub(super) type Shapes = [Shape; 3];
 
-/// The numbers of one kind for one block of rows.
-struct Bank<const D: usize, const N: usize> {
-    data: Vec<[Jet<D, N>; LANES]>,
+/// The numbers of a block of rows, by kind.
+#[derive(Default)]
+struct Banks<const L: usize> {
+    plain: Vec<[f64; L]>,
+    single: Vec<[f64; L]>,
+    full: Vec<[f64; L]>,
 }
 
-impl<const D: usize, const N: usize> Bank<D, N> {
-    fn new(count: usize) -> Self {
-        Bank { data: vec![[Jet::constant(0.0); LANES]; count] }
-    }
-
-    /// Arguments stand before results.
-    #[inline(always)]
-    fn call(&mut self, op: super::ops::Op, args: [usize; 3], out: usize, lanes: usize) {
-        let (before, after) = self.data.split_at_mut(out);
-        let [a, b, c] = args.map(|k| &before[k]);
-        for (lane, out) in after[0][..lanes].iter_mut().enumerate() {
-            *out = apply(op, [&a[lane], &b[lane], &c[lane]]);
-        }
-    }
-
-    #[inline(always)]
-    fn with(&mut self, arg: usize, plain: &[Number; LANES], out: usize, op: impl Fn(Jet<D, N>, f64) -> Jet<D, N>) {
-        let (before, after) = self.data.split_at_mut(out);
-        for ((out, arg), plain) in after[0].iter_mut().zip(&before[arg]).zip(plain) {
-            *out = op(*arg, plain.value());
-        }
-    }
-
-    #[inline(always)]
-    fn raise(&mut self, plain: &[Number; LANES], out: usize) {
-        self.data[out].iter_mut().zip(plain).for_each(|(out, plain)| *out = Jet::constant(plain.value()));
-    }
+/// A block of rows: responses, trials and predictors from `start` on, `lanes` of them.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    rows: Rows<'a>,
+    eta: &'a [&'a [f64]],
+    start: usize,
+    lanes: usize,
 }
 
-/// Fills derivatives of D predictors in N components, M of them along each one; the value only if asked for.
-pub(super) fn fill<const D: usize, const N: usize, const M: usize>(
-    plan: &Plan,
-    rows: Rows<'_>,
-    eta: &[&[f64]],
-    order: usize,
-    value: bool,
-    out: &mut Derivs,
-) {
-    out.reshape(D, order, rows.y.len());
-    let columns = out.columns::<N>();
-    let mut banks = Banks::<D, N, M>::new(plan);
-    let work = if value { &plan.work[..] } else { &plan.work[..plan.main] };
-    for start in (0..rows.y.len()).step_by(LANES) {
-        let lanes = LANES.min(rows.y.len() - start);
-        banks.run(work, rows, eta, start, lanes);
-        for lane in 0..lanes {
-            let mut found = plan.varying.map_or([0.0; N], |v| banks.full.data[v][lane].derivatives());
-            if value {
-                found[0] += plan.rest.map_or(0.0, |r| banks.plain.data[r][lane].value());
-            }
-            for c in 0..N {
-                columns[c][start + lane] = found[c];
+impl<const L: usize> Banks<L> {
+    /// Room for a plan; contents other than constants are unspecified.
+    fn prepare(&mut self, plan: &Plan, shapes: &Shapes) {
+        let banks = [&mut self.plain, &mut self.single, &mut self.full];
+        for ((bank, count), shape) in banks.into_iter().zip(plan.counts).zip(shapes) {
+            if bank.len() < count * shape.count {
+                bank.resize(count * shape.count, [0.0; L]);
             }
         }
-    }
-}
-
-struct Banks<const D: usize, const N: usize, const M: usize> {
-    plain: Bank<1, 1>,
-    single: Bank<1, M>,
-    full: Bank<D, N>,
-}
-
-impl<const D: usize, const N: usize, const M: usize> Banks<D, N, M> {
-    fn new(plan: &Plan) -> Self {
-        let [plain, single, full] = plan.counts;
-        let mut banks = Banks { plain: Bank::new(plain), single: Bank::new(single), full: Bank::new(full) };
         for &(place, value) in &plan.constants {
-            banks.plain.data[place] = [Jet::constant(value); LANES];
+            self.plain[place] = [value; L];
         }
-        banks
     }
 
     #[inline(always)]
-    fn run(&mut self, work: &[Work], rows: Rows<'_>, eta: &[&[f64]], start: usize, lanes: usize) {
+    fn run(&mut self, work: &[Work], shapes: &Shapes, block: Block<'_>) {
         for step in work {
-            self.step(step, rows, eta, start, lanes);
+            self.step(step, shapes, block);
         }
     }
 
     #[inline(always)]
-    fn step(&mut self, step: &Work, rows: Rows<'_>, eta: &[&[f64]], start: usize, lanes: usize) {
+    fn step(&mut self, step: &Work, shapes: &Shapes, block: Block<'_>) {
         let Banks { plain, single, full } = self;
         match *step {
-            Work::Y { out } => input(&mut plain.data[out], &rows.y[start..], lanes),
-            Work::Size { out } => match rows.size {
-                Some(size) => input(&mut plain.data[out], &size[start..], lanes),
-                None => plain.data[out] = [Jet::constant(1.0); LANES],
+            Work::Y { out } => input(&mut plain[out], block.rows.y, block),
+            Work::Size { out } => match block.rows.size {
+                Some(size) => input(&mut plain[out], size, block),
+                None => plain[out] = [1.0; L],
             },
-            Work::Given { predictor, out } => input(&mut plain.data[out], &eta[predictor][start..], lanes),
+            Work::Given { predictor, out } => input(&mut plain[out], block.eta[predictor], block),
             Work::Variable { predictor, out } => {
-                let values = &eta[predictor][start..][..lanes];
-                single.data[out].iter_mut().zip(values).for_each(|(out, e)| *out = Jet::variable(0, *e));
+                let out = &mut single[out * shapes[1].count..][..shapes[1].count];
+                out.fill([0.0; L]);
+                out[1] = [1.0; L];
+                input(&mut out[0], block.eta[predictor], block);
             }
             Work::Call { op, kind, args, out } => match kind {
-                Kind::Plain => plain.call(op, args, out, lanes),
-                Kind::Single(_) => single.call(op, args, out, lanes),
-                Kind::Full => full.call(op, args, out, lanes),
+                Kind::Plain => call(op, plain, &shapes[0], args, out),
+                Kind::Single(_) => call(op, single, &shapes[1], args, out),
+                Kind::Full => call(op, full, &shapes[2], args, out),
             },
-            Work::Scale { kind: Kind::Full, arg, plain: p, out } => full.with(arg, &plain.data[p], out, |a, x| a * x),
-            Work::Scale { arg, plain: p, out, .. } => single.with(arg, &plain.data[p], out, |a, x| a * x),
-            Work::Shift { kind: Kind::Full, arg, plain: p, out } => full.with(arg, &plain.data[p], out, |a, x| a + x),
-            Work::Shift { arg, plain: p, out, .. } => single.with(arg, &plain.data[p], out, |a, x| a + x),
-            Work::Raise { kind: Kind::Full, plain: p, out } => full.raise(&plain.data[p], out),
-            Work::Raise { plain: p, out, .. } => single.raise(&plain.data[p], out),
+            Work::Step { op, kind, args, out } => {
+                let values = match kind {
+                    Kind::Plain => args.map(|a| plain[a]),
+                    Kind::Single(_) => args.map(|a| single[a * shapes[1].count]),
+                    Kind::Full => args.map(|a| full[a * shapes[2].count]),
+                };
+                for lane in 0..L {
+                    plain[out][lane] = op.step(values[0][lane], values[1][lane]);
+                }
+            }
+            Work::With { op, kind, arg, plain: p, out } => {
+                let p = plain[p];
+                match kind {
+                    Kind::Plain => with(op, plain, &shapes[0], arg, &p, out),
+                    Kind::Single(_) => with(op, single, &shapes[1], arg, &p, out),
+                    Kind::Full => with(op, full, &shapes[2], arg, &p, out),
+                }
+            }
+            Work::Where { kind, condition, args, out } => {
+                let condition = plain[condition].map(|c| c != 0.0);
+                match kind {
+                    Kind::Plain => choose(plain, &shapes[0], &condition, args, out),
+                    Kind::Single(_) => choose(single, &shapes[1], &condition, args, out),
+                    Kind::Full => choose(full, &shapes[2], &condition, args, out),
+                }
+            }
+            Work::Raise { kind, plain: p, out } => {
+                let (bank, count) =
+                    if kind == Kind::Full { (full, shapes[2].count) } else { (single, shapes[1].count) };
+                bank[out * count..][..count].fill([0.0; L]);
+                bank[out * count] = plain[p];
+            }
             Work::Embed { predictor, arg, out } => {
-                let all = full.data[out].iter_mut().zip(&single.data[arg]);
-                all.for_each(|(out, arg)| *out = arg.embed(predictor));
+                let (n, m) = (shapes[2].count, shapes[1].count);
+                shapes[2].embed(predictor, &single[arg * m..][..m], &mut full[out * n..][..n]);
             }
         }
     }
 }
 
 #[inline(always)]
-fn input(out: &mut [Number; LANES], values: &[f64], lanes: usize) {
-    out.iter_mut().zip(&values[..lanes]).for_each(|(out, value)| *out = Jet::constant(*value));
+fn input<const L: usize>(out: &mut [f64; L], values: &[f64], block: Block<'_>) {
+    let values = &values[block.start..][..block.lanes];
+    // Lanes beyond the last row repeat it.
+    for lane in 0..L {
+        out[lane] = values[lane.min(block.lanes - 1)];
+    }
+}
+
+/// Arguments stand before results.
+#[inline(always)]
+fn call<const L: usize>(op: Op, bank: &mut [[f64; L]], shape: &Shape, args: [usize; 2], out: usize) {
+    let n = shape.count;
+    let (before, after) = bank.split_at_mut(out * n);
+    let ([a, b], out) = (args.map(|k| &before[k * n..][..n]), &mut after[..n]);
+    match op {
+        Op::Add => combine(a, b, out, |a, b| a + b),
+        Op::Subtract => combine(a, b, out, |a, b| a - b),
+        // Of plain numbers only.
+        Op::Divide => combine(a, b, out, |a, b| a / b),
+        Op::Negative => combine(a, b, out, |a, _| -a),
+        Op::Multiply => shape.multiply(a, b, out),
+        Op::Square => shape.multiply(a, a, out),
+        Op::Absolute => {
+            let sign = a[0].map(|x| if x < 0.0 { -1.0 } else { 1.0 });
+            out.iter_mut().zip(a).for_each(|(out, a)| (0..L).for_each(|l| out[l] = sign[l] * a[l]));
+        }
+        Op::Maximum | Op::Minimum => {
+            // Of equal arguments one has the first, the other the second.
+            let first: [bool; L] = std::array::from_fn(|l| (a[0][l] < b[0][l]) != (op == Op::Maximum));
+            blend(&first, a, b, out);
+        }
+        _ => {
+            shape.compose(a, &table(op, &a[0]), out);
+            if op == Op::Softplus {
+                // The logarithm of nothing adds nothing.
+                let none = a[0].map(|x| x == f64::NEG_INFINITY);
+                out.iter_mut().for_each(|out| (0..L).for_each(|l| out[l] = select(none[l], 0.0, out[l])));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn combine<const L: usize>(a: &[[f64; L]], b: &[[f64; L]], out: &mut [[f64; L]], op: impl Fn(f64, f64) -> f64) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        for lane in 0..L {
+            out[lane] = op(a[lane], b[lane]);
+        }
+    }
+}
+
+#[inline(always)]
+fn blend<const L: usize>(first: &[bool; L], a: &[[f64; L]], b: &[[f64; L]], out: &mut [[f64; L]]) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        for lane in 0..L {
+            out[lane] = select(first[lane], a[lane], b[lane]);
+        }
+    }
+}
+
+#[inline(always)]
+fn choose<const L: usize>(bank: &mut [[f64; L]], shape: &Shape, first: &[bool; L], args: [usize; 2], out: usize) {
+    let n = shape.count;
+    let (before, after) = bank.split_at_mut(out * n);
+    let [a, b] = args.map(|k| &before[k * n..][..n]);
+    blend(first, a, b, &mut after[..n]);
+}
+
+#[inline(always)]
+fn with<const L: usize>(op: Op, bank: &mut [[f64; L]], shape: &Shape, arg: usize, plain: &[f64; L], out: usize) {
+    let n = shape.count;
+    let (before, after) = bank.split_at_mut(out * n);
+    let (a, out) = (&before[arg * n..][..n], &mut after[..n]);
+    match op {
+        Op::Add => {
+            out.copy_from_slice(a);
+            (0..L).for_each(|lane| out[0][lane] += plain[lane]);
+        }
+        Op::Multiply => {
+            for (out, a) in out.iter_mut().zip(a) {
+                (0..L).for_each(|lane| out[lane] = a[lane] * plain[lane]);
+            }
+        }
+        _ => {
+            let mut f = [[0.0; L]; 5];
+            for lane in 0..L {
+                let found = power(a[0][lane], plain[lane]);
+                (0..5).for_each(|k| f[k][lane] = found[k]);
+            }
+            shape.compose(a, &f, out);
+        }
+    }
 }
 
 thread_local! {
-    static NUMBERS: RefCell<Vec<Number>> = const { RefCell::new(Vec::new()) };
+    static BLOCKS: Cell<Banks<LANES>> = const { Cell::new(Banks { plain: Vec::new(), single: Vec::new(), full: Vec::new() }) };
+    static ROW: Cell<Banks<1>> = const { Cell::new(Banks { plain: Vec::new(), single: Vec::new(), full: Vec::new() }) };
+}
+
+/// Fills all derivatives of the shapes' order; the value only if asked for.
+pub(super) fn fill(plan: &Plan, shapes: &Shapes, rows: Rows<'_>, eta: &[&[f64]], value: bool, out: &mut Derivs) {
+    out.reshape(plan.dims, shapes[2].order, rows.y.len());
+    let mut banks = BLOCKS.take();
+    banks.prepare(plan, shapes);
+    vectorized(
+        #[inline(always)]
+        || blocks(&mut banks, plan, shapes, rows, eta, value, out),
+    );
+    BLOCKS.set(banks);
+}
+
+#[inline(always)]
+fn blocks(
+    banks: &mut Banks<LANES>,
+    plan: &Plan,
+    shapes: &Shapes,
+    rows: Rows<'_>,
+    eta: &[&[f64]],
+    value: bool,
+    out: &mut Derivs,
+) {
+    let work = if value { &plan.work[..] } else { &plan.work[..plan.main] };
+    let n = shapes[2].count;
+    for start in (0..rows.y.len()).step_by(LANES) {
+        let lanes = LANES.min(rows.y.len() - start);
+        banks.run(work, shapes, Block { rows, eta, start, lanes });
+        for c in 0..n {
+            let scale = shapes[2].factorials[c];
+            let found = plan.varying.map_or([0.0; LANES], |v| banks.full[v * n + c]);
+            let column = &mut out.component_mut(c)[start..start + lanes];
+            column.iter_mut().zip(found).for_each(|(out, found)| *out = found * scale);
+        }
+        if let Some(rest) = plan.rest.filter(|_| value) {
+            let column = &mut out.component_mut(0)[start..start + lanes];
+            column.iter_mut().zip(banks.plain[rest]).for_each(|(out, rest)| *out += rest);
+        }
+    }
 }
 
 /// A plan of plain numbers at one row.
-pub(super) fn number(plan: &Plan, y: f64, size: f64, eta: &[f64]) -> f64 {
-    NUMBERS.with_borrow_mut(|numbers| {
-        numbers.clear();
-        numbers.resize(plan.counts[0], Jet::constant(0.0));
-        plan.constants.iter().for_each(|&(place, value)| numbers[place] = Jet::constant(value));
-        for step in &plan.work {
-            match *step {
-                Work::Y { out } => numbers[out] = Jet::constant(y),
-                Work::Size { out } => numbers[out] = Jet::constant(size),
-                Work::Given { predictor, out } => numbers[out] = Jet::constant(eta[predictor]),
-                Work::Call { op, args, out, .. } => numbers[out] = apply(op, args.map(|k| &numbers[k])),
-                _ => {}
-            }
-        }
-        plan.rest.map_or(0.0, |place| numbers[place].value())
-    })
+pub(super) fn number(plan: &Plan, shapes: &Shapes, y: f64, size: f64, eta: &[f64]) -> f64 {
+    let mut banks = ROW.take();
+    banks.prepare(plan, shapes);
+    let eta: [&[f64]; 4] = std::array::from_fn(|k| eta.get(k).map_or(&[][..], std::slice::from_ref));
+    let rows = Rows { y: &[y], size: Some(&[size]) };
+    vectorized(
+        #[inline(always)]
+        || banks.run(&plan.work, shapes, Block { rows, eta: &eta, start: 0, lanes: 1 }),
+    );
+    let found = plan.rest.map_or(0.0, |place| banks.plain[place][0]);
+    ROW.set(banks);
+    found
 }

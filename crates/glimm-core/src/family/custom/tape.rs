@@ -41,21 +41,63 @@ pub(super) type Place = (Kind, usize);
 /// One step of the work on a block of rows. Places are those of `kind`; `plain` is one of a plain number.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
-    Y { out: usize },
-    Size { out: usize },
-    Given { predictor: usize, out: usize },
-    Variable { predictor: usize, out: usize },
-    Call { op: Op, kind: Kind, args: [usize; 3], out: usize },
-    Scale { kind: Kind, arg: usize, plain: usize, out: usize },
-    Shift { kind: Kind, arg: usize, plain: usize, out: usize },
-    Raise { kind: Kind, plain: usize, out: usize },
-    Embed { predictor: usize, arg: usize, out: usize },
+    Y {
+        out: usize,
+    },
+    Size {
+        out: usize,
+    },
+    Given {
+        predictor: usize,
+        out: usize,
+    },
+    Variable {
+        predictor: usize,
+        out: usize,
+    },
+    Call {
+        op: Op,
+        kind: Kind,
+        args: [usize; 2],
+        out: usize,
+    },
+    /// An operation whose result is plain.
+    Step {
+        op: Op,
+        kind: Kind,
+        args: [usize; 2],
+        out: usize,
+    },
+    /// A sum, product or power with a plain number.
+    With {
+        op: Op,
+        kind: Kind,
+        arg: usize,
+        plain: usize,
+        out: usize,
+    },
+    Where {
+        kind: Kind,
+        condition: usize,
+        args: [usize; 2],
+        out: usize,
+    },
+    Raise {
+        kind: Kind,
+        plain: usize,
+        out: usize,
+    },
+    Embed {
+        predictor: usize,
+        arg: usize,
+        out: usize,
+    },
 }
 
 /// The work for derivatives in the first `dims` predictors, the others given.
 #[derive(Default)]
 pub(super) struct Plan {
-    dims: usize,
+    pub(super) dims: usize,
     pub(super) work: Vec<Work>,
     /// The steps before this one give the derivatives, those after it the rest of the value.
     pub(super) main: usize,
@@ -210,7 +252,7 @@ impl Plan {
         let place = match tape.nodes[node] {
             Node::Call(op, args) => {
                 let args = args.map(|a| self.place(tape, a));
-                self.call(op, &args)
+                self.call(op, &args[..op.arity()])
             }
             leaf => {
                 let out = self.new_place(kind);
@@ -230,37 +272,62 @@ impl Plan {
         place
     }
 
-    /// The work of an operation; sums and products with plain numbers are cheaper than those of jets.
+    /// The work of an operation; some are made of others, and those with plain numbers are cheaper.
     fn call(&mut self, op: Op, args: &[Place]) -> Place {
         let (first, second) = (args[0], args[args.len().min(2) - 1]);
         let plain = |place: Place| place.0 == Kind::Plain;
         match op {
-            Op::Add | Op::Multiply if plain(first) && !plain(second) => return self.call(op, &[second, first]),
+            Op::Add | Op::Multiply if plain(first) && !plain(second) => self.call(op, &[second, first]),
             Op::Subtract if plain(first) != plain(second) => {
                 let negative = self.call(Op::Negative, &[second]);
-                return self.call(Op::Add, &[first, negative]);
+                self.call(Op::Add, &[first, negative])
             }
-            Op::Divide if plain(first) != plain(second) => {
+            Op::Divide if !plain(first) || !plain(second) => {
                 let inverse = self.call(Op::Reciprocal, &[second]);
-                return self.call(Op::Multiply, &[first, inverse]);
+                self.call(Op::Multiply, &[first, inverse])
             }
-            _ => {}
+            Op::Logaddexp => {
+                let (most, least) = (self.call(Op::Maximum, args), self.call(Op::Minimum, args));
+                let gap = self.call(Op::Subtract, &[least, most]);
+                let more = self.call(Op::Softplus, &[gap]);
+                self.call(Op::Add, &[most, more])
+            }
+            Op::Power if !plain(second) => {
+                let log = self.call(Op::Log, &[first]);
+                let product = self.call(Op::Multiply, &[second, log]);
+                self.call(Op::Exp, &[product])
+            }
+            Op::Where if !plain(first) => {
+                let not = self.call(Op::Not, &[first]);
+                self.call(op, &[not, args[2], second])
+            }
+            Op::Add | Op::Multiply | Op::Power if plain(second) => {
+                let (kind, out) = (first.0, self.new_place(first.0));
+                self.work.push(Work::With { op, kind, arg: first.1, plain: second.1, out });
+                (kind, out)
+            }
+            Op::Where => {
+                let kind = joined(second.0, args[2].0);
+                let (yes, no) = (self.moved(second, kind), self.moved(args[2], kind));
+                let out = self.new_place(kind);
+                self.work.push(Work::Where { kind, condition: first.1, args: [yes, no], out });
+                (kind, out)
+            }
+            _ => self.direct(op, args),
         }
+    }
+
+    /// One operation on numbers of one kind.
+    fn direct(&mut self, op: Op, args: &[Place]) -> Place {
         let kind = args.iter().fold(Kind::Plain, |kind, place| joined(kind, place.0));
-        let mixed = matches!(op, Op::Add | Op::Multiply) && plain(second) && !plain(first);
-        if mixed {
-            let (arg, plain, out) = (first.1, second.1, self.new_place(kind));
-            self.work.push(match op {
-                Op::Add => Work::Shift { kind, arg, plain, out },
-                _ => Work::Scale { kind, arg, plain, out },
-            });
-            return (kind, out);
-        }
-        let places: Vec<usize> = args.iter().map(|&place| self.moved(place, kind)).collect();
-        let out = self.new_place(kind);
-        let args = std::array::from_fn(|k| places[k.min(places.len() - 1)]);
-        self.work.push(Work::Call { op, kind, args, out });
-        (kind, out)
+        let places = [0, 1].map(|k| self.moved(args[k.min(args.len() - 1)], kind));
+        let result = if op.is_step() { Kind::Plain } else { kind };
+        let out = self.new_place(result);
+        self.work.push(match op.is_step() {
+            true => Work::Step { op, kind, args: places, out },
+            false => Work::Call { op, kind, args: places, out },
+        });
+        (result, out)
     }
 
     /// Where the same number is as one of another kind.
