@@ -72,30 +72,50 @@ impl Op {
 /// A function of one variable and its first four derivatives in every lane.
 #[inline(always)]
 pub(super) fn table<const L: usize>(op: Op, x: &[f64; L]) -> [[f64; L]; 5] {
-    // An arm for each that is often used, so that its loop becomes vector code.
-    match op {
-        Op::Exp => lanes(x, |x| [exp(x); 5]),
-        Op::Log => lanes(x, log),
-        Op::Reciprocal => lanes(x, reciprocal),
-        Op::Lgamma => lanes(x, lgamma),
-        Op::Softplus => lanes(x, softplus_derivatives),
-        Op::Expit => lanes(x, |x| Link::Logit.inverse_derivatives(x)),
-        Op::LogExpit => lanes(x, |x| Link::Logit.log_tails(x)[0]),
-        Op::LogNdtr => lanes(x, log_normal_cdf_derivatives),
-        _ => lanes(x, |x| derivatives(op, x)),
-    }
-}
-
-#[inline(always)]
-fn lanes<const L: usize>(x: &[f64; L], f: impl Fn(f64) -> [f64; 5]) -> [[f64; L]; 5] {
     let mut out = [[0.0; L]; 5];
-    for lane in 0..L {
-        let found = f(x[lane]);
-        for k in 0..5 {
-            out[k][lane] = found[k];
+    // Written out for each that is often used, so that its loop becomes vector code.
+    macro_rules! lanes {
+        ($f:expr) => {
+            for lane in 0..L {
+                let found = $f(x[lane]);
+                for k in 0..5 {
+                    out[k][lane] = found[k];
+                }
+            }
+        };
+    }
+    match op {
+        Op::Exp => {
+            for lane in 0..L {
+                out[0][lane] = exp(x[lane]);
+            }
+            out = [out[0]; 5];
+        }
+        Op::Log => lanes!(log),
+        Op::Reciprocal => lanes!(reciprocal),
+        Op::Lgamma => lanes!(lgamma),
+        Op::Softplus => lanes!(softplus_derivatives),
+        Op::Expit => lanes!(expit),
+        Op::LogExpit => lanes!(log_expit),
+        Op::LogNdtr => lanes!(log_normal_cdf_derivatives),
+        _ => {
+            for lane in 0..L {
+                let found = derivatives(op, x[lane]);
+                (0..5).for_each(|k| out[k][lane] = found[k]);
+            }
         }
     }
     out
+}
+
+#[inline(always)]
+fn expit(x: f64) -> [f64; 5] {
+    Link::Logit.inverse_derivatives(x)
+}
+
+#[inline(always)]
+fn log_expit(x: f64) -> [f64; 5] {
+    Link::Logit.log_tails(x)[0]
 }
 
 #[inline(always)]
@@ -137,8 +157,6 @@ fn softplus_derivatives(x: f64) -> [f64; 5] {
 #[inline(always)]
 fn derivatives(op: Op, x: f64) -> [f64; 5] {
     match op {
-        Op::Expit => Link::Logit.inverse_derivatives(x),
-        Op::LogExpit => Link::Logit.log_tails(x)[0],
         Op::Ndtr => {
             let [_, d1, d2, d3, d4] = Link::Probit.inverse_derivatives(x);
             [normal_cdf(x), d1, d2, d3, d4]
