@@ -1,4 +1,4 @@
-"""Families written by the user: a log density in Python, recorded once and evaluated by the core."""
+"""Families written by the user: a log density in Python, recorded for the core."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FamilyError, listed, nearest_first
-from .families import Family, Parameter
+from .families import Family, Parameter, families
 from .supports import SUPPORTS, Support, start_of
 from .tracing import Tape, depends, record
 
@@ -51,10 +51,10 @@ class CustomFamily(Family):
         ``mean(eta, ...)``: the expected response, of a family with trials the proportion. The
         inverse link of eta by default.
     variance, cdf : callable, optional
-        ``variance(eta, ...)`` and ``cdf(y, eta, ...)``, with ``size`` if they have such an argument.
+        ``variance(eta, ...)`` and ``cdf(y, eta, ...)``, with ``size`` if they have that argument.
     draw : callable, optional
-        ``draw(rng, eta, ...)``: responses drawn with a `numpy.random.Generator`, for `Fit.simulate`.
-        It is called with arrays, and is not saved with a fit.
+        ``draw(rng, eta, ...)``: responses drawn with a `numpy.random.Generator`, one for each
+        element of eta, for `Fit.simulate`. It is not saved with a fit.
     support : str or callable
         What responses can be: ``"count"`` (0, 1, 2, ...), ``"positive"``, ``"real"``,
         ``"proportion"`` (between 0 and 1), or a function of y (and size) that says whether it can.
@@ -102,6 +102,8 @@ class CustomFamily(Family):
     ) -> None:
         if not isinstance(name, str) or not name:
             raise FamilyError(f"name={name!r}; a family needs a name that is text")
+        if name in families():
+            raise FamilyError(f"name={name!r} is that of a family of glimm; use another")
         if link not in LINKS:
             raise FamilyError(f"link={link!r}; use {listed(nearest_first(str(link), LINKS))}")
         made = _parameters(parameters)
@@ -120,7 +122,9 @@ class CustomFamily(Family):
         if draw is not None:
             _check_arguments(name, "draw", draw, 2 + len(made))
         allowed = f"a response of family {name!r} must be {range_.words(trials)}"
-        self._set(name, link, made, trials, {k: _frozen(v) for k, v in tapes.items()}, allowed, draw)
+        self._set(
+            name, link, made, trials, {k: _frozen(v) for k, v in tapes.items()}, allowed, draw
+        )
 
     def _set(
         self,
@@ -244,7 +248,7 @@ def _parameters(given: Mapping[str, str] | Sequence[Parameter]) -> tuple[Paramet
 
 
 def _parameter(name: str, scale: str, dispersion: bool) -> Parameter:
-    return Parameter(str(name), str(name), scale, 0.0, 1.0, dispersion, 0.0)
+    return Parameter(str(name), "", scale, 0.0, 1.0, dispersion, 0.0)
 
 
 def _with_bounds(parameter: Parameter) -> Parameter:

@@ -279,7 +279,7 @@ def _restricted(
     """Whether to fit by restricted maximum likelihood."""
     if reml not in (None, True, False):
         raise DataError(f"reml={reml!r}; use True, False or None", code="unknown_option")
-    linear = family.name == "gaussian" and link == "identity" and family.program is None
+    linear = family.name == "gaussian" and link == "identity"
     if reml and not linear:
         raise FamilyError(
             f"reml=True is defined for family 'gaussian' with link 'identity', not for "

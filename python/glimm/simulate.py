@@ -30,9 +30,7 @@ def simulate(fit: Fit, n: int, seed: int) -> Array:
     return draws
 
 
-def _responses(
-    fit: Fit, eta: list[Array], sizes: Array | None, seed: int, replicate: int
-) -> Array:
+def _responses(fit: Fit, eta: list[Array], sizes: Array | None, seed: int, replicate: int) -> Array:
     family = fit.model.family
     if isinstance(family, CustomFamily):
         return draw_responses(family, fit.model.zi is not None, eta, sizes, seed, replicate)

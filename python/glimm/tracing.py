@@ -1,8 +1,8 @@
 """Recording a vectorised function as a list of operations.
 
 The function is called once with symbolic arguments. NumPy hands every ufunc that meets one to
-`Traced.__array_ufunc__`, and `numpy.where` and a few others to `Traced.__array_function__`; each adds
-a step to the tape. Equal steps are recorded once.
+`Traced.__array_ufunc__`, and `numpy.where` to `Traced.__array_function__`; each adds a step to the
+tape. Equal steps are recorded once.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _COMMUTE = {"add", "multiply", "equal", "both", "either"}
 # Those that are several.
 _COMPOSED: dict[str, Callable[..., Any]] = {
     "positive": lambda x: x,
-    "less": lambda x, y: y > x,
-    "less_equal": lambda x, y: y >= x,
-    "not_equal": lambda x, y: np.logical_not(x == y),
+    "less": lambda x, y: np.greater(y, x),
+    "less_equal": lambda x, y: np.greater_equal(y, x),
+    "not_equal": lambda x, y: np.logical_not(np.equal(x, y)),
     "exp2": lambda x: np.exp(_LN2 * x),
     "log2": lambda x: np.log(x) / _LN2,
     "log10": lambda x: np.log(x) / _LN10,
@@ -59,9 +59,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
     "logit": lambda x: np.log(x) - np.log1p(-x),
     "erf": lambda x: _call("ndtr", _SQRT2 * x) - _call("ndtr", -_SQRT2 * x),
     "erfc": lambda x: 2.0 * _call("ndtr", -_SQRT2 * x),
-    "betaln": lambda a, b: (
-        _call("lgamma", a) + _call("lgamma", b) - _call("lgamma", a + b)
-    ),
+    "betaln": lambda a, b: _call("lgamma", a) + _call("lgamma", b) - _call("lgamma", a + b),
     "xlogy": lambda x, y: np.where(_traced(x, y) == 0.0, 0.0, x * np.log(y)),
     "xlog1py": lambda x, y: np.where(_traced(x, y) == 0.0, 0.0, x * np.log1p(y)),
 }
@@ -108,10 +106,9 @@ class Recorder:
             if value.recorder is not self:
                 raise self.error("mixes values of two recordings")
             return value.index
-        try:
-            number = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise self.error(f"uses a {type(value).__name__} as a number") from None
+        number = np.asarray(value)
+        if number.dtype.kind not in "biuf":
+            raise self.error(f"uses a {type(value).__name__} as a number")
         if number.ndim:
             raise self.error(
                 f"uses an array of shape {number.shape}; of constants it may use single numbers"
@@ -196,7 +193,7 @@ class Traced(NDArrayOperatorsMixin):
     def __float__(self) -> float:
         return float(self._refuse("turns a symbolic value into a number (math functions, float)"))
 
-    __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __complex__ = __float__
 
     def __len__(self) -> int:
         return int(self._refuse("asks for the length of a symbolic value"))
@@ -240,9 +237,7 @@ def _traced(x: Any, y: Any) -> Traced:
     return Traced(recorder, recorder.place(x))
 
 
-def record(
-    function: Callable[..., Any], subject: str, names: Sequence[str], size: bool
-) -> Tape:
+def record(function: Callable[..., Any], subject: str, names: Sequence[str], size: bool) -> Tape:
     """Return the tape of a function.
 
     Parameters

@@ -9,6 +9,8 @@ mod ops;
 mod run;
 mod series;
 mod tape;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};

@@ -2,8 +2,8 @@
 
 use crate::link::Link;
 use crate::special::{
-    self, exp, expm1, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, polygamma2, polygamma3, softplus,
-    stirling, trigamma,
+    self, exp, expm1, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, polygamma2, polygamma3, select,
+    softplus, stirling, trigamma,
 };
 
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
@@ -120,8 +120,15 @@ fn log_expit(x: f64) -> [f64; 5] {
 
 #[inline(always)]
 fn log(x: f64) -> [f64; 5] {
-    let [i, d1, d2, d3, _] = reciprocal(x);
-    [ln(x), i, d1, d2, d3]
+    let [i, d1, d2, d3, _] = reciprocal(above(0.0, x, x));
+    let value = select(x == 0.0, f64::NEG_INFINITY, ln(x));
+    [above(0.0, x, value), i, d1, d2, d3]
+}
+
+/// NaN below the domain of a function: those of `special` need not say so.
+#[inline(always)]
+fn above(low: f64, x: f64, value: f64) -> f64 {
+    select(x < low, f64::NAN, value)
 }
 
 #[inline(always)]
@@ -134,10 +141,11 @@ fn reciprocal(x: f64) -> [f64; 5] {
 /// For x > 0, by Stirling's formula.
 #[inline(always)]
 fn lgamma(x: f64) -> [f64; 5] {
-    let (s, i, ln) = (stirling(x), 1.0 / x, ln(x));
+    let (s, i, ln) = (stirling(x), 1.0 / above(0.0, x, x), ln(x));
+    let value = (x - 0.5).mul_add(ln, HALF_LN_2PI - x + s[0]);
     let i2 = i * i;
     [
-        (x - 0.5).mul_add(ln, HALF_LN_2PI - x + s[0]),
+        above(0.0, x, select(x == 0.0, f64::INFINITY, value)),
         (s[1] - 0.5).mul_add(i, ln),
         (0.5 + s[2]).mul_add(i, 1.0) * i,
         (s[3] - 1.0).mul_add(i, -1.0) * i2,
@@ -166,9 +174,10 @@ fn derivatives(op: Op, x: f64) -> [f64; 5] {
             [expm1(x), e, e, e, e]
         }
         Op::Log1p => {
-            let i = 1.0 / (1.0 + x);
+            let i = 1.0 / (1.0 + above(-1.0, x, x));
             let i2 = i * i;
-            [log1p(x), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2]
+            let value = select(x == -1.0, f64::NEG_INFINITY, log1p(x));
+            [above(-1.0, x, value), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2]
         }
         Op::Sqrt => {
             let (r, i) = (x.sqrt(), 1.0 / x);
@@ -207,7 +216,7 @@ fn digamma(x: f64) -> [f64; 5] {
     let i2 = 1.0 / (far * far);
     let series = PENTAGAMMA.iter().rev().fold(0.0, |s, c| s * i2 + c);
     sum += i2 * i2 * (0.25 + 0.5 / far + i2 * series);
-    [special::digamma(x), trigamma(x), polygamma2(x), polygamma3(x), -24.0 * sum]
+    [above(0.0, x, special::digamma(x)), trigamma(x), polygamma2(x), polygamma3(x), -24.0 * sum]
 }
 
 /// x^p and its derivatives in x; p is a number.
