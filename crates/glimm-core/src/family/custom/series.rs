@@ -15,6 +15,8 @@ pub(super) struct Shape {
     pub(super) factorials: Vec<f64>,
     /// Where the powers of each variable alone stand.
     powers: Vec<[usize; 5]>,
+    /// Coefficients up to each order.
+    counts: Vec<usize>,
     /// Pairs of coefficients whose products add up to each one; the last has the constant of the second factor.
     pairs: Vec<Vec<[usize; 2]>>,
 }
@@ -26,7 +28,8 @@ impl Shape {
             let index: Vec<usize> = e.iter().enumerate().flat_map(|(k, n)| std::iter::repeat_n(k, *n)).collect();
             component_offset(dims, &index)
         };
-        let count = (0..=order).map(|o| component_count(dims, o)).sum();
+        let upto = |top: usize| (0..=top).map(|o| component_count(dims, o)).sum();
+        let (count, counts) = (upto(order), (0..=order).map(upto).collect());
         let (mut pairs, mut factorials) = (vec![Vec::new(); count], vec![1.0; count]);
         for whole in &all {
             factorials[place(whole)] = whole.iter().map(|&n| FACTORIAL[n]).product();
@@ -37,7 +40,7 @@ impl Shape {
         }
         let power = |k: usize, n: usize| component_offset(dims, &vec![k; n.min(order)]);
         let powers = (0..dims).map(|k| std::array::from_fn(|n| power(k, n))).collect();
-        Shape { order, count, factorials, powers, pairs }
+        Shape { order, count, factorials, powers, counts, pairs }
     }
 
     /// out = a b.
@@ -61,8 +64,9 @@ impl Shape {
         out[1..].fill([0.0; L]);
         out[0] = scaled(&f[self.order], 1.0 / FACTORIAL[self.order]);
         for k in (0..self.order).rev() {
+            // The k factors still to come have no constant: what is beyond order - k leaves no trace.
             // From the last coefficient down: each needs lower ones of the sum so far only.
-            for c in (1..self.count).rev() {
+            for c in (1..self.counts[self.order - k]).rev() {
                 let mut sum = [0.0; L];
                 // The step a - a[0] has no constant.
                 for &[i, j] in &self.pairs[c][..self.pairs[c].len() - 1] {
