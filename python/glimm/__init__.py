@@ -8,8 +8,9 @@ from __future__ import annotations
 from . import datasets
 from ._core import __version__
 from .compare import Comparison, compare
+from .custom import CustomFamily
 from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
-from .families import Family, families
+from .families import Family, Parameter, families
 from .files import load
 from .fit import Diagnostics, Finding, Fit
 from .model import Model, fit
@@ -18,6 +19,7 @@ from .summary import Summary, summary
 
 __all__ = [
     "Comparison",
+    "CustomFamily",
     "DataError",
     "Diagnostics",
     "Family",
@@ -30,6 +32,7 @@ __all__ = [
     "GlimmError",
     "Model",
     "Penalty",
+    "Parameter",
     "Summary",
     "__version__",
     "compare",

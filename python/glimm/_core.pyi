@@ -11,7 +11,7 @@ __version__: str
 Array = NDArray[np.float64]
 _Term = tuple[str, NDArray[np.int64], int, Array, list[int], list[int]]
 _Predictor = tuple[Array | None, Array | None, float | None]
-_Name = tuple[str, str, bool]
+_Name = tuple[Any, ...]
 _Show = Callable[[str, int, float, float, int], None]
 
 class CoreError(ValueError): ...

@@ -266,9 +266,11 @@ def _levels(fit: Fit, term: DesignTerm) -> Iterator[Finding]:
 
 def _rows_carry_variance(fit: Fit) -> bool:
     """Whether the family fixes the variance of single rows, so that extra variance can be seen."""
-    name = fit.model.family.name
+    name, family = fit.model.family.name, fit.model.family
     many_trials = fit.design.trials is not None and bool((fit.design.trials > 1).any())
-    return name == "poisson" or (name == "binomial" and many_trials)
+    if family.program is not None and not family.trials:
+        return not family.parameters
+    return name == "poisson" or (family.trials and many_trials)
 
 
 def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from . import _core
 from .errors import FamilyError, listed, nearest_first
@@ -34,12 +35,12 @@ class Parameter:
     """
 
     name: str
-    meaning: str
-    scale: str
-    low: float
-    high: float
-    dispersion: bool
-    precision: float
+    meaning: str = ""
+    scale: str = "log"
+    low: float = 0.0
+    high: float = math.inf
+    dispersion: bool = False
+    precision: float = 0.0
 
     @property
     def label(self) -> str:
@@ -105,6 +106,11 @@ class Family:
     parameters: tuple[Parameter, ...]
     trials: bool
     ordered: bool
+
+    @property
+    def program(self) -> tuple[Any, ...] | None:
+        """What the core needs of a family that it does not know by name."""
+        return None
 
     @property
     def dispersion(self) -> Parameter | None:

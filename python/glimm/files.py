@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .custom import CustomFamily, restored
 from .design import record, restore
 from .errors import GlimmError
 from .families import choose
@@ -69,10 +70,11 @@ def load(path: str | Path) -> Fit:
 
 def to_bytes(fit: Fit) -> bytes:
     """Return the content of a fit's file."""
-    design, arrays = record(fit.design)
+    (design, arrays), family = record(fit.design), fit.model.family
     header: dict[str, Any] = {
         "format": FORMAT,
         "family": fit.model.family.name,
+        "custom": family.record() if isinstance(family, CustomFamily) else None,
         "link": fit.model.link,
         "missing": fit.model.missing,
         "reml": fit.model.reml,
@@ -121,7 +123,9 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
 
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
-    family, link = choose(header["family"], header["link"])
+    custom = header.get("custom")
+    known = header["family"] if custom is None else restored(custom)
+    family, link = choose(known, header["link"])
     formula, missing = parse(header["design"]["formula"]), header["missing"]
     options: dict[str, Any] = {"reml": header["reml"], "engine": header["engine"]}
     for name, _, text in header["design"]["others"]:

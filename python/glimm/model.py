@@ -17,6 +17,8 @@ from .formula import Formula, parse, parse_side
 from .penalty import Penalty
 from .problem import make_problem, solve
 
+_MOST_WITH_ZEROS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -63,9 +65,10 @@ class Model:
         return dict(self.hold)
 
     @property
-    def core_name(self) -> tuple[str, str, bool]:
+    def core_name(self) -> tuple[Any, ...]:
         """The family as the core knows it."""
-        return self.family.name, self.link, self.zi is not None
+        name, program = (self.family.name, self.link, self.zi is not None), self.family.program
+        return name if program is None else (*name, program)
 
     @property
     def others(self) -> tuple[tuple[str, int, Formula], ...]:
@@ -254,6 +257,11 @@ def _check_parts(model: Model, precision: bool) -> None:
         raise FamilyError(f"{message}; those that have one: {has}")
     if model.zi is not None and family.ordered:
         raise FamilyError(f"zi= is given, but family {family.name!r} has classes, not zeros")
+    if model.zi is not None and len(family.parameters) > _MOST_WITH_ZEROS:
+        raise FamilyError(
+            f"zi= is given, but family {family.name!r} has {len(family.parameters)} parameters "
+            f"besides the mean; with extra zeros it can have {_MOST_WITH_ZEROS}"
+        )
     general = (model.disp, model.zi, model.penalty, model.hold or None)
     if model.reml and any(asked is not None for asked in general):
         message = "reml=True goes without disp=, zi=, hold= and penalty="

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _Predictor = tuple[Array | None, Array | None, float | None]
-_Arrays = tuple[
-    tuple[str, str, bool], Array, Array | None, Array | None, list[_Predictor], list[Any]
-]
+_Arrays = tuple[tuple[Any, ...], Array, Array | None, Array | None, list[_Predictor], list[Any]]
 
 _log = logging.getLogger("glimm")
 

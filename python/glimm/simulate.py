@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .custom import CustomFamily, draw_responses
 from .errors import DataError
 from .predict import predictors, row_sizes, training_rows
 
@@ -25,8 +26,15 @@ def simulate(fit: Fit, n: int, seed: int) -> Array:
     draws = np.empty((n, fit.design.n))
     for replicate in range(n):
         eta = predictors(fit, rows, _effects(fit, seed, replicate))
-        draws[replicate] = _core.draw_responses(fit.model.core_name, eta, sizes, seed, replicate)
+        draws[replicate] = _responses(fit, eta, sizes, seed, replicate)
     return draws
+
+
+def _responses(fit: Fit, eta: list[Array], sizes: Array | None, seed: int, replicate: int) -> Array:
+    family = fit.model.family
+    if isinstance(family, CustomFamily):
+        return draw_responses(family, fit.model.zi is not None, eta, sizes, seed, replicate)
+    return _core.draw_responses(fit.model.core_name, eta, sizes, seed, replicate)
 
 
 def _check(name: str, value: int, largest: int) -> None:

@@ -1,6 +1,6 @@
 """Families with several predictors against glmmTMB and lme4 at full precision.
 
-``families/references.json`` holds the peers' results with version and exact call, ``families/*.csv``
+``families/references.json`` holds the results with version and call, ``families/*.csv``
 the data they saw.
 """
 

@@ -6,6 +6,7 @@ use glimm_core::family::{self, Family, ZeroInflated};
 use glimm_core::structure;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::seam::raise;
@@ -16,8 +17,15 @@ pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
 pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>, Vec<usize>, Vec<usize>);
 /// (X, offset, value) of a linear predictor: an intercept where there is no X, nothing to estimate where it has a value.
 pub type PredictorArrays<'py> = (Option<Matrix<'py>>, Option<Vector<'py>>, Option<f64>);
-/// (name, link, whether zero inflated).
-pub type FamilyName = (String, String, bool);
+/// (name, link, whether zero inflated), then for a family written by the user what it consists of.
+#[derive(FromPyObject)]
+pub enum FamilyName {
+    Custom(String, String, bool, CustomParts),
+    Known(String, String, bool),
+}
+/// (parameters, what a response must be, recorded functions).
+pub type CustomParts = (Vec<CustomParameter>, String, BTreeMap<String, Vec<family::Step>>);
+type CustomParameter = (String, String, String, f64, f64, bool, f64);
 
 pub fn vector(v: &Vector<'_>) -> Vec<f64> {
     v.as_slice().map_or_else(|_| v.as_array().iter().copied().collect(), <[f64]>::to_vec)
@@ -36,8 +44,34 @@ pub fn columns(m: &Matrix<'_>, places: impl Iterator<Item = usize>) -> Vec<Colum
     places.filter(|&j| j < m.ncols()).map(column).collect()
 }
 
-pub fn family_of((name, link, zero_inflated): &FamilyName) -> Result<Arc<dyn Family>, Error> {
-    let family = family::lookup(name, Some(link))?;
+impl FamilyName {
+    /// An error where the user's family has not this function.
+    pub fn with(&self, function: &str) -> Result<(), Error> {
+        match self {
+            FamilyName::Custom(.., (.., tapes)) if !tapes.contains_key(function) => Err(Error::Unknown {
+                what: "function of this family",
+                name: function.to_owned(),
+                allowed: tapes.keys().cloned().collect(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub fn family_of(name: &FamilyName) -> Result<Arc<dyn Family>, Error> {
+    let (family, zero_inflated): (Arc<dyn Family>, _) = match name {
+        FamilyName::Known(name, link, zero_inflated) => (family::lookup(name, Some(link))?, zero_inflated),
+        FamilyName::Custom(name, link, zero_inflated, (parameters, allowed, tapes)) => {
+            let spec = family::Spec {
+                name: name.clone(),
+                link: link.clone(),
+                parameters: parameters.clone(),
+                allowed: allowed.clone(),
+                tapes: tapes.clone(),
+            };
+            (Arc::new(family::Custom::new(&spec)?), zero_inflated)
+        }
+    };
     Ok(if *zero_inflated { Arc::new(ZeroInflated::new(family)) } else { family })
 }
 

@@ -89,7 +89,7 @@ pub fn variances<'py>(
     eta: Vec<Vector<'py>>,
     size: Option<Vector<'py>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    let family = family_of(&name).map_err(raise)?;
+    let family = name.with("variance").and_then(|()| family_of(&name)).map_err(raise)?;
     let size = size.as_ref().map(vector);
     let variance = |i: usize, eta: &[f64]| family.variance(eta, size.as_ref().map_or(1.0, |s| s[i]));
     Ok(each_row(&eta, variance).into_pyarray(py))
@@ -104,7 +104,7 @@ pub fn cdf<'py>(
     eta: Vec<Vector<'py>>,
     size: Option<Vector<'py>>,
 ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    let family = family_of(&name).map_err(raise)?;
+    let family = name.with("cdf").and_then(|()| family_of(&name)).map_err(raise)?;
     let (y, size) = (vector(&y), size.as_ref().map(vector));
     let both = each_row(&eta, |i, eta| family.cdf(y[i], size.as_ref().map_or(1.0, |s| s[i]), eta));
     let (lower, upper): (Vec<f64>, Vec<f64>) = both.into_iter().unzip();

@@ -8,6 +8,7 @@
 mod beta;
 mod betabinomial;
 mod binomial;
+mod custom;
 mod derivs;
 mod gamma;
 mod gaussian;
@@ -33,6 +34,7 @@ mod tweedie;
 mod tweedie_series;
 mod zero;
 
+pub use custom::{Custom, Spec, Step};
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
 pub use ordinal::{probabilities, start_thresholds};
 pub use registry::{Entry, REGISTRY, families, lookup};
