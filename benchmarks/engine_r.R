@@ -1,5 +1,5 @@
 # One R engine on one problem in this process; prints its measurements as they come.
-# usage: Rscript engine_r.R ENGINE PROBLEM_FOLDER FORMULA FAMILY GROUPS THREADS SECOND_LIMIT REML
+# usage: Rscript engine_r.R ENGINE PROBLEM_FOLDER FORMULA FAMILY GROUPS THREADS SECOND_LIMIT REML ZI
 #        Rscript engine_r.R --versions
 # Lines that start with "@@ " hold a JSON object, as measure.py prints them.
 
@@ -31,7 +31,7 @@ if (arguments[1] == "--versions") {
 engine <- arguments[1]; folder <- arguments[2]; formula <- as.formula(arguments[3])
 family <- arguments[4]; groups <- strsplit(arguments[5], ",")[[1]]
 threads <- as.integer(arguments[6]); second_limit <- as.numeric(arguments[7])
-reml <- arguments[8] == "reml"
+reml <- arguments[8] == "reml"; zi <- as.formula(arguments[9])
 package <- strsplit(engine, " ")[[1]][1]
 emit(version = installed(package))
 
@@ -50,7 +50,7 @@ calls <- list(
     else if (family == "nbinom2") glmer.nb(formula, d, nAGQ = nAGQ)
     else glmer(formula, d, family = family, nAGQ = nAGQ),
   "lme4 nAGQ=0" = function(d) calls[["lme4"]](d, 0L),
-  "glmmTMB" = function(d) glmmTMB(formula, d, family = family, REML = reml,
+  "glmmTMB" = function(d) glmmTMB(formula, d, family = family, REML = reml, ziformula = zi,
     control = glmmTMBControl(parallel = threads)),
   "GLMMadaptive" = function(d) {
     bar <- sub(".*\\((.*)\\)", "\\1", arguments[3])

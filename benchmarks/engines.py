@@ -39,7 +39,9 @@ def _glimm(problem: Problem, columns: Columns, threads: int) -> Session:
     import glimm
 
     frame = _frame(columns)
-    reml = {"reml": problem.reml} if problem.family == "gaussian" else {}
+    options: dict[str, Any] = {"zi": problem.zi} if problem.zeros else {}
+    if problem.family == "gaussian":
+        options["reml"] = problem.reml
 
     def read(fit: Any) -> dict[str, Any]:
         shape = list((fit.dispersion or {}).values())
@@ -54,7 +56,7 @@ def _glimm(problem: Problem, columns: Columns, threads: int) -> Session:
         }
 
     return Session(
-        lambda: glimm.fit(problem.formula, frame, problem.family, threads=threads, **reml),
+        lambda: glimm.fit(problem.formula, frame, problem.family, threads=threads, **options),
         read,
         lambda fit: fit.refit(columns["y2"]),
     )
@@ -248,12 +250,14 @@ class Engine:
     caveats: tuple[Caveat, ...] = ()
     call: str = "defaults"
     only: Callable[[Problem], bool] = lambda problem: True
+    zeros: bool = False  # whether it fits extra zeros
 
     def caveat(self, problem: Problem) -> Caveat | None:
         return next((c for c in self.caveats if c.applies(problem)), None)
 
     def covers(self, problem: Problem) -> bool:
-        return problem.family in self.families and self.only(problem)
+        zeros = self.zeros or problem.zeros is None
+        return zeros and problem.family in self.families and self.only(problem)
 
 
 def _slopes(problem: Problem) -> bool:
@@ -291,7 +295,7 @@ EXPECTED = Caveat("different likelihood", "Laplace with expected information", _
 QUADRATURE = Caveat("different likelihood", "adaptive quadrature, 11 points", _generalized)
 
 _ROWS = (
-    Engine("glimm", "python", "glimm", _glimm),
+    Engine("glimm", "python", "glimm", _glimm, zeros=True),
     Engine("glmm", "python", "glmm", _glmm, "glmm", ("glmm",), call='anova_test="Wald"'),
     Engine("gpboost", "python", "gpboost", _gpboost, "gpboost", ("gpboost", "pandas"),
            caveats=(INDEPENDENT, PROBES), only=_maximum_likelihood),
@@ -307,7 +311,7 @@ _ROWS = (
            (NO_CONSTANTS, MODE)),
     Engine("lme4", "R", "lme4", caveats=(EXPECTED,)),
     Engine("lme4 nAGQ=0", "R", "lme4", caveats=(MODE,), call="nAGQ = 0", only=_generalized),
-    Engine("glmmTMB", "R", "glmmTMB"),
+    Engine("glmmTMB", "R", "glmmTMB", zeros=True),
     Engine("GLMMadaptive", "R", "GLMMadaptive", caveats=(QUADRATURE,),
            only=lambda problem: len(problem.bars) == 1 and _generalized(problem)),
 )  # fmt: skip

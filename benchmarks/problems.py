@@ -48,6 +48,7 @@ class Problem:
     seed: int
     shape: float | None = None  # nbinom2: variance = mu + mu^2 / shape
     reml: bool = False
+    zeros: tuple[float, float] | None = None  # log odds of an extra zero: intercept, w
     covariates: tuple[str, ...] = ("x", "w")
     study: str | None = None  # lines of R that make the data frame d of a study; else simulated
 
@@ -63,7 +64,13 @@ class Problem:
     def title(self) -> str:
         groups = " x ".join(f"{bar.levels:,}" for bar in self.bars)
         family = f"{self.family} (REML)" if self.reml else self.family
+        family = f"{family}, extra zeros `{self.zi}`" if self.zeros else family
         return f"{family}, `{self.formula}`, {self.rows:,} rows, {groups} groups"
+
+    @property
+    def zi(self) -> str:
+        """Formula of the extra zeros; none is ~0, as glmmTMB has it."""
+        return "~ w" if self.zeros else "~0"
 
     @property
     def digest(self) -> str:
@@ -107,6 +114,12 @@ def _counts(name: str, beta: Beta, shape: float) -> Problem:
     return Problem(name, "nbinom2", 50_000, beta, (Bar("g", 2_000, (0.6,)),), 201, shape)
 
 
+def _zeros(name: str) -> Problem:
+    bars = (Bar("g", 2_000, (0.4,)),)
+    beta = (0.5, 0.3, 0.7)
+    return Problem(name, "nbinom2", 100_000, beta, bars, 202, 1.5, zeros=(-0.8, -0.5))
+
+
 INSTEVAL = """
 d <- with(lme4::InstEval, data.frame(y = y, w = service == "1", s = as.integer(s),
   d = as.integer(d), ds = as.integer(interaction(dept, service, drop = TRUE))))"""
@@ -137,6 +150,7 @@ _ROWS = (
     *_slopes("binomial", (-0.5, 0.8, 0.4), (1.0, 0.5)),
     *_slopes("poisson", (0.5, 0.3, -0.2), (0.5, 0.3)),
     _counts("nbinom2-5e4", (1.0, 0.4, -0.3), 2.0),
+    _zeros("nbinom2-zeros-1e5"),
     *_crossed("poisson", (0.5, 0.3, -0.2), (0.5, 0.4)),
     *_crossed("binomial", (-0.5, 0.8, 0.4), (1.0, 0.7)),
 )
@@ -174,7 +188,11 @@ def _response(
     mean = np.exp(eta)
     if problem.shape is not None:
         mean = rng.gamma(problem.shape, mean / problem.shape)
-    return rng.poisson(mean)
+    y = rng.poisson(mean)
+    if problem.zeros is None:
+        return y
+    odds = np.exp(problem.zeros[0] + problem.zeros[1] * columns["w"])
+    return np.where(rng.random(problem.rows) < odds / (1 + odds), 0, y)
 
 
 def simulate(problem: Problem) -> Columns:
@@ -223,6 +241,7 @@ def read(folder: Path) -> tuple[Problem, Columns]:
     spec.pop("formula")
     bars = tuple(Bar(**(bar | {"sd": tuple(bar["sd"])})) for bar in spec["bars"])
     tuples = {"bars": bars, "beta": tuple(spec["beta"]), "covariates": tuple(spec["covariates"])}
+    tuples["zeros"] = None if spec["zeros"] is None else tuple(spec["zeros"])
     problem = Problem(**(spec | tuples))
     real = {"x", "y", "y2"} if problem.family == "gaussian" else {"x"}
     columns: Columns = {}

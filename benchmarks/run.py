@@ -97,7 +97,7 @@ def command(engine: Engine, problem: Problem, folder: Path, options: Options) ->
         model = [problem.formula, problem.family, groups]
         script = ["Rscript", str(HERE / "engine_r.R")]
         method = "reml" if problem.reml else "ml"
-        return [*script, engine.name, str(folder), *model, threads, second, method]
+        return [*script, engine.name, str(folder), *model, threads, second, method, problem.zi]
     script = [str(python_of(engine, options.envs)), str(HERE / "measure.py")]
     return [*script, engine.name, str(folder), "--threads", threads, "--second-limit", second]
 
