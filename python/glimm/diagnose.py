@@ -27,7 +27,6 @@ _NOISY = 0.05
 """Monte Carlo error, in standard errors, that a reader should know of."""
 _FEW = 5
 _NO_ZEROS = math.log(1e-4)
-_LARGE_THETA, _TINY_CV = 1e6, 1e-6
 _SERIOUS = frozenset({"not_converged", "separation", "unidentified"})
 
 
@@ -220,16 +219,32 @@ def _unidentified(fit: Fit) -> Iterator[Finding]:
         )
 
 
+_VARIES = "The response hardly varies around its mean; look at the data."
+# Family and parameter: the end of the range that says something, and what it says.
+_ENDS: dict[tuple[str, str], tuple[str, float, str]] = {
+    ("nbinom2", "theta"): ("above", 1e6, "poisson"),
+    ("nbinom1", "phi"): ("below", 1e-6, "poisson"),
+    ("truncated_nbinom2", "theta"): ("above", 1e6, "truncated_poisson"),
+    ("truncated_nbinom1", "phi"): ("below", 1e-6, "truncated_poisson"),
+    ("betabinomial", "phi"): ("above", 1e6, "binomial"),
+    ("student_t", "df"): ("above", 1e4, "gaussian"),
+    ("gamma", "cv"): ("below", 1e-6, ""),
+    ("inverse_gaussian", "phi"): ("below", 1e-12, ""),
+    ("tweedie", "phi"): ("below", 1e-12, ""),
+    ("beta", "phi"): ("above", 1e12, ""),
+}
+
+
 def _dispersion(fit: Fit) -> Iterator[Finding]:
-    for name, value in (fit.dispersion or {}).items():
-        if (name == "theta" and value > _LARGE_THETA) or (name == "cv" and value < _TINY_CV):
-            yield Finding(
-                "boundary_dispersion",
-                f"{name} is {value:.3g}, the end of its range.",
-                "Family 'poisson' says the same with one parameter less."
-                if name == "theta"
-                else "The response hardly varies around its mean; look at the data.",
-            )
+    for name, value in ((fit.dispersion or {}) | fit.shape).items():
+        side, end, simpler = _ENDS.get((fit.model.family.name, name), ("above", math.inf, ""))
+        if name in fit.model.held or not (value > end if side == "above" else value < end):
+            continue
+        remedy = (
+            f"Family {simpler!r} says the same with one parameter less." if simpler else _VARIES
+        )
+        message = f"{name} is {value:.3g}, the end of its range."
+        yield Finding("boundary_dispersion", message, remedy)
 
 
 def _zeros(fit: Fit) -> Iterator[Finding]:
