@@ -15,8 +15,8 @@ const LN_2PI: f64 = 1.837_877_066_409_345_5;
 /// Least nu mean, where the series is good to rounding, and least mean / nu, where the integral is.
 const LEAST_RATE: f64 = 150.0;
 const LEAST_VARIANCE: f64 = 3.0;
-/// Each step of the equation for tau gains at least four digits.
-const STEPS: usize = 6;
+/// Each step of the equation for tau gains five digits.
+const STEPS: usize = 4;
 /// b_k as polynomials in nu^2, lowest power first.
 const COEFFICIENTS: [[f64; 6]; 10] = [
     [-1.0 / 24.0, 1.0 / 24.0, 0.0, 0.0, 0.0, 0.0],

@@ -7,7 +7,7 @@
 //! an integral by Gauss-Legendre panels, with the corrections of Euler and Maclaurin.
 
 use super::tweedie_series::divergence;
-use crate::special::{GAUSS_NODES, GAUSS_WEIGHTS, exp, ln, log1p, saturated_poisson};
+use crate::special::{GAUSS_NODES, GAUSS_WEIGHTS, exp, log1p, saturated_poisson, vectorized};
 
 /// Terms smaller than that at the mode by this many nats are left out; what is needed and a margin for theta to move.
 const DROP: f64 = 46.0;
@@ -25,13 +25,17 @@ const MOST_STEPS: usize = 200;
 /// No sum goes further beyond the mean, in standard deviations.
 const REACH: f64 = 100.0;
 
-/// Count less mean, w, and weight (1 unless part of an integral).
+const LANES: usize = 8;
+
+/// Some counts: each less the mean, its w, and its weight (1 unless part of an integral, 0 for none).
 #[derive(Clone, Copy)]
-struct Node {
-    x: f64,
-    w: f64,
-    weight: f64,
+struct Block {
+    x: [f64; LANES],
+    w: [f64; LANES],
+    weight: [f64; LANES],
 }
+
+const EMPTY: Block = Block { x: [0.0; LANES], w: [0.0; LANES], weight: [0.0; LANES] };
 
 /// w of counts.
 #[derive(Clone, Copy)]
@@ -67,9 +71,10 @@ pub(super) struct Sums {
     nu: f64,
     line: Line,
     theta: f64,
-    /// A count near the mode, and its w; the first of the nodes.
+    /// A count near the mode, its w, and its weight; not among the others.
     reference: (f64, f64),
-    nodes: Vec<Node>,
+    weight: f64,
+    blocks: Vec<Block>,
     log_sum: f64,
     pub(super) variance: f64,
     /// Mean of w.
@@ -86,10 +91,10 @@ impl Sums {
     /// At eta = ln mean and nu.
     pub(super) fn new(eta: f64, nu: f64) -> Sums {
         let (mean, line) = (exp(eta), Line::new(eta));
-        let nodes = Vec::with_capacity(128);
-        let reference = (0.0, 0.0);
+        let (blocks, reference) = (Vec::with_capacity(32), (0.0, 0.0));
         let theta = start(eta, mean, nu);
-        let mut sums = Sums { eta, mean, nu, line, theta, reference, nodes, log_sum: 0.0, variance: 0.0, center: 0.0 };
+        let (weight, log_sum, variance, center) = (1.0, 0.0, 0.0, 0.0);
+        let mut sums = Sums { eta, mean, nu, line, theta, reference, weight, blocks, log_sum, variance, center };
         sums.solve();
         sums
     }
@@ -127,6 +132,7 @@ impl Sums {
         (self.log_sum, self.variance, self.center) = (m.log_sum, m.variance, m.w);
     }
 
+    #[inline(always)]
     fn exponent(&self, x: f64, w: f64) -> f64 {
         self.theta * (x - self.reference.0 + self.mean) - self.nu * (w - self.reference.1)
     }
@@ -144,34 +150,57 @@ impl Sums {
     fn place(&mut self) {
         let mode = self.mode().min(self.mean + 1.0).floor();
         self.reference = (mode, self.line.w(mode));
-        self.nodes.clear();
+        self.blocks.clear();
         let spread = (self.mean / (self.nu + 1.0 / (1.0 + self.mean))).sqrt();
         // while theta is sought it may be far too large
         let last = self.mean + REACH * (1.0 + spread);
-        if spread > WIDE { self.place_panels(spread, last) } else { self.place_counts(last) }
-    }
-
-    fn place_counts(&mut self, last: f64) {
-        let (c, mode) = (self.line.c, self.reference.0);
-        self.nodes.push(Node { x: mode - self.mean, w: self.reference.1, weight: 1.0 });
-        for up in [true, false] {
-            let (mut k, mut w) = self.reference;
-            let mut exponent = 0.0;
-            while exponent > -DROP && if up { k < last } else { k > 0.0 } {
-                let ratio = (if up { k + 1.0 - c } else { k - c }) / c;
-                let log = if ratio.abs() < 0.5 { log1p(ratio) } else { ln(ratio + 1.0) };
-                (k, w) = if up { (k + 1.0, w + log) } else { (k - 1.0, w - log) };
-                exponent = self.exponent(k - self.mean, w);
-                self.nodes.push(Node { x: k - self.mean, w, weight: 1.0 });
-            }
+        self.weight = if spread > WIDE { 0.0 } else { 1.0 };
+        if spread > WIDE {
+            self.place_panels(spread, last);
+        } else {
+            self.place_counts(last, 1.0);
+            self.place_counts(0.0, -1.0);
         }
     }
 
+    /// Counts from the mode to the last one, upward or downward.
+    fn place_counts(&mut self, last: f64, sign: f64) {
+        let (mut k, mut w) = self.reference;
+        let mut exponent = 0.0;
+        while exponent > -DROP && sign * (last - k) > 0.0 {
+            let mut block = EMPTY;
+            let logs = vectorized(
+                #[inline(always)]
+                || self.log_ratios(k, sign),
+            );
+            for (lane, log) in logs.iter().enumerate() {
+                k += sign;
+                w = sign.mul_add(*log, w);
+                block.x[lane] = k - self.mean;
+                block.w[lane] = w;
+                block.weight[lane] = if k < 0.0 { 0.0 } else { 1.0 };
+            }
+            exponent = self.exponent(k - self.mean, w);
+            self.blocks.push(block);
+        }
+    }
+
+    /// ln (k / c) for the counts that are stepped over from k on; those below 1 do not matter.
+    #[inline(always)]
+    fn log_ratios(&self, k: f64, sign: f64) -> [f64; LANES] {
+        let (c, first) = (self.line.c, if sign > 0.0 { k + 1.0 } else { k });
+        let mut logs = [0.0; LANES];
+        for (lane, log) in logs.iter_mut().enumerate() {
+            *log = log1p(((first + sign * lane as f64).max(1.0) - c) / c);
+        }
+        logs
+    }
+
     fn place_panels(&mut self, spread: f64, last: f64) {
+        let mut nodes = Vec::new();
         for k in 0..=DIRECT + 1 {
             let correction = if k + 2 >= DIRECT { CORRECTIONS[(k + 2 - DIRECT) as usize] } else { 0.0 };
-            let weight = correction + if k < DIRECT { 1.0 } else { 0.0 };
-            self.push(f64::from(k), weight);
+            nodes.push((f64::from(k), correction + if k < DIRECT { 1.0 } else { 0.0 }));
         }
         let mode = self.tau();
         let mut left = f64::from(DIRECT) - 0.5;
@@ -179,8 +208,8 @@ impl Sums {
             let right = left + left.min(2.0 * spread);
             let (center, half) = (0.5 * (left + right), 0.5 * (right - left));
             for (x, weight) in GAUSS_NODES.iter().zip(&GAUSS_WEIGHTS) {
-                self.push(center - half * x, half * weight);
-                self.push(center + half * x, half * weight);
+                nodes.push((center - half * x, half * weight));
+                nodes.push((center + half * x, half * weight));
             }
             let over = right > mode && self.exponent(right - self.mean, self.line.w(right)) < -DROP;
             if over || right > last {
@@ -188,47 +217,64 @@ impl Sums {
             }
             left = right;
         }
+        for chunk in nodes.chunks(LANES) {
+            let mut block = EMPTY;
+            for (lane, &(k, weight)) in chunk.iter().enumerate() {
+                (block.x[lane], block.w[lane], block.weight[lane]) = (k - self.mean, self.line.w(k), weight);
+            }
+            self.blocks.push(block);
+        }
     }
 
-    fn push(&mut self, k: f64, weight: f64) {
-        self.nodes.push(Node { x: k - self.mean, w: self.line.w(k), weight });
+    /// Sums of weight x^i over the blocks for i = 0..3, and of w.
+    #[inline(always)]
+    fn add(&self) -> [f64; 5] {
+        let mut sums = [[0.0; LANES]; 5];
+        for block in &self.blocks {
+            for lane in 0..LANES {
+                let x = block.x[lane];
+                let p = block.weight[lane] * exp(self.exponent(x, block.w[lane]));
+                let px = p * x;
+                sums[0][lane] += p;
+                sums[1][lane] += px;
+                sums[2][lane] += px * x;
+                sums[3][lane] += px * x * x;
+                sums[4][lane] += p * block.w[lane];
+            }
+        }
+        sums.map(|lanes| lanes.iter().sum())
     }
 
     fn moments(&self) -> Moments {
-        let mut sums = [0.0; 4];
-        // without the reference, whose term is 1: probabilities near 1 keep their complement
-        let mut rest = 0.0;
-        for (i, node) in self.nodes.iter().enumerate() {
-            let p = node.weight * exp(self.exponent(node.x, node.w));
-            let px = p * node.x;
-            rest += if i == 0 { p - 1.0 } else { p };
-            sums[0] += px;
-            sums[1] += px * node.x;
-            sums[2] += px * node.x * node.x;
-            sums[3] += p * node.w;
-        }
-        let total = 1.0 + rest;
-        let [x, xx, xxx, w] = sums.map(|s| s / total);
+        let [rest, sums @ ..] = vectorized(
+            #[inline(always)]
+            || self.add(),
+        );
+        let (x, w) = (self.reference.0 - self.mean, self.reference.1);
+        let own = [x, x * x, x * x * x, w];
+        let total = self.weight + rest;
+        let [x, xx, xxx, w]: [f64; 4] = std::array::from_fn(|i| (sums[i] + self.weight * own[i]) / total);
         let variance = xx - x * x;
         let third = xxx - 3.0 * x * xx + 2.0 * x * x * x;
-        Moments { log_sum: log1p(rest), x, variance, third, w }
+        // probabilities near 1 keep their complement
+        Moments { log_sum: log1p(rest + (self.weight - 1.0)), x, variance, third, w }
     }
 
     /// Moments up to `order` + 1, with those of w where `both`.
     pub(super) fn cumulants(&self, order: usize, both: bool) -> Cumulants {
-        let mut all = [[0.0; 5]; 6];
-        for node in &self.nodes {
-            let w = self.center - node.w;
-            let mut p = node.weight * exp(self.exponent(node.x, node.w) - self.log_sum);
-            for row in &mut all[..order + 2] {
-                let mut q = p;
-                for cell in &mut row[..if both { order + 1 } else { 1 }] {
-                    *cell += q;
-                    q *= w;
-                }
-                p *= node.x;
-            }
-        }
+        let powers = if both { order + 1 } else { 1 };
+        let mut own = EMPTY;
+        (own.x[0], own.w[0]) = (self.reference.0 - self.mean, self.reference.1);
+        own.weight[0] = self.weight;
+        let mut all = [[[0.0; LANES]; 5]; 6];
+        vectorized(
+            #[inline(always)]
+            || {
+                self.multiply(&own, order + 2, powers, &mut all);
+                self.blocks.iter().for_each(|block| self.multiply(block, order + 2, powers, &mut all));
+            },
+        );
+        let all = all.map(|row| row.map(|lanes| lanes.iter().sum::<f64>()));
         let mut out = Cumulants { powers: [0.0; 15], times_x: [0.0; 15] };
         let mut c = 0;
         for order in 0..=order {
@@ -239,6 +285,28 @@ impl Sums {
             }
         }
         out
+    }
+
+    /// Adds the products of powers of x and -w of a block.
+    #[inline(always)]
+    fn multiply(&self, block: &Block, rows: usize, powers: usize, all: &mut [[[f64; LANES]; 5]; 6]) {
+        let (mut p, mut w) = ([0.0; LANES], [0.0; LANES]);
+        for lane in 0..LANES {
+            w[lane] = self.center - block.w[lane];
+            p[lane] = block.weight[lane] * exp(self.exponent(block.x[lane], block.w[lane]) - self.log_sum);
+        }
+        for row in &mut all[..rows] {
+            let mut q = p;
+            for cell in &mut row[..powers] {
+                for lane in 0..LANES {
+                    cell[lane] += q[lane];
+                    q[lane] *= w[lane];
+                }
+            }
+            for lane in 0..LANES {
+                p[lane] *= block.x[lane];
+            }
+        }
     }
 
     /// The log probability of a count, and its x and -w less the mean of that.
