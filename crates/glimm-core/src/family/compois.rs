@@ -61,15 +61,20 @@ impl Density<2> for Compois {
             return Jet::constant(value);
         }
         let step = nu - nu.value();
-        let [theta, log_sum] = natural(&sums, eta, step);
+        let [theta, log_sum] =
+            if N == 3 || N == 6 { natural::<D, N, 6>(&sums, eta, step) } else { natural::<D, N, 15>(&sums, eta, step) };
         theta * x + step * w - log_sum + value
     }
 }
 
 /// Theta and ln Z less their values, given the step of nu.
-fn natural<const D: usize, const N: usize>(sums: &Sums, eta: Jet<D, N>, step: Jet<D, N>) -> [Jet<D, N>; 2] {
-    let moments = sums.cumulants(Jet::<D, N>::ORDER, D > 1);
-    let powers = Jet::<2, 15>::from_derivatives(moments.powers);
+fn natural<const D: usize, const N: usize, const M: usize>(
+    sums: &Sums,
+    eta: Jet<D, N>,
+    step: Jet<D, N>,
+) -> [Jet<D, N>; 2] {
+    let moments = sums.products::<M>(Jet::<2, M>::ORDER, D > 1);
+    let powers = Jet::<2, M>::from_derivatives(moments.powers);
     let mut mean = (Jet::from_derivatives(moments.times_x) * powers.recip()).derivatives();
     // what is left of the equation at theta is rounding
     mean[0] = 0.0;

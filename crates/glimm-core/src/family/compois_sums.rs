@@ -6,8 +6,10 @@
 //! size. Theta solves E x = 0. Sums run from about the mode outward; where they would be long, all but the first terms are
 //! an integral by Gauss-Legendre panels, with the corrections of Euler and Maclaurin.
 
-use super::tweedie_series::divergence;
-use crate::special::{GAUSS_NODES, GAUSS_WEIGHTS, exp, log1p, saturated_poisson, vectorized};
+use super::tweedie_series::{divergence, saturation};
+use crate::special::{GAUSS_NODES, GAUSS_WEIGHTS, exp, ln, log1p, vectorized};
+
+const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 
 /// Terms smaller than that at the mode by this many nats are left out; what is needed and a margin for theta to move.
 const DROP: f64 = 46.0;
@@ -42,16 +44,26 @@ const EMPTY: Block = Block { x: [0.0; LANES], w: [0.0; LANES], weight: [0.0; LAN
 struct Line {
     c: f64,
     log_c: f64,
+    /// What remains of ln c! after c ln c - c + ln(2 pi) / 2.
+    own: f64,
 }
 
 impl Line {
     fn new(eta: f64) -> Line {
-        if eta > 0.0 { Line { c: exp(eta), log_c: eta } } else { Line { c: 1.0, log_c: 0.0 } }
+        let log_c = eta.max(0.0);
+        let c = exp(log_c);
+        Line { c, log_c, own: 0.5 * log_c + saturation(c) }
     }
 
     fn w(self, k: f64) -> f64 {
-        let relative = if k > 0.0 { divergence(k, self.c, self.log_c) } else { self.c };
-        relative - saturated_poisson(k) + saturated_poisson(self.c)
+        if k == 0.0 {
+            return self.c - self.own - HALF_LN_2PI;
+        }
+        let (divergence, log_k) = vectorized(
+            #[inline(always)]
+            || (divergence(k, self.c, self.log_c), ln(k)),
+        );
+        divergence + (0.5 * log_k + saturation(k) - self.own)
     }
 }
 
@@ -81,10 +93,10 @@ pub(super) struct Sums {
     center: f64,
 }
 
-/// Derivatives of ln Z and of the mean less that at theta, in theta and nu: by order, then by powers of nu.
-pub(super) struct Cumulants {
-    pub(super) powers: [f64; 15],
-    pub(super) times_x: [f64; 15],
+/// Derivatives in theta and nu of Z over its value and, in `times_x`, of that times E x: by order, then by powers of nu.
+pub(super) struct Products<const M: usize> {
+    pub(super) powers: [f64; M],
+    pub(super) times_x: [f64; M],
 }
 
 impl Sums {
@@ -261,7 +273,7 @@ impl Sums {
     }
 
     /// Moments up to `order` + 1, with those of w where `both`.
-    pub(super) fn cumulants(&self, order: usize, both: bool) -> Cumulants {
+    pub(super) fn products<const M: usize>(&self, order: usize, both: bool) -> Products<M> {
         let powers = if both { order + 1 } else { 1 };
         let mut own = EMPTY;
         (own.x[0], own.w[0]) = (self.reference.0 - self.mean, self.reference.1);
@@ -275,7 +287,7 @@ impl Sums {
             },
         );
         let all = all.map(|row| row.map(|lanes| lanes.iter().sum::<f64>()));
-        let mut out = Cumulants { powers: [0.0; 15], times_x: [0.0; 15] };
+        let mut out = Products { powers: [0.0; M], times_x: [0.0; M] };
         let mut c = 0;
         for order in 0..=order {
             for j in 0..=order {
