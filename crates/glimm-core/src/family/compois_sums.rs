@@ -14,11 +14,16 @@ const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// Terms smaller than that at the mode by this many nats are left out; what is needed and a margin for theta to move.
 const DROP: f64 = 46.0;
 /// Standard deviation above which sums are integrals, and the terms before these.
-const WIDE: f64 = 60.0;
+const WIDE: f64 = 30.0;
 const DIRECT: u32 = 64;
-/// Weights of the four terms around the start of the integral, -(17 / 5760) times third and (1 / 24) times first
-/// differences.
-const CORRECTIONS: [f64; 4] = [17.0 / 5760.0, -1.0 / 24.0 - 51.0 / 5760.0, 1.0 / 24.0 + 51.0 / 5760.0, -17.0 / 5760.0];
+/// Times the first, third and fifth central difference at the start of the integral: the rule of Euler and Maclaurin.
+const DIFFERENCES: [f64; 3] = [1.0 / 24.0, -17.0 / 5760.0, 367.0 / 967_680.0];
+/// The same as weights of the three terms before and after it; those before with the opposite sign, backwards.
+const CORRECTIONS: [f64; 3] = [
+    DIFFERENCES[0] - 3.0 * DIFFERENCES[1] + 10.0 * DIFFERENCES[2],
+    DIFFERENCES[1] - 5.0 * DIFFERENCES[2],
+    DIFFERENCES[2],
+];
 /// Steps in units of standard deviations: where the cubic iteration for theta has converged, and where the range of the
 /// sum is to follow.
 const CONVERGED: f64 = 1e-5;
@@ -210,9 +215,13 @@ impl Sums {
 
     fn place_panels(&mut self, spread: f64, last: f64) {
         let mut nodes = Vec::new();
-        for k in 0..=DIRECT + 1 {
-            let correction = if k + 2 >= DIRECT { CORRECTIONS[(k + 2 - DIRECT) as usize] } else { 0.0 };
-            nodes.push((f64::from(k), correction + if k < DIRECT { 1.0 } else { 0.0 }));
+        for k in 0..DIRECT + 3 {
+            let weight = if k < DIRECT {
+                1.0 - CORRECTIONS.get((DIRECT - 1 - k) as usize).copied().unwrap_or(0.0)
+            } else {
+                CORRECTIONS[(k - DIRECT) as usize]
+            };
+            nodes.push((f64::from(k), weight));
         }
         let mode = self.tau();
         let mut left = f64::from(DIRECT) - 0.5;
