@@ -154,7 +154,15 @@ def _compression(e: Estimates) -> str | None:
 
 
 def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
-    if not fit.estimates.converged:
+    runaway = "runaway" in fit.estimates.identified[len(fit.names) :]
+    if not fit.estimates.converged and runaway:
+        yield Finding(
+            "not_converged",
+            "The likelihood has no maximum: a coefficient of the extra zeros runs to infinity, so "
+            "that their probability is 0 in some rows or 1 in others.",
+            "Simplify zi=, or leave it out; penalty=glimm.Penalty() keeps coefficients finite.",
+        )
+    elif not fit.estimates.converged:
         yield Finding(
             "not_converged",
             f"The maximum was not reached: {fit.estimates.reason}; an estimated "

@@ -41,6 +41,7 @@ _REASONS = {
     "Converged": "converged",
     "NoProgress": "no step raises the log-likelihood any further",
     "IterationLimit": "the limit of iterations was reached",
+    "Runaway": "a coefficient runs to infinity",
     "Saddle": "the log-likelihood still bends upwards where the climb ended",
 }
 

@@ -68,3 +68,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_examples_in_docstrings_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))
     assert found.failed == 0
+
+
+def test_every_family_has_its_section() -> None:
+    page = (ROOT / "docs" / "reference" / "families.md").read_text(encoding="utf-8")
+    headings = {line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")}
+    assert headings == set(glimm.families())

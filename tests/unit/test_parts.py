@@ -313,3 +313,13 @@ def test_what_does_not_compare_is_refused(
 def test_wrong_families_are_family_errors() -> None:
     with pytest.raises(FamilyError):
         glimm.fit("y ~ x", frame(), family="poisson", disp="~ x")
+
+
+def test_extra_zeros_that_run_to_infinity_are_said_to_do_so() -> None:
+    """All zeros stand below the others in x, where the family has few."""
+    x = np.linspace(-1, 1, 200)
+    y = np.where(x < -0.9, 0, np.random.default_rng(2).poisson(20, 200) + 1)
+    with pytest.warns(glimm.FitWarning, match="extra zeros runs to infinity"):
+        fit = glimm.fit("y ~ x", {"y": y, "x": x}, family="poisson", zi="~ x")
+    assert fit.estimates.iterations < 60
+    assert not fit.diagnostics.converged

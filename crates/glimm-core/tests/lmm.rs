@@ -50,6 +50,8 @@ fn top(lmm: &mut Lmm) -> Vec<f64> {
         inner_tolerance: 1.0,
         max_iterations: 60,
         reach: vec![f64::INFINITY; start.len()],
+        limits: Vec::new(),
+        rows: Vec::new(),
     };
     maximise(lmm, &start, settings, &mut |_, _, _| true).psi
 }
@@ -241,6 +243,8 @@ fn the_climb_by_average_information_needs_few_steps_and_ends_at_the_top() {
                 inner_tolerance: 1.0,
                 max_iterations: 100,
                 reach: vec![f64::INFINITY; start.len()],
+                limits: Vec::new(),
+                rows: Vec::new(),
             };
             let near = maximise(&mut Averaged(&mut lmm), &start, settings(1e-2), &mut |_, _, _| true);
             let top = maximise(&mut lmm, &near.psi, settings(1e-8), &mut |_, _, _| true);

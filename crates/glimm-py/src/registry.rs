@@ -103,12 +103,12 @@ pub fn cdf<'py>(
     y: Vector<'py>,
     eta: Vec<Vector<'py>>,
     size: Option<Vector<'py>>,
-) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+) -> PyResult<[Bound<'py, PyArray1<f64>>; 2]> {
     let family = name.with("cdf").and_then(|()| family_of(&name)).map_err(raise)?;
     let (y, size) = (vector(&y), size.as_ref().map(vector));
     let both = each_row(&eta, |i, eta| family.cdf(y[i], size.as_ref().map_or(1.0, |s| s[i]), eta));
     let (lower, upper): (Vec<f64>, Vec<f64>) = both.into_iter().unzip();
-    Ok((lower.into_pyarray(py), upper.into_pyarray(py)))
+    Ok([lower.into_pyarray(py), upper.into_pyarray(py)])
 }
 
 /// Probabilities of ordered classes (rows x classes, row by row).

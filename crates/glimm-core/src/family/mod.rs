@@ -8,6 +8,9 @@
 mod beta;
 mod betabinomial;
 mod binomial;
+mod compois;
+mod compois_series;
+mod compois_sums;
 mod custom;
 mod derivs;
 mod gamma;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::beta::Beta;
 use super::betabinomial::BetaBinomial;
 use super::binomial::Binomial;
+use super::compois::Compois;
 use super::gamma::Gamma;
 use super::gaussian::Gaussian;
 use super::genpois::GenPois;
@@ -21,8 +22,8 @@ use super::student_t::StudentT;
 use super::truncated::Truncated;
 use super::tweedie::Tweedie;
 use super::{
-    Family, Parameter, beta, betabinomial, binomial, gamma, gaussian, genpois, inverse_gaussian, lognormal, nbinom,
-    nbinom1, nbinom2, ordbeta, ordinal, poisson, skewnormal, student_t, tweedie,
+    Family, Parameter, beta, betabinomial, binomial, compois, gamma, gaussian, genpois, inverse_gaussian, lognormal,
+    nbinom, nbinom1, nbinom2, ordbeta, ordinal, poisson, skewnormal, student_t, tweedie,
 };
 use crate::error::Error;
 use crate::link::Link;
@@ -46,6 +47,7 @@ pub const REGISTRY: &[Entry] = &[
     row("beta", beta::LINKS, beta::PARAMETERS, |link| Arc::new(Beta(link))),
     row("betabinomial", betabinomial::LINKS, betabinomial::PARAMETERS, |link| Arc::new(BetaBinomial(link))).of_trials(),
     row("binomial", binomial::LINKS, &[], |link| Arc::new(Binomial(link))).of_trials(),
+    row("compois", compois::LINKS, compois::PARAMETERS, |link| Arc::new(Compois(link))),
     row("gamma", gamma::LINKS, gamma::PARAMETERS, |link| Arc::new(Gamma(link))),
     row("gaussian", gaussian::LINKS, gaussian::PARAMETERS, |link| Arc::new(Gaussian(link))),
     row("genpois", genpois::LINKS, genpois::PARAMETERS, |link| Arc::new(GenPois(link))),
@@ -61,6 +63,9 @@ pub const REGISTRY: &[Entry] = &[
     row("poisson", poisson::LINKS, &[], |link| Arc::new(Poisson(link))),
     row("skewnormal", skewnormal::LINKS, skewnormal::PARAMETERS, |_| Arc::new(Skewnormal)),
     row("student_t", student_t::LINKS, student_t::PARAMETERS, |link| Arc::new(StudentT(link))),
+    row("truncated_compois", compois::LINKS, compois::PARAMETERS, |link| {
+        truncated("truncated_compois", "a truncated_compois response must be a whole number, 1 or more", Compois(link))
+    }),
     row("truncated_genpois", genpois::LINKS, genpois::PARAMETERS, |link| {
         truncated("truncated_genpois", "a truncated_genpois response must be a whole number, 1 or more", GenPois(link))
     }),

@@ -28,13 +28,14 @@ const FIRST: i32 = -13;
 const LAST: i32 = 16;
 
 /// d(j) for a Poisson count with mean `rate` = exp(log_rate).
+#[inline(always)]
 pub(super) fn divergence(j: f64, rate: f64, log_rate: f64) -> f64 {
     let x = (j - rate) / rate;
     if x.abs() < 0.4 { rate * ((1.0 + x) * log1pmx(x) + x * x) } else { j * (ln(j) - log_rate) - (j - rate) }
 }
 
 /// S(j).
-fn saturation(j: f64) -> f64 {
+pub(super) fn saturation(j: f64) -> f64 {
     vectorized(
         #[inline(always)]
         || stirling(j)[0],

@@ -62,6 +62,7 @@ impl Problem {
             inner_tolerance: INNER,
             max_iterations: MAX_STEPS,
             reach: self.reach(),
+            limits: Vec::new(),
             rows: Vec::new(),
         };
         let objective = self.engine.objective();

@@ -33,6 +33,7 @@ fn settings(parameters: usize, tolerance: f64) -> Settings {
         inner_tolerance: INNER,
         max_iterations: MAX_ITERATIONS,
         reach: vec![f64::INFINITY; parameters],
+        limits: Vec::new(),
         rows: Vec::new(),
     }
 }

@@ -67,6 +67,8 @@ const NO_WORSE: f64 = 1e-9;
 const REDUCED: usize = 3;
 /// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
 const PERFECT: f64 = 1e-6;
+/// Coefficient of extra zeros (standard units, log odds) from which a climb has no end.
+const RUNAWAY_ZERO: f64 = 30.0;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
 
@@ -297,6 +299,15 @@ impl Problem {
         reach
     }
 
+    /// A probability of an extra zero of 0 or 1 in all but a few rows is one that runs to infinity.
+    fn limits(&self) -> Vec<f64> {
+        let mut limits = vec![f64::INFINITY; self.layout.total];
+        if let Some(zeros) = self.layout.beta.last().filter(|_| self.data.family.zero_inflated()) {
+            limits[zeros.clone()].fill(RUNAWAY_ZERO);
+        }
+        limits
+    }
+
     /// Rows of the factors.
     fn rows(&self) -> Vec<Range<usize>> {
         let shifted = |(term, range): (&Term, &Range<usize>)| {
@@ -313,6 +324,7 @@ impl Problem {
             inner_tolerance,
             max_iterations: MAX_ITERATIONS,
             reach: self.reach(),
+            limits: self.limits(),
             rows: self.rows(),
         }
     }
@@ -407,7 +419,10 @@ impl Problem {
             _ => inference::any_variance_above(&self.data, covariance, limit),
         };
         let link = self.data.family.link();
-        let verdict = inference::verdict(&self.standard, link, &last, &outcome.psi, converged, &unknown);
+        let mut verdict = inference::verdict(&self.standard, link, &last, &outcome.psi, converged, &unknown);
+        let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
+        let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
+        marked.for_each(|(state, _)| *state = Identified::Runaway);
         let passes = self.objective().passes() - before;
         Ok(Fitted {
             psi,

@@ -20,7 +20,8 @@ impl Problem {
             if let Some(last) = self.evaluate_top(&mut outcome.psi) {
                 outcome.decrement = inference::decrement(&last);
                 let saddle = inference::is_saddle(&last);
-                if (outcome.decrement < DECREMENT && !saddle) || attempt == MORE_CLIMBS {
+                let runaway = outcome.reason == Reason::Runaway;
+                if (outcome.decrement < DECREMENT && !saddle) || runaway || attempt == MORE_CLIMBS {
                     if saddle {
                         outcome.reason = Reason::Saddle;
                     }

@@ -74,6 +74,7 @@ fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
         inner_tolerance: 1.0,
         max_iterations: 30,
         reach: reach[..psi.len()].to_vec(),
+        limits: Vec::new(),
         rows: Vec::new(),
     };
     let mut block = Block::new(rows);

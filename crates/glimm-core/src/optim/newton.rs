@@ -57,6 +57,8 @@ pub struct Settings {
     pub max_iterations: usize,
     /// Largest change of each parameter in one step (infinite where there is no limit).
     pub reach: Vec<f64>,
+    /// Size of each parameter beyond which it is on its way to infinity (infinite where none is).
+    pub limits: Vec<f64>,
     /// Parameters that move along circles: rows of factors. With exact curvature only.
     pub rows: Vec<Range<usize>>,
 }
@@ -71,6 +73,8 @@ pub enum Reason {
     Saddle,
     /// The objective has no value at the start.
     BadStart,
+    /// A parameter went beyond its limit: the objective rises for ever.
+    Runaway,
     Interrupted,
 }
 
@@ -214,6 +218,10 @@ pub fn maximise(
         outcome.decrement = model.decrement();
         if !observe(outcome.iterations, here.value, outcome.decrement) {
             outcome.reason = Reason::Interrupted;
+            return outcome;
+        }
+        if outcome.psi.iter().zip(&settings.limits).any(|(x, limit)| x.abs() > *limit) {
+            outcome.reason = Reason::Runaway;
             return outcome;
         }
         if outcome.decrement < settings.tolerance {

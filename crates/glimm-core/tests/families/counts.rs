@@ -1,6 +1,6 @@
 //! Families of counts: identities between them, and values computed with many digits.
 
-use super::values_counts::{BETABINOMIAL, GENPOIS, NBINOM1, TRUNCATED};
+use super::values_counts::{BETABINOMIAL, COMPOIS, GENPOIS, NBINOM1, TRUNCATED};
 use super::{log_density, row};
 use glimm_core::family::{Family, component_offset, lookup};
 
@@ -122,6 +122,34 @@ fn genpois_above_and_below_the_poisson_limit() {
 }
 
 #[test]
+fn compois_from_nearly_certain_to_nearly_geometric_counts() {
+    for [y, size, eta, t, expected @ ..] in COMPOIS {
+        agree(&*family("compois"), [y, size, eta, t], &expected, 1e-2);
+    }
+}
+
+#[test]
+fn compois_at_phi_one_is_poisson_and_at_large_phi_geometric() {
+    let (f, poisson, geometric) = (family("compois"), family("poisson"), family("nbinom2"));
+    for y in [0.0, 1.0, 8.0, 1000.0] {
+        for eta in [-9.0, 0.2, 3.0, 6.8, 9.0] {
+            let at = [y, eta];
+            same(&at, log_density(&*f, y, 1.0, &[eta, 0.0]), log_density(&*poisson, y, 1.0, &[eta]));
+            same(&at, f.variance(&[eta, 0.0], 1.0), poisson.mean(&[eta]));
+            let (found, expected) = (row(&*f, y, 1.0, &[eta, 0.0], 1), row(&*poisson, y, 1.0, &[eta], 1));
+            for order in 1..=4 {
+                // the response less the mean multiplies what vanishes
+                let scale = expected[order].abs().max(y).max(1.0);
+                same(&at, found[order] / scale, expected[order] / scale);
+            }
+            let limit = log_density(&*geometric, y, 1.0, &[eta, 0.0]);
+            same(&at, log_density(&*f, y, 1.0, &[eta, 80.0]), limit);
+            same(&at, f.variance(&[eta, 80.0], 1.0), geometric.variance(&[eta, 0.0], 1.0));
+        }
+    }
+}
+
+#[test]
 fn impossible_counts_of_underdispersed_genpois_are_far_below_the_feasible_ones() {
     // mean 2 and phi 1/4: counts below 4 are possible
     let f = family("genpois");
@@ -136,14 +164,15 @@ fn impossible_counts_of_underdispersed_genpois_are_far_below_the_feasible_ones()
 #[test]
 fn truncated_families_down_to_small_means() {
     for [base, y, size, eta, t, expected @ ..] in TRUNCATED {
-        let f = family(["truncated_genpois", "truncated_nbinom1", "truncated_nbinom2"][base as usize]);
+        let f =
+            family(["truncated_genpois", "truncated_nbinom1", "truncated_nbinom2", "truncated_compois"][base as usize]);
         agree(&*f, [y, size, eta, t], &expected, 1e-2);
     }
 }
 
 #[test]
 fn truncated_densities_are_those_of_positive_counts() {
-    for name in ["genpois", "nbinom1", "nbinom2", "poisson"] {
+    for name in ["compois", "genpois", "nbinom1", "nbinom2", "poisson"] {
         let (f, base) = (family(&format!("truncated_{name}")), family(name));
         for eta in [[-1.0, 0.4], [0.7, 1.2], [4.0, 0.5]] {
             let eta = &eta[..f.predictors()];

@@ -150,6 +150,13 @@ const POINTS: &[Points] = &[
         refused: NOT_TRIALS,
         truth: (&[0.8], 0),
     },
+    // smaller phi, where derivatives change from each whole number to the next, is in values_counts.rs
+    counts(
+        "compois",
+        &[&[-2.3, -0.4, 0.3, 0.9, 2.0, 3.7, 7.0], &[-1.2, -0.3, 0.8, 2.2, 6.0]],
+        &[MODERATE, &[-1.5, -0.4, 0.0, 0.9, 3.0]],
+        (&[2.8, 0.3], 1),
+    ),
     Points {
         family: "gamma",
         link: "inverse",
@@ -199,6 +206,11 @@ const POINTS: &[Points] = &[
     counts("nbinom1", &[MEANS, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS], (&[0.8, 0.3], 1)),
     counts("nbinom2", &[MEANS, DISPERSIONS], &[MODERATE, MODERATE_DISPERSIONS], (&[0.8, 0.3], 1)),
     counts("poisson", &[MEANS], &[MODERATE], (&[0.8], 0)),
+    truncated(
+        "truncated_compois",
+        &[&[-2.3, -0.4, 0.3, 0.9, 2.0, 3.7, 7.0], &[-1.2, -0.3, 0.8, 2.2, 6.0]],
+        &[MODERATE, &[-1.5, -0.4, 0.0, 0.9, 3.0]],
+    ),
     truncated(
         "truncated_genpois",
         &[&[-2.3, -0.4, 0.9, 2.0, 3.7, 7.0], &[0.4, 0.8, 2.2, 6.0]],

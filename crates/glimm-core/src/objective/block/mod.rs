@@ -295,7 +295,7 @@ impl Block {
         let beta = |j: usize| {
             let mut beta = vec![0.0; self.layout.fixed()];
             for (a, p) in self.store.coefficient.iter().enumerate() {
-                p.into_iter().for_each(|p| beta[*p] += over(j, &|s| s.columns[a]));
+                p.iter().for_each(|p| beta[*p] += over(j, &|s| s.columns[a]));
             }
             beta
         };

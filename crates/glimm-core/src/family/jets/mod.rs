@@ -5,19 +5,16 @@
 //! lower order do not depend on whether higher ones are computed.
 //! (Griewank and Walther 2008, Evaluating Derivatives, chapter 13.)
 
+mod functions;
+
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Derivs, Rows, Want, component_count};
-use crate::special::{self, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling, vectorized};
 
 /// Coefficients and products of the largest jet: four variables to fourth order.
 const MOST: usize = 70;
 const MOST_PRODUCTS: usize = 495;
 const FACTORIAL: [f64; 5] = [1.0, 1.0, 2.0, 6.0, 24.0];
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
-/// Below this Stirling's remainder of exp(u) has a simple form, within exp(2 u).
-const FAR_BELOW: f64 = -18.0;
-const ONE_LESS_EULER: f64 = 0.422_784_335_098_467_14;
 
 /// Highest order of a jet of `n` coefficients in `k` variables.
 const fn order(k: usize, n: usize) -> usize {
@@ -170,160 +167,6 @@ impl<const K: usize, const N: usize> Jet<K, N> {
         out.0[0] = f[0];
         out
     }
-
-    pub(super) fn exp(self) -> Self {
-        self.compose([vectorized(|| special::exp(self.value())); 5])
-    }
-
-    /// Self over its value: powers of the value would overflow where it is tiny or huge.
-    fn relative(self) -> Self {
-        self * (1.0 / self.value())
-    }
-
-    pub(super) fn ln(self) -> Self {
-        let value = vectorized(|| special::ln(self.value()));
-        self.relative().compose([value, 1.0, -1.0, 2.0, -6.0])
-    }
-
-    pub(super) fn recip(self) -> Self {
-        self.relative().compose([1.0, -1.0, 2.0, -6.0, 24.0]) * (1.0 / self.value())
-    }
-
-    /// exp(x) - 1.
-    pub(super) fn expm1(self) -> Self {
-        let e = special::exp(self.value());
-        self.compose([expm1(self.value()), e, e, e, e])
-    }
-
-    /// ln(1 + x) for x > -1.
-    pub(super) fn log1p(self) -> Self {
-        let x = self.value();
-        let i = 1.0 / (1.0 + x);
-        let i2 = i * i;
-        self.compose([special::log1p(x), i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
-    }
-
-    /// ln(1 + x) - x, for x > -1.
-    pub(super) fn log1pmx(self) -> Self {
-        let x = self.value();
-        let i = 1.0 / (1.0 + x);
-        let i2 = i * i;
-        self.compose([special::log1pmx(x), -x * i, -i2, 2.0 * i2 * i, -6.0 * i2 * i2])
-    }
-
-    /// Stirling's remainder of the gamma function, x > 0.
-    pub(super) fn stirling(self) -> Self {
-        self.relative().compose(stirling(self.value()))
-    }
-
-    /// The function of two variables with these derivatives at the values of two jets.
-    pub(super) fn compose2([x, y]: [Self; 2], f: &[f64]) -> Self {
-        let powers = |mut step: Self| {
-            step.0[0] = 0.0;
-            let mut all = [Self::constant(1.0); 5];
-            for k in 1..=Self::ORDER {
-                all[k] = all[k - 1] * step;
-            }
-            all
-        };
-        let (x, y) = (powers(x), powers(y));
-        let (mut out, mut c) = (Self::constant(0.0), 0);
-        for order in 0..=Self::ORDER {
-            for k in 0..=order {
-                out = out + x[order - k] * y[k] * (f[c] / (FACTORIAL[order - k] * FACTORIAL[k]));
-                c += 1;
-            }
-        }
-        out
-    }
-
-    pub(super) fn square(self) -> Self {
-        self * self
-    }
-
-    /// x^p for x > 0.
-    pub(super) fn powf(self, p: f64) -> Self {
-        let (x, mut f) = (self.value(), [0.0; 5]);
-        let mut factor = 1.0;
-        for (k, f) in f.iter_mut().enumerate() {
-            *f = factor * special::exp((p - k as f64) * special::ln(x));
-            factor *= p - k as f64;
-        }
-        self.compose(f)
-    }
-
-    /// 1 / (1 + exp(-x)).
-    pub(super) fn logistic(self) -> Self {
-        let (p, q) = logistic(self.value());
-        let w = p * q;
-        self.compose([p, w, w * (q - p), w * (1.0 - 6.0 * w), w * (q - p) * (1.0 - 12.0 * w)])
-    }
-
-    /// ln(1 + exp(x)).
-    pub(super) fn softplus(self) -> Self {
-        let x = self.value();
-        let ((p, q), value) = vectorized(
-            #[inline(always)]
-            || (logistic(x), softplus(x)),
-        );
-        let w = p * q;
-        self.compose([value, p, w, w * (q - p), w * (1.0 - 6.0 * w)])
-    }
-
-    /// ln(1 - exp(x)) for x < 0.
-    pub(super) fn log1mexp(self) -> Self {
-        let x = self.value();
-        // with c = 1 / (exp(-x) - 1): f' = -c and c' = c (1 + c)
-        let c = 1.0 / expm1(-x);
-        let value = if x > -0.693 { special::ln(-expm1(x)) } else { special::log1p(-special::exp(x)) };
-        let c1 = c * (1.0 + c);
-        self.compose([value, -c, -c1, -c1 * (1.0 + 2.0 * c), -c1 * (1.0 + 6.0 * c1)])
-    }
-
-    /// ln of the gamma function, x > 0.
-    pub(super) fn lgamma(self) -> Self {
-        let x = self.value();
-        let (s, i) = (stirling(x), 1.0 / x);
-        let (ln, i2) = (special::ln(x), i * i);
-        self.compose([
-            (x - 0.5) * ln - x + (HALF_LN_2PI + s[0]),
-            ln + (s[1] - 0.5) * i,
-            (1.0 + (0.5 + s[2]) * i) * i,
-            (-1.0 + (s[3] - 1.0) * i) * i2,
-            (2.0 + (3.0 + s[4]) * i) * i2 * i,
-        ])
-    }
-
-    /// The jet with its value moved into a range: beyond it a function keeps the derivatives of the border.
-    pub(super) fn clamp(mut self, low: f64, high: f64) -> Self {
-        self.0[0] = self.0[0].clamp(low, high);
-        self
-    }
-
-    /// Stirling's remainder of exp(self).
-    pub(super) fn stirling_exp(self) -> Self {
-        let u = self.value();
-        if u < FAR_BELOW {
-            // lgamma(x) = -ln x - (Euler's constant) x
-            let (x, v) = (special::exp(u), u - ONE_LESS_EULER);
-            let bend = [x * v, x * (v + 1.0), x * (v + 2.0), x * (v + 3.0), x * (v + 4.0)];
-            return self.compose([-0.5 * u - HALF_LN_2PI - bend[0], -0.5 - bend[1], -bend[2], -bend[3], -bend[4]]);
-        }
-        let [s, s1, s2, s3, s4] = vectorized(
-            #[inline(always)]
-            || stirling(special::exp(u)),
-        );
-        self.compose([s, s1, s1 + s2, s1 + 3.0 * s2 + s3, s1 + 7.0 * s2 + 6.0 * s3 + s4])
-    }
-
-    /// ln of the standard normal distribution function.
-    pub(super) fn log_normal_cdf(self) -> Self {
-        let x = self.value();
-        self.compose(vectorized(
-            #[inline(always)]
-            || log_normal_cdf_derivatives(x),
-        ))
-    }
 }
 
 impl<const K: usize, const N: usize> Add for Jet<K, N> {
@@ -464,6 +307,7 @@ fn fill<const K: usize, const D: usize, const N: usize>(
 mod tests {
     use super::*;
     use crate::family::component_offset;
+    use crate::special::{self, stirling};
 
     /// Every coefficient of a product, against the closed form of exp(x + 2 y + 3 z - w).
     #[test]
@@ -498,8 +342,9 @@ mod tests {
         close(x.powf(0.3).powf(1.0 / 0.3), x);
         close((x.softplus().exp() - 1.0).ln(), x);
         close((-x).log1mexp().exp(), -(-x).exp() + 1.0);
-        close((x + 1.0).lgamma() - x.lgamma(), x.ln());
-        close(x.lgamma(), (x - 0.5) * x.ln() - x + HALF_LN_2PI + x.ln().stirling_exp());
+        let lgamma = |x: Jet<2, 15>| (x - 0.5) * x.ln() - x + x.stirling();
+        close(lgamma(x + 1.0) - lgamma(x), x.ln());
+        close(x.stirling(), x.ln().stirling_exp());
         let small = x.ln() - 18.5;
         let [s0, s1, s2, s3, s4] = stirling(special::exp(small.value()));
         let direct = [s0, s1, s1 + s2, s1 + 3.0 * s2 + s3, s1 + 7.0 * s2 + 6.0 * s3 + s4];
@@ -513,7 +358,6 @@ mod tests {
         close(x.logistic(), (-(-x).softplus()).exp());
         close(x.log1pmx() + x, (x + 1.0).ln());
         close(x.log1p(), (x + 1.0).ln());
-        close(x.stirling() + (x - 0.5) * x.ln() - x + HALF_LN_2PI, x.lgamma());
         // x y^2 at x, y = (x, x^2)
         let (u, v) = (x.value(), x.value() * x.value());
         let f = [u * v * v, v * v, 2.0 * u * v, 0.0, 2.0 * v, 2.0 * u, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
