@@ -302,6 +302,8 @@ def explain(error: _core.CoreError, model: Model, design: Design) -> GlimmError:
         return DataError(message, code="infinite_values")
     if code == "degenerate":
         text = message.replace("the response", f"the response {name}", 1)
+        if "search ended" in text and model.zi is not None:
+            text += "; zi= may ask for more than the zeros can tell: simplify it, or leave it out"
         return DataError(text, code="degenerate")
     if code == "memory":
         return FitError(f"{message}. {_SMALLER}", code="memory")

@@ -10,8 +10,8 @@ const CODE: u64 = 4;
 /// A cell of the compression: its row, its hash, response, weight and constant.
 const CELL: u64 = CODE + 4 * NUMBER;
 /// Numbers for each row that the sparse path works with: linear predictors, derivatives to fourth
-/// order in one and in two predictors, variances, residuals.
-const WORK: [u64; 2] = [24, 48];
+/// order in one predictor and in two, three, four, variances, residuals.
+const WORK: [u64; 4] = [24, 48, 80, 130];
 
 /// Bytes at the peak of a fit: the data in standard units, which the engine for one factor takes over column by
 /// column and others copy; the modes with their tangents and covariances. Crossed effects add the factor of their
@@ -40,7 +40,7 @@ pub fn peak(data: &Data, path: Path) -> u64 {
             rows + NUMBER * 3 * effects * (widest + columns + 1)
         }
         Path::Dense | Path::Sparse | Path::Iterative => {
-            let work = WORK[usize::from(data.predictors.len() > 1)] * n;
+            let work = WORK[data.predictors.len().min(WORK.len()) - 1] * n;
             rows + NUMBER * (work + 2 * effects * parameters + 4 * effects)
         }
     }

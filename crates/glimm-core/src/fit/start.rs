@@ -15,6 +15,8 @@ const START_ROWS: usize = 10_000;
 /// Standard deviation of a random effect on a scale where one is large.
 const START_SD: f64 = 0.5;
 
+/// Log odds of an extra zero to start from at most.
+const MOST_ODDS: f64 = 6.0;
 /// Logit of a probability that is one.
 const NEVER: f64 = 700.0;
 
@@ -79,7 +81,13 @@ fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
     };
     let mut block = Block::new(rows);
     let mut objective = Penalised { objective: &mut block, prior };
-    maximise(&mut objective, &psi, settings, &mut |_, _, _| true).psi
+    let mut psi = maximise(&mut objective, &psi, settings, &mut |_, _, _| true).psi;
+    if rows.family.zero_inflated() {
+        // Where there are too few zeros to inflate, their log odds run to infinity.
+        let count = rows.predictors.last().map_or(0, |p| p.columns.len());
+        psi.iter_mut().rev().take(count).for_each(|z| *z = z.clamp(-MOST_ODDS, MOST_ODDS));
+    }
+    psi
 }
 
 /// Least squares of starting values for predictor `k`, NaN where there is none, on its X.

@@ -220,15 +220,15 @@ pub fn maximise(
             outcome.reason = Reason::Interrupted;
             return outcome;
         }
-        if outcome.psi.iter().zip(&settings.limits).any(|(x, limit)| x.abs() > *limit) {
-            outcome.reason = Reason::Runaway;
-            return outcome;
-        }
         if outcome.decrement < settings.tolerance {
             if exact || outcome.iterations > 0 {
                 outcome.psi = polar::moved(&outcome.psi, &model.step(0.0), rows);
             }
             outcome.reason = Reason::Converged;
+            return outcome;
+        }
+        if outcome.psi.iter().zip(&settings.limits).any(|(x, limit)| x.abs() > *limit) {
+            outcome.reason = Reason::Runaway;
             return outcome;
         }
         if outcome.iterations == settings.max_iterations {
