@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..data import Column, Frame, read_values
 from ..errors import DataError, listed, nearest_first, rows_text
-from .build import Side, offset_of, part_columns, split_parts, sum_of
+from .build import offset_of, part_columns
 from .design import Design, NewRows, Request
 from .levels import apply_groups, check_levels, coded
 from .response import columns_of, trials_of
+from .sides import Side, split_parts, sum_of
 
 _POLICIES = ("error", "zero")
 

@@ -19,8 +19,9 @@ const WORK: [u64; 4] = [24, 48, 80, 130];
 pub fn peak(data: &Data, path: Path) -> u64 {
     let (n, parameters) = (data.n() as u64, data.layout().total as u64);
     let rows = match path {
-        // One column twice, weights, and where every row stands.
-        Path::Glm | Path::Block => bytes(data) + n * (2 * NUMBER + CODE),
+        // One column twice, weights, and where every row stands; ones beside them where there is little else.
+        Path::Glm => bytes(data) + n * (3 * NUMBER + CODE),
+        Path::Block => bytes(data) + n * (2 * NUMBER + CODE),
         Path::Lmm => 2 * bytes(data) + n * (NUMBER + CODE),
         Path::Dense | Path::Sparse | Path::Iterative => 2 * bytes(data) + NUMBER * n,
     };

@@ -7,6 +7,7 @@ pub mod memory;
 mod options;
 mod path;
 mod refusals;
+mod settings;
 mod settle;
 mod standard;
 mod start;
@@ -16,21 +17,21 @@ pub use options::Options;
 pub use path::Path;
 pub use standard::Aliased;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use self::path::{Engine, natural};
 use self::refusals::{perfect, refuse_constant};
+use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
 use crate::control::Control;
-use crate::design::{Data, Layout, Term};
+use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::crossed::Crossed;
 use crate::objective::lmm::Lmm;
-use crate::objective::penalty::{Coefficient, Penalised, Penalty, Prior};
+use crate::objective::penalty::{Penalised, Prior};
 use crate::objective::{Evaluation, Objective, Order, Posterior};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 use crate::shuffle;
@@ -67,10 +68,6 @@ const NO_WORSE: f64 = 1e-9;
 const REDUCED: usize = 3;
 /// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
 const PERFECT: f64 = 1e-6;
-/// Coefficient of extra zeros (standard units, log odds) from which a climb has no end.
-const RUNAWAY_ZERO: f64 = 30.0;
-/// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
-const REACH: [f64; 3] = [10.0, 2.0, 1.5];
 
 /// Data in standard units with everything that does not depend on parameters or responses.
 pub struct Problem {
@@ -105,25 +102,6 @@ pub struct Fitted {
 
 /// Called once per iteration with (stage, iteration, log-likelihood, decrement); false stops the fit.
 pub type Observer<'a> = &'a mut dyn FnMut(&'static str, usize, f64, f64) -> bool;
-
-/// A penalty in terms of standard parameters.
-fn prior(penalty: &Penalty, data: &Data, standard: &Standard) -> Prior {
-    let layout = data.layout();
-    let columns = layout.beta.iter().zip(&standard.kept).zip(&penalty.scales).flat_map(|((range, kept), scales)| {
-        range.clone().zip(kept.iter().map(|&j| scales.get(j).copied().unwrap_or(f64::INFINITY)))
-    });
-    let coefficient = |(j, scale): (usize, f64)| {
-        let (map, shift) = standard.row(j);
-        Coefficient { map, shift, scale }
-    };
-    let coefficients = columns.filter(|(_, scale)| scale.is_finite()).map(coefficient).collect();
-    let of_term = |(term, range): (&Term, &Range<usize>)| {
-        let first = range.start;
-        term.structure.diagonal().into_iter().map(move |j| first + j).collect::<Vec<usize>>()
-    };
-    let diagonals = data.terms.iter().zip(&layout.theta).flat_map(of_term).collect();
-    Prior { coefficients, df: penalty.df, diagonals, power: penalty.power }
-}
 
 impl Problem {
     /// Checks the data, compresses them where that pays and brings them to standard units.
@@ -290,43 +268,6 @@ impl Problem {
             term.structure.raise(&mut psi[range.clone()], WARM_SD * unit);
         }
         psi
-    }
-
-    fn reach(&self) -> Vec<f64> {
-        let mut reach = vec![REACH[0]; self.layout.total];
-        self.layout.beta[1..].iter().flat_map(|r| r.clone()).for_each(|j| reach[j] = REACH[1]);
-        self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| reach[j] = REACH[2]);
-        reach
-    }
-
-    /// A probability of an extra zero of 0 or 1 in all but a few rows is one that runs to infinity.
-    fn limits(&self) -> Vec<f64> {
-        let mut limits = vec![f64::INFINITY; self.layout.total];
-        if let Some(zeros) = self.layout.beta.last().filter(|_| self.data.family.zero_inflated()) {
-            limits[zeros.clone()].fill(RUNAWAY_ZERO);
-        }
-        limits
-    }
-
-    /// Rows of the factors.
-    fn rows(&self) -> Vec<Range<usize>> {
-        let shifted = |(term, range): (&Term, &Range<usize>)| {
-            let first = range.start;
-            term.structure.rows().into_iter().map(move |r| first + r.start..first + r.end).collect::<Vec<_>>()
-        };
-        self.data.terms.iter().zip(&self.layout.theta).flat_map(shifted).collect()
-    }
-
-    fn settings(&self, curvature: Curvature, tolerance: f64, inner_tolerance: f64) -> Settings {
-        Settings {
-            curvature,
-            tolerance,
-            inner_tolerance,
-            max_iterations: MAX_ITERATIONS,
-            reach: self.reach(),
-            limits: self.limits(),
-            rows: self.rows(),
-        }
     }
 
     /// The climb to the top, by the route that suits the size and the structure.
