@@ -27,6 +27,7 @@ _NOISY = 0.05
 """Monte Carlo error, in standard errors, that a reader should know of."""
 _FEW = 5
 _NO_ZEROS = math.log(1e-4)
+_WITHOUT_UNITS = frozenset({"log", "logit", "probit", "cloglog", "loglog", "cauchit"})
 _SERIOUS = frozenset({"not_converged", "separation", "unidentified"})
 
 
@@ -293,14 +294,23 @@ def _rows_carry_variance(fit: Fit) -> bool:
     many_trials = fit.design.trials is not None and bool((fit.design.trials > 1).any())
     if family.program is not None and not family.trials:
         return not family.parameters
-    return name == "poisson" or (family.trials and many_trials)
+    return name in ("poisson", "truncated_poisson") or (family.trials and many_trials)
+
+
+def _unit(fit: Fit) -> float:
+    """The size of a notable change of the mean's linear predictor."""
+    if fit.model.family.name == "gaussian" and fit.model.link == "identity":
+        return (fit.dispersion or {}).get("sigma", 1.0)
+    if fit.model.link in _WITHOUT_UNITS:
+        return 1.0
+    return float(np.abs(fit.predict(scale="link")).mean())
 
 
 def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
     sd = np.sqrt(np.diag(covariance))
     size = np.sqrt((term.z**2).mean(axis=0))
-    unit = (fit.dispersion or {}).get("sigma", 1.0) if fit.model.link == "identity" else 1.0
-    if bool((sd * size < _ZERO_SD * unit).any()):
+    mean = np.array(term.predictors) == 0
+    if bool((sd * size < _ZERO_SD * np.where(mean, _unit(fit), 1.0)).any()):
         return True
     correlation = covariance / np.outer(sd, sd)
     return bool(np.linalg.eigvalsh(correlation)[0] < _ONE_CORR)

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .errors import DataError
 from .fit import one_of
-from .problem import sizes
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -142,8 +141,3 @@ def _constant(fit: Fit, k: int) -> float:
     if held is not None and part.parameter is not None:
         return part.parameter.predictor(held)
     return float(part.estimates[0])
-
-
-def row_sizes(fit: Fit) -> Array | None:
-    """Return the trials, or number of classes, of the rows used."""
-    return sizes(fit.model, fit.design)

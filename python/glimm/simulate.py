@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from . import _core
 from .custom import CustomFamily, draw_responses
 from .errors import DataError
-from .predict import predictors, row_sizes, training_rows
+from .predict import predictors, training_rows
+from .problem import sizes
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -22,19 +23,19 @@ def simulate(fit: Fit, n: int, seed: int) -> Array:
     """See `Fit.simulate`."""
     _check("n", n, 2**31 - 1)
     _check("seed", seed, 2**64 - 1)
-    rows, sizes = training_rows(fit), row_sizes(fit)
+    rows, size = training_rows(fit), sizes(fit.model, fit.design)
     draws = np.empty((n, fit.design.n))
     for replicate in range(n):
         eta = predictors(fit, rows, _effects(fit, seed, replicate))
-        draws[replicate] = _responses(fit, eta, sizes, seed, replicate)
+        draws[replicate] = _responses(fit, eta, size, seed, replicate)
     return draws
 
 
-def _responses(fit: Fit, eta: list[Array], sizes: Array | None, seed: int, replicate: int) -> Array:
+def _responses(fit: Fit, eta: list[Array], size: Array | None, seed: int, replicate: int) -> Array:
     family = fit.model.family
     if isinstance(family, CustomFamily):
-        return draw_responses(family, fit.model.zi is not None, eta, sizes, seed, replicate)
-    return _core.draw_responses(fit.model.core_name, eta, sizes, seed, replicate)
+        return draw_responses(family, fit.model.zi is not None, eta, size, seed, replicate)
+    return _core.draw_responses(fit.model.core_name, eta, size, seed, replicate)
 
 
 def _check(name: str, value: int, largest: int) -> None:

@@ -145,3 +145,29 @@ def test_block_and_sparse_layouts_agree(family: str) -> None:
     one = fit(f"{response} ~ x + (1 + x | g)", family, data, **options)
     other = fit(f"{response} ~ x + (1 + x | g)", family, data, engine="sparse", **options)
     assert one.loglik == pytest.approx(other.loglik, abs=SAME)
+
+
+UNITS = [
+    ("student_t", "identity", "y"), ("skewnormal", "identity", "skew"),
+    ("gamma", "identity", "whole"), ("gamma", "inverse", "whole"),
+    ("inverse_gaussian", "1/mu^2", "narrow"), ("inverse_gaussian", "inverse", "narrow"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("factor", [1e4, 1e-4])
+@pytest.mark.parametrize(("family", "link", "y"), UNITS)
+def test_units_of_the_response_do_not_matter(family: str, link: str, y: str, factor: float) -> None:
+    """Densities change by the factor, whatever the size of the linear predictor."""
+    rng = np.random.default_rng(6)
+    g, x = frame()["g"], frame()["x"]
+    b = rng.normal(size=30)[g]
+    data = frame().assign(
+        skew=frame()["y"] + rng.gamma(1.0, 2.0, len(g)),
+        whole=rng.gamma(5, 0.2, len(g)) * np.maximum(3 + 0.3 * x + 0.3 * b, 0.5),
+        narrow=rng.wald(1 / np.sqrt(np.maximum(1 + 0.1 * x + 0.1 * b, 0.2)), 20.0),
+    )
+    one = fit(f"{y} ~ x + (1 | g)", family, data, link=link)
+    other = fit(f"{y} ~ x + (1 | g)", family, data.assign(**{y: factor * data[y]}), link=link)
+    assert other.loglik + len(g) * np.log(factor) == pytest.approx(one.loglik, abs=1e-5)
+    assert other.coef["x"] / other.se["x"] == pytest.approx(one.coef["x"] / one.se["x"], rel=1e-3)
+    assert other.diagnostics.singular == one.diagnostics.singular

@@ -93,6 +93,12 @@ impl Link {
         }
     }
 
+    /// Whether the linear predictor has the units of the response, or a power of them.
+    pub fn in_units(self) -> bool {
+        use Link::{Cauchit, Cloglog, Log, Logit, Loglog, Probit};
+        !matches!(self, Log | Logit | Probit | Cloglog | Loglog | Cauchit)
+    }
+
     /// The linear predictor of a mean.
     pub fn link(self, mu: f64) -> f64 {
         match self {

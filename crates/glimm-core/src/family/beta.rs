@@ -12,7 +12,7 @@
 use super::jets::{self, Density, Jet};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
-use crate::special::{beta_inc, exp, ln, log1p, log1pmx, logistic, vectorized};
+use crate::special::{HALF_LN_2PI, beta_inc, exp, ln, log1p, log1pmx, logistic, vectorized};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Loglog, Link::Cauchit];
@@ -24,7 +24,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     precision: 1.0,
 }];
 
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// ln phi saturates here: products with the divergence stay finite.
 const LOG_LIMIT: f64 = 300.0;
 /// Beyond this exp(eta) of the log-log links has made the smaller share 1e-300.

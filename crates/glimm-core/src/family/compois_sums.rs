@@ -7,9 +7,7 @@
 //! an integral by Gauss-Legendre panels, with the corrections of Euler and Maclaurin.
 
 use super::tweedie_series::{divergence, saturation};
-use crate::special::{GAUSS_NODES, GAUSS_WEIGHTS, exp, ln, log1p, vectorized};
-
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
+use crate::special::{GAUSS_NODES, GAUSS_WEIGHTS, HALF_LN_2PI, exp, ln, log1p, vectorized};
 
 /// Terms smaller than that at the mode by this many nats are left out; what is needed and a margin for theta to move.
 const DROP: f64 = 46.0;

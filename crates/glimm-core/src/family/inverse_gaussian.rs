@@ -9,7 +9,7 @@ use super::jets::{self, Density, Jet};
 use super::powers::{pole, power};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
-use crate::special::{exp, ln, mills, normal_cdf, normal_pdf};
+use crate::special::{HALF_LN_2PI, exp, ln, mills, normal_cdf, normal_pdf};
 use rand_distr::{Distribution, StandardNormal};
 
 pub(super) const LINKS: &[Link] = &[Link::InverseSquare, Link::Inverse, Link::Log, Link::Identity, Link::Power(0.5)];
@@ -21,7 +21,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     precision: -1.0,
 }];
 
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// ln phi and the predictor of the log link saturate here.
 const PHI_LIMIT: f64 = 200.0;
 const MEAN_LIMIT: f64 = 100.0;

@@ -8,7 +8,7 @@
 use super::jets::{self, Density, Jet};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want};
 use crate::link::Link;
-use crate::special::{exp, ln, normal_cdf, softplus};
+use crate::special::{HALF_LN_2PI, exp, ln, normal_cdf, softplus};
 use rand_distr::{Distribution, StandardNormal};
 
 pub(super) const LINKS: &[Link] = &[Link::Log];
@@ -20,7 +20,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     precision: -0.5,
 }];
 
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// Least log of sd^2 / mu^2: quotients stay finite.
 const LEAST_LOG: f64 = -100.0;
 /// Least variance to start from, as a share of the mean square, for responses that equal their means.

@@ -11,7 +11,7 @@
 use super::jets::{self, Density, Jet};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want, weighted_mean};
 use crate::link::Link;
-use crate::special::{exp, ln, log_normal_cdf, log_normal_cdf_derivatives};
+use crate::special::{HALF_LN_2PI, exp, ln, log_normal_cdf, log_normal_cdf_derivatives};
 use rand_distr::{Distribution, StandardNormal};
 use std::f64::consts::{FRAC_2_PI, LN_2, PI};
 
@@ -33,7 +33,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     },
 ];
 
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 const B: f64 = 1.0 - FRAC_2_PI;
 /// ln sd saturates here.
 const SD: (f64, f64) = (-60.0, 300.0);

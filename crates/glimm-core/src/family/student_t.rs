@@ -14,7 +14,7 @@ use super::beta::draw_log_gamma;
 use super::jets::{self, Density, Jet};
 use super::{Derivs, Family, Parameter, Random, Rows, Scale, Want, weighted_mean};
 use crate::link::Link;
-use crate::special::{beta_inc, digamma, exp, ln, log1pmx, normal_cdf, trigamma};
+use crate::special::{HALF_LN_2PI, beta_inc, digamma, exp, ln, log1pmx, normal_cdf, trigamma};
 use rand_distr::{Distribution, StandardNormal};
 use std::f64::consts::LN_2;
 
@@ -36,7 +36,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     },
 ];
 
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// The mean of the log link, sigma and nu saturate here, so that fourth powers stay finite.
 const LOG_MEAN_LIMIT: f64 = 60.0;
 const SIGMA: (f64, f64) = (-60.0, 300.0);

@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
-use super::derivs::component_count;
-use super::jets::Jet;
+use super::jets::{Jet, order, softplus_derivatives};
 use super::{Derivs, Family, Parameter, Random, Rows, Want, component_offset};
 use crate::link::Link;
-use crate::special::{ln, logistic, softplus};
+use crate::special::{ln, logistic};
 
 /// Differences of logarithms beyond which the smaller of two numbers does not show in their sum.
 const APART: f64 = 745.0;
@@ -44,7 +43,7 @@ impl ZeroInflated {
     }
 
     fn fill<const D: usize, const N: usize>(&self, rows: Rows<'_>, z: &[f64], own: &Derivs, out: &mut Derivs) {
-        let order = order::<D, N>();
+        let order = order(D, N);
         out.reshape(D, order, z.len());
         let places = places::<D>(own.dims(), order);
         let columns = &mut out.columns::<N>();
@@ -89,22 +88,6 @@ impl ZeroInflated {
             columns[c][i] = found[c];
         }
     }
-}
-
-/// log(1 + exp(z)) and its derivatives.
-fn softplus_derivatives(z: f64) -> [f64; 5] {
-    let (p, q) = logistic(z);
-    let w = p * q;
-    [softplus(z), p, w, w * (q - p), w * (1.0 - 6.0 * w)]
-}
-
-const fn order<const D: usize, const N: usize>() -> usize {
-    let (mut order, mut count) = (0, 1);
-    while count < N {
-        order += 1;
-        count += component_count(D, order);
-    }
-    order
 }
 
 /// Where the components in the first `dims` of D predictors stand among those in all D.

@@ -93,7 +93,7 @@ pub fn verdict(
     any_variance_above: &dyn Fn(&[f64], f64) -> bool,
 ) -> Verdict {
     let p = e.gradient.len();
-    let runs_away = !matches!(link, Link::Identity | Link::Inverse);
+    let runs_away = !link.in_units();
     let left = decrement(e);
     let (own, flat_directions) = covariance(e);
     let mut covariance = standard.covariance_to_user(&own);

@@ -82,6 +82,8 @@ pub struct Problem {
     compressed: Option<Compressed>,
     memory: u64,
     prior: Option<Prior>,
+    /// The size of a notable effect on the link scale, once it is known.
+    unit: Option<f64>,
 }
 
 /// A fit, in the user's units.
@@ -138,7 +140,7 @@ impl Problem {
             let why = "a penalty needs an engine without draws, 'dense' or 'sparse'".into();
             return Err(Error::Engine { name: "iterative", why });
         }
-        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory, prior })
+        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory, prior, unit: None })
     }
 
     /// What is climbed.
@@ -247,8 +249,13 @@ impl Problem {
         self.objective().reset();
         let warmed = warm.is_some();
         let start = match warm {
-            Some(psi) => self.lift(psi),
-            None => start::start(&self.sample, &self.data.terms, &self.reach(), self.prior.as_ref()),
+            Some(psi) => {
+                if self.unit.is_none() {
+                    self.start();
+                }
+                self.lift(psi)
+            }
+            None => self.start(),
         };
         if self.path == Path::Iterative {
             return self.fit_iterative(start, before, observe);
@@ -261,9 +268,22 @@ impl Problem {
         self.finish(outcome, last, before)
     }
 
+    /// A start from scratch, which also tells the size of a notable effect.
+    fn start(&mut self) -> Vec<f64> {
+        let (psi, unit) = start::start(&self.sample, &self.data.terms, &self.reach(), self.prior.as_ref());
+        self.unit = Some(unit);
+        psi
+    }
+
+    /// The size of a notable effect: standardised responses and links without units have theirs near one.
+    fn unit(&self) -> f64 {
+        let free = self.data.family.affine() || !self.data.family.link().in_units();
+        if free { 1.0 } else { self.unit.unwrap_or(f64::INFINITY) }
+    }
+
     /// A start away from singular covariances, where the likelihood is flat in theta by symmetry.
     fn lift(&self, mut psi: Vec<f64>) -> Vec<f64> {
-        let unit = self.residual_sd(&psi).unwrap_or(1.0);
+        let unit = self.residual_sd(&psi).unwrap_or(self.unit());
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             term.structure.raise(&mut psi[range.clone()], WARM_SD * unit);
         }

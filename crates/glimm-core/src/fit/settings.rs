@@ -11,7 +11,8 @@ use crate::optim::{Curvature, Settings};
 
 /// Coefficient of extra zeros (standard units, log odds) from which a climb has no end.
 const RUNAWAY_ZERO: f64 = 30.0;
-/// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units).
+/// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units; those of the
+/// mean in units of a notable effect).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
 
 /// A penalty in terms of standard parameters.
@@ -35,9 +36,12 @@ pub(super) fn prior(penalty: &Penalty, data: &Data, standard: &Standard) -> Prio
 
 impl Problem {
     pub(super) fn reach(&self) -> Vec<f64> {
-        let mut reach = vec![REACH[0]; self.layout.total];
+        let mut reach = vec![REACH[0] * self.unit(); self.layout.total];
         self.layout.beta[1..].iter().flat_map(|r| r.clone()).for_each(|j| reach[j] = REACH[1]);
-        self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| reach[j] = REACH[2]);
+        for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
+            let unit = if term.predictors.contains(&0) { self.unit() } else { 1.0 };
+            reach[range.clone()].fill(REACH[2] * unit);
+        }
         reach
     }
 

@@ -103,7 +103,7 @@ impl Problem {
 
     /// Sets variances that are hardly above zero to zero; whether there were any.
     pub(super) fn drop_zeros(&self, psi: &mut [f64]) -> bool {
-        let unit = self.residual_sd(psi).unwrap_or(1.0);
+        let unit = self.residual_sd(psi).unwrap_or(self.unit());
         let mut any = false;
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             any |= term.structure.drop_small(&mut psi[range.clone()], ZERO_SD * unit);

@@ -3,7 +3,6 @@
 use crate::design::{Column, Data, Term};
 use crate::family::start_thresholds;
 use crate::linalg::dense;
-use crate::link::Link;
 use crate::objective::block::Block;
 use crate::objective::penalty::{Penalised, Prior};
 use crate::objective::{Objective, Order};
@@ -38,13 +37,13 @@ impl Sample {
     }
 }
 
-/// Coefficients and dispersion of the GLM on a sample of rows, then theta.
-pub fn start(sample: &Sample, terms: &[Term], reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
+/// Coefficients of the GLM on a sample of rows, then theta; and the size of a notable effect.
+pub fn start(sample: &Sample, terms: &[Term], reach: &[f64], prior: Option<&Prior>) -> (Vec<f64>, f64) {
     let rows = &sample.data;
     let mut psi = glm(rows, reach, prior);
     let unit = effect_unit(rows, &psi);
     psi.extend(terms.iter().flat_map(|t| start_effects(t, unit)));
-    psi
+    (psi, unit)
 }
 
 /// Independent effects; those of the mean in its units.
@@ -134,7 +133,7 @@ fn fitted(rows: &Data, psi: &[f64]) -> Vec<f64> {
 /// The size of a notable change of eta: one on log- and logit-like scales; the scale of the noise
 /// where eta has the units of the response.
 fn effect_unit(rows: &Data, psi: &[f64]) -> f64 {
-    if !matches!(rows.family.link(), Link::Identity | Link::Inverse) {
+    if !rows.family.link().in_units() {
         return 1.0;
     }
     let mut block = Block::new(rows);

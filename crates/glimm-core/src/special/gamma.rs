@@ -3,7 +3,8 @@
 use super::elementary::{ln, polynomial, select};
 use std::f64::consts::PI;
 
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
+/// ln(2 pi) / 2.
+pub(crate) const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// Below this, arguments move up by as many steps of the recurrence.
 const STEPS: usize = 11;
 /// B_2k / (2k (2k - 1)): the remainder is their sum over x^(2k - 1).

@@ -5,9 +5,9 @@
 //! (z - 3.5) / (z + 3.5) on all of [0, inf], and polynomials there.
 
 use super::elementary::{exp, ln, log1p, polynomial, select};
+use super::gamma::HALF_LN_2PI;
 
 const INV_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 /// Larger arguments count as this one; squares stay finite.
 const LIMIT: f64 = 1e100;
 /// The same for the density, which is below 1e-308 here.

@@ -2,11 +2,9 @@
 
 use crate::link::Link;
 use crate::special::{
-    self, exp, expm1, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, polygamma2, polygamma3, select,
-    softplus, stirling, trigamma,
+    self, HALF_LN_2PI, exp, expm1, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, polygamma2, polygamma3,
+    select, softplus, stirling, trigamma,
 };
-
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 
 /// B_2k / (2k)! times 5 6 ... (2k + 3): the series of the fourth derivative of digamma.
 const PENTAGAMMA: [f64; 6] = [5.0 / 12.0, -7.0 / 24.0, 0.5, -11.0 / 8.0, 65.0 / 12.0, -691.0 / 24.0];

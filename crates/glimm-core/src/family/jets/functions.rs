@@ -1,12 +1,21 @@
 //! Functions of jets: each by its own derivatives at the jet's value.
 
 use super::{FACTORIAL, Jet};
-use crate::special::{self, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling, vectorized};
+use crate::special::{self, HALF_LN_2PI, expm1, log_normal_cdf_derivatives, logistic, softplus, stirling, vectorized};
 
 /// Below this Stirling's remainder of exp(u) has a simple form, within exp(2 u).
 const FAR_BELOW: f64 = -18.0;
-const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
 const ONE_LESS_EULER: f64 = 0.422_784_335_098_467_14;
+
+/// ln(1 + exp(x)) and its first four derivatives.
+pub(in crate::family) fn softplus_derivatives(x: f64) -> [f64; 5] {
+    let ((p, q), value) = vectorized(
+        #[inline(always)]
+        || (logistic(x), softplus(x)),
+    );
+    let w = p * q;
+    [value, p, w, w * (q - p), w * (1.0 - 6.0 * w)]
+}
 
 impl<const K: usize, const N: usize> Jet<K, N> {
     pub(in crate::family) fn exp(self) -> Self {
@@ -99,13 +108,7 @@ impl<const K: usize, const N: usize> Jet<K, N> {
 
     /// ln(1 + exp(x)).
     pub(in crate::family) fn softplus(self) -> Self {
-        let x = self.value();
-        let ((p, q), value) = vectorized(
-            #[inline(always)]
-            || (logistic(x), softplus(x)),
-        );
-        let w = p * q;
-        self.compose([value, p, w, w * (q - p), w * (1.0 - 6.0 * w)])
+        self.compose(softplus_derivatives(self.value()))
     }
 
     /// ln(1 - exp(x)) for x < 0.

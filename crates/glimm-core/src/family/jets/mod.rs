@@ -7,6 +7,8 @@
 
 mod functions;
 
+pub(super) use functions::softplus_derivatives;
+
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Derivs, Rows, Want, component_count};
@@ -17,7 +19,7 @@ const MOST_PRODUCTS: usize = 495;
 const FACTORIAL: [f64; 5] = [1.0, 1.0, 2.0, 6.0, 24.0];
 
 /// Highest order of a jet of `n` coefficients in `k` variables.
-const fn order(k: usize, n: usize) -> usize {
+pub(super) const fn order(k: usize, n: usize) -> usize {
     let (mut order, mut count) = (0, 1);
     while count < n {
         order += 1;
