@@ -1,7 +1,7 @@
 """Families with several predictors against glmmTMB and lme4 at full precision.
 
-``families/references.json`` holds the results with version and call, ``families/*.csv``
-the data they saw.
+``families/references.json`` holds the results with version and call, glmmTMB's at the optimum of
+its own objective after further Newton steps; ``families/*.csv`` the data they saw.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ IDS = [f"{r['data']}-{r['family']}-{r['options'].get('zi', '')}{r['formula'][-20
 EACH = pytest.mark.parametrize("row", range(len(ROWS)), ids=IDS)
 
 # Nats.
-LOGLIK = 1e-6
+LOGLIK = 1e-7
 # Standard errors of the parameter.
-ESTIMATE = 1e-3
-# Relative; glmmTMB's standard errors come from differences of the gradient.
-SE = 1e-3
+ESTIMATE = 1e-5
+# Relative; theirs come from differences of the gradient, which shows at 1e-6.
+SE = 2e-6
 # Relative to the standard deviation, where it is not on the boundary.
-SD = 1e-3
+SD = 1e-5
 
 # (data, family): coefficients that run to minus infinity, where each program stops elsewhere on the
-# same flat likelihood. In mined sites every count above zero is one or two, which nbinom1 gives for
-# any mean small enough: glmmTMB stops at -14.6 with a standard error of 4,671.
+# same flat likelihood. As its mean goes to zero a truncated nbinom1 becomes the logarithmic
+# distribution, which depends on phi alone: the counts of mined sites are fitted best there, and
+# glmmTMB stops at -14.6 with a standard error of 4,671.
 FLAT = {("salamanders_found", "truncated_nbinom1")}
 
 
@@ -105,7 +106,7 @@ def test_standard_deviations_and_dispersion(row: int) -> None:
     if "psi" in peer:
         (psi,) = peer["psi"]
         power = 1 + 1 / (1 + math.exp(-psi))
-        assert fit.shape["power"] == pytest.approx(power, abs=1e-4)
+        assert fit.shape["power"] == pytest.approx(power, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", REFERENCES["data"])
