@@ -4,6 +4,7 @@ use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
 use glimm_core::fit::{Aliased, Fitted, Identified, Options, Problem as Core};
+use glimm_core::integration::Integration;
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
 use glimm_core::objective::penalty::Penalty;
@@ -63,7 +64,8 @@ impl Problem {
         let core = enter(py, None, |control| {
             let penalty = penalty.map(|(scales, df, power)| Penalty { scales, df, power });
             let control = control.clone();
-            let options = Options { engine: engine?, laplace, reml, compress, memory, penalty, control };
+            let integration = Integration::Auto;
+            let options = Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, control };
             inside(pool.as_ref(), || Core::new(data, &options))
         })?;
         Ok(Problem { core: Mutex::new(core), pool })

@@ -27,6 +27,7 @@ use crate::compress::Compressed;
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
+use crate::integration::Certificate;
 use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::crossed::Crossed;
@@ -100,6 +101,8 @@ pub struct Fitted {
     /// standard error of the log-likelihood; zero when exact.
     pub draws_se: f64,
     pub loglik_se: f64,
+    /// How wrong the integral over the random effects can be.
+    pub certificate: Certificate,
 }
 
 /// Called once per iteration with (stage, iteration, log-likelihood, decrement); false stops the fit.
@@ -396,6 +399,7 @@ impl Problem {
             passes,
             draws_se: 0.0,
             loglik_se: 0.0,
+            certificate: Certificate::default(),
         })
     }
 

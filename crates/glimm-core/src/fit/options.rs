@@ -7,6 +7,7 @@ use crate::compress::{Compressed, When, compress};
 use crate::control::Control;
 use crate::design::Data;
 use crate::error::Error;
+use crate::integration::Integration;
 use crate::objective::crossed::Engine;
 use crate::objective::penalty::Penalty;
 
@@ -17,6 +18,7 @@ pub struct Options {
     pub engine: Engine,
     /// Linear models by the general path too, with which the closed form agrees to rounding.
     pub laplace: bool,
+    pub integration: Integration,
     /// Restricted maximum likelihood, for linear models.
     pub reml: bool,
     pub compress: When,
@@ -33,6 +35,7 @@ impl Default for Options {
         Options {
             engine: Engine::Auto,
             laplace: false,
+            integration: Integration::Auto,
             reml: false,
             compress: When::Pays,
             penalty: None,

@@ -15,6 +15,7 @@ pub use crate::linalg::sums::dot;
 use std::sync::Arc;
 
 use crate::control::Control;
+use crate::integration::{Nodes, Rule};
 
 /// How much of an objective is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +64,13 @@ pub struct Posterior {
     pub modes: Vec<Vec<f64>>,
     /// Conditional covariances of one term given the parameters: levels x effects x effects.
     pub covariances: Vec<Vec<f64>>,
+}
+
+/// An objective whose integral can be refined.
+pub trait Quadrature: Objective {
+    /// Chooses the nodes of every unit at `psi` by `rule`. They keep their places relative to the mode and the scale of
+    /// each unit, so that the objective stays smooth, until they are chosen again.
+    fn choose(&mut self, psi: &[f64], rule: Rule) -> Result<Nodes, Reject>;
 }
 
 /// A log-likelihood with exact derivatives. It keeps the modes of the last accepted point as the
