@@ -20,7 +20,7 @@ pub use standard::Aliased;
 use std::sync::Arc;
 
 use self::path::{Engine, natural};
-use self::refusals::{perfect, refuse_constant};
+use self::refusals::{perfect, refuse_constant, refuse_infinite, refuse_reml};
 use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::integration::Certificate;
 use crate::linalg::dense;
 use crate::objective::block::Block;
-use crate::objective::crossed::Crossed;
+use crate::objective::crossed::{Crossed, Restricted};
 use crate::objective::lmm::Lmm;
 use crate::objective::penalty::{Penalised, Prior};
 use crate::objective::{Evaluation, Objective, Order, Posterior};
@@ -113,12 +113,12 @@ impl Problem {
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         let path = natural(&data, options)?;
-        if options.reml && path != Path::Lmm {
-            return Err(lmm::refuse_reml());
-        }
         refuse_constant(&data)?;
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
+        if options.reml && path != Path::Lmm {
+            refuse_reml(&data, options)?;
+        }
         let layout = data.layout();
         if data.family.affine() && standard.kept[0].len() >= data.n() {
             return Err(Error::Degenerate {
@@ -133,6 +133,10 @@ impl Problem {
         let (path, engine) = match path {
             Path::Lmm => (path, Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?))),
             Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::take(&mut data)))),
+            _ if options.reml => {
+                let restricted = Restricted::new(&mut data, options.engine)?;
+                (Path::of(restricted.engine()), Engine::Restricted(Box::new(restricted)))
+            }
             Path::Dense | Path::Sparse | Path::Iterative => {
                 let crossed = Crossed::new(&data, options.engine)?;
                 (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
@@ -208,6 +212,7 @@ impl Problem {
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
             Engine::Crossed(s) => s.set_response(&self.data.y),
+            Engine::Restricted(r) => r.set_response(&self.data.y),
             Engine::Lmm(l) => l.set_response(&self.data),
         }
         Ok(())
@@ -226,9 +231,13 @@ impl Problem {
 
     /// What the log-likelihood gains by the change to the user's units.
     fn unit_change(&self) -> f64 {
-        let columns = match &self.engine {
-            Engine::Lmm(l) if l.reml() => self.layout.beta[0].clone().map(|j| self.standard.unit(j).ln()).sum(),
-            _ => 0.0,
+        let restricted = match &self.engine {
+            Engine::Lmm(l) => l.reml(),
+            engine => matches!(engine, Engine::Restricted(_)),
+        };
+        let columns: f64 = match restricted {
+            true => self.layout.beta[0].clone().map(|j| self.standard.unit(j).ln()).sum(),
+            false => 0.0,
         };
         columns - self.weight * self.standard.log_scale()
     }
@@ -267,8 +276,17 @@ impl Problem {
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
         }
-        let last = self.settle(&mut outcome, observe)?;
+        let mut last = self.settle(&mut outcome, observe)?;
+        self.join(&mut outcome.psi, &mut last);
         self.finish(outcome, last, before)
+    }
+
+    /// Coefficients that are integrated out: where they are best, and how they depend on the other parameters.
+    fn join(&self, psi: &mut [f64], last: &mut Evaluation) {
+        if let Engine::Restricted(restricted) = &self.engine {
+            psi[self.layout.beta[0].clone()].copy_from_slice(restricted.coefficients());
+            last.hessian.iter_mut().for_each(|h| restricted.join(h));
+        }
     }
 
     /// A start from scratch, which also tells the size of a notable effect.
@@ -302,7 +320,7 @@ impl Problem {
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..=REDUCED {
             let settings = match self.engine {
-                Engine::Crossed(_) => {
+                Engine::Crossed(_) | Engine::Restricted(_) => {
                     Settings { max_iterations: QUASI_STEPS, ..self.settings(Curvature::Updated, DECREMENT, INNER) }
                 }
                 _ => self.settings(Curvature::Exact, NEAR, INNER),
@@ -387,6 +405,9 @@ impl Problem {
         let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
         let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
         marked.for_each(|(state, _)| *state = Identified::Runaway);
+        if let Engine::Restricted(_) = self.engine {
+            refuse_infinite(&verdict.identified[self.layout.beta[0].clone()])?;
+        }
         let passes = self.objective().passes() - before;
         Ok(Fitted {
             psi,

@@ -1,5 +1,6 @@
 //! Data that have no maximum-likelihood estimate.
 
+use super::{Identified, Options};
 use crate::design::Data;
 use crate::error::Error;
 
@@ -8,6 +9,31 @@ pub fn perfect() -> Error {
     Error::Degenerate {
         why: "the model reproduces the response exactly, so that there is no residual variation".into(),
     }
+}
+
+/// Models whose coefficients cannot be integrated out.
+pub fn refuse_reml(data: &Data, options: &Options) -> Result<(), Error> {
+    let why = match () {
+        () if data.family.ordered() => "thresholds of ordered classes, which stand for an intercept, would not be",
+        () if options.penalty.is_some() => "a penalty is a prior density of its own in place of the flat one",
+        () if data.predictors[0].columns.is_empty() => "the mean has none",
+        () => return Ok(()),
+    };
+    Err(Error::Degenerate {
+        why: format!("restricted maximum likelihood (reml) integrates the coefficients of the mean out, but {why}"),
+    })
+}
+
+/// A coefficient that runs to infinity takes the integral over it along.
+pub fn refuse_infinite(identified: &[Identified]) -> Result<(), Error> {
+    if identified.iter().all(|state| *state != Identified::Runaway) {
+        return Ok(());
+    }
+    Err(Error::Degenerate {
+        why: "the restricted likelihood (reml) is infinite: a coefficient runs to infinity (separation), and with it \
+              the integral over it; maximum likelihood (reml=False) names the coefficient, and penalty= keeps it finite"
+            .into(),
+    })
 }
 
 /// A response that never varies has no finite estimates worth the name.
