@@ -208,7 +208,7 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     if fit.diagnostics.compression is not None:
         yield "Compressed", fit.diagnostics.compression
     yield "Converged", _converged(fit)
-    if fit.diagnostics.path in ENGINES:
+    if fit.diagnostics.path in ENGINES and fit.groups:
         yield "Engine", _engine(fit)
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
     name = "REML logLik" if fit.model.reml else "logLik"
@@ -219,6 +219,8 @@ def _estimator(fit: Fit) -> str:
     if fit.model.penalty is not None:
         exact = "random effects integrated exactly" if _is_exact(fit) else "Laplace approximation"
         return "penalised maximum likelihood" + (f"; {exact}" if fit.design.terms else "")
+    if fit.model.reml and not _is_exact(fit):
+        return "REML (Laplace, coefficients integrated out)"
     if not fit.design.terms:
         return (
             "restricted maximum likelihood (REML)"

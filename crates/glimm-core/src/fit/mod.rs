@@ -20,7 +20,7 @@ pub use standard::Aliased;
 use std::sync::Arc;
 
 use self::path::{Engine, natural};
-use self::refusals::{perfect, refuse_constant, refuse_infinite, refuse_reml};
+use self::refusals::{infinite, perfect, refuse_constant, refuse_reml};
 use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -334,7 +334,14 @@ impl Problem {
             }
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
         }
-        Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
+        Err(self.no_value("at any starting point"))
+    }
+
+    fn no_value(&self, place: &str) -> Error {
+        match self.engine {
+            Engine::Restricted(_) => infinite(),
+            _ => Error::Degenerate { why: format!("the likelihood has no value {place}") },
+        }
     }
 
     /// A maximum on a sample of the groups.
@@ -405,8 +412,9 @@ impl Problem {
         let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
         let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
         marked.for_each(|(state, _)| *state = Identified::Runaway);
-        if let Engine::Restricted(_) = self.engine {
-            refuse_infinite(&verdict.identified[self.layout.beta[0].clone()])?;
+        let runaway = verdict.identified[self.layout.beta[0].clone()].contains(&Identified::Runaway);
+        if runaway && matches!(self.engine, Engine::Restricted(_)) {
+            return Err(infinite());
         }
         let passes = self.objective().passes() - before;
         Ok(Fitted {

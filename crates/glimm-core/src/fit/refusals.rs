@@ -1,6 +1,6 @@
 //! Data that have no maximum-likelihood estimate.
 
-use super::{Identified, Options};
+use super::Options;
 use crate::design::Data;
 use crate::error::Error;
 
@@ -24,16 +24,13 @@ pub fn refuse_reml(data: &Data, options: &Options) -> Result<(), Error> {
     })
 }
 
-/// A coefficient that runs to infinity takes the integral over it along.
-pub fn refuse_infinite(identified: &[Identified]) -> Result<(), Error> {
-    if identified.iter().all(|state| *state != Identified::Runaway) {
-        return Ok(());
-    }
-    Err(Error::Degenerate {
-        why: "the restricted likelihood (reml) is infinite: a coefficient runs to infinity (separation), and with it \
-              the integral over it; maximum likelihood (reml=False) names the coefficient, and penalty= keeps it finite"
+/// Coefficients over which the integral has no value.
+pub fn infinite() -> Error {
+    Error::Degenerate {
+        why: "the restricted likelihood (reml) has no value, as when a coefficient runs to infinity (separation) and \
+              the integral over it too; maximum likelihood (reml=False) names the coefficient, penalty= keeps it finite"
             .into(),
-    })
+    }
 }
 
 /// A response that never varies has no finite estimates worth the name.

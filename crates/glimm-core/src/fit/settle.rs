@@ -45,7 +45,7 @@ impl Problem {
         if self.spread(&outcome.psi).is_some_and(|spread| spread < PERFECT) {
             return Err(perfect());
         }
-        Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
+        Err(self.no_value("where the search ended"))
     }
 
     /// One more Newton step, which squares what distance is left, where an evaluation costs little.
