@@ -1,4 +1,4 @@
-"""Restricted maximum likelihood of any family: whole fits, what they leave unchanged, and what is refused."""
+"""Restricted maximum likelihood of any family: what fits leave unchanged, and what is refused."""
 
 from __future__ import annotations
 

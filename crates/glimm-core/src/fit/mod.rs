@@ -19,7 +19,7 @@ pub use standard::Aliased;
 
 use std::sync::Arc;
 
-use self::path::{Engine, natural};
+use self::path::{Engine, natural, one_factor};
 use self::refusals::{infinite, perfect, refuse_constant, refuse_reml};
 use self::settings::prior;
 use self::standard::Standard;
@@ -317,13 +317,16 @@ impl Problem {
             Engine::Block(block) if !warm => self.climb_sample(block, &start, observe).unwrap_or(start),
             _ => start,
         };
+        // Exact derivatives are dear where several factors hang together.
+        let quasi = match self.engine {
+            Engine::Restricted(_) => !one_factor(&self.data),
+            _ => matches!(self.engine, Engine::Crossed(_)),
+        };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..=REDUCED {
-            let settings = match self.engine {
-                Engine::Crossed(_) | Engine::Restricted(_) => {
-                    Settings { max_iterations: QUASI_STEPS, ..self.settings(Curvature::Updated, DECREMENT, INNER) }
-                }
-                _ => self.settings(Curvature::Exact, NEAR, INNER),
+            let settings = match quasi {
+                true => Settings { max_iterations: QUASI_STEPS, ..self.settings(Curvature::Updated, DECREMENT, INNER) },
+                false => self.settings(Curvature::Exact, NEAR, INNER),
             };
             let mut objective = self.objective();
             let outcome = maximise(&mut objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));

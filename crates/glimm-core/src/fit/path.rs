@@ -42,14 +42,18 @@ impl Path {
     }
 }
 
+/// Whether all random effects share one grouping factor.
+pub fn one_factor(data: &Data) -> bool {
+    data.terms.windows(2).all(|t| t[0].codes == t[1].codes)
+}
+
 /// The path of some data; of those for several factors, which only a plan tells apart, the sparse one.
 pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
-    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
     match options.engine {
         crossed::Engine::Auto if lmm::applies(data) && !options.laplace && options.penalty.is_none() => Ok(Path::Lmm),
         crossed::Engine::Auto if options.reml => Ok(Path::Sparse),
         crossed::Engine::Auto if data.terms.is_empty() => Ok(Path::Glm),
-        crossed::Engine::Auto if one_factor => Ok(Path::Block),
+        crossed::Engine::Auto if one_factor(data) => Ok(Path::Block),
         engine if data.terms.is_empty() => {
             Err(Error::Engine { name: engine.name(), why: "the model has no random effects".into() })
         }
