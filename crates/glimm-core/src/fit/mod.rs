@@ -7,6 +7,7 @@ pub mod memory;
 mod options;
 mod path;
 mod refusals;
+mod restricted;
 mod settings;
 mod settle;
 mod standard;
@@ -20,7 +21,7 @@ pub use standard::Aliased;
 use std::sync::Arc;
 
 use self::path::{Engine, natural, one_factor};
-use self::refusals::{infinite, perfect, refuse_constant, refuse_reml};
+use self::refusals::{perfect, refuse_constant};
 use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -117,7 +118,7 @@ impl Problem {
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
         if options.reml && path != Path::Lmm {
-            refuse_reml(&data, options)?;
+            restricted::refuse(&data, options)?;
         }
         let layout = data.layout();
         if data.family.affine() && standard.kept[0].len() >= data.n() {
@@ -229,19 +230,6 @@ impl Problem {
         Ok(Some((value + self.unit_change(), self.standard.gradient_to_user(&gradient))))
     }
 
-    /// What the log-likelihood gains by the change to the user's units.
-    fn unit_change(&self) -> f64 {
-        let restricted = match &self.engine {
-            Engine::Lmm(l) => l.reml(),
-            engine => matches!(engine, Engine::Restricted(_)),
-        };
-        let columns: f64 = match restricted {
-            true => self.layout.beta[0].clone().map(|j| self.standard.unit(j).ln()).sum(),
-            false => 0.0,
-        };
-        columns - self.weight * self.standard.log_scale()
-    }
-
     fn standard_parameters(&self, psi: &[f64]) -> Result<Vec<f64>, Error> {
         if psi.len() != self.layout.total {
             return Err(Error::Length { what: "parameters".into(), expected: self.layout.total, found: psi.len() });
@@ -279,14 +267,6 @@ impl Problem {
         let mut last = self.settle(&mut outcome, observe)?;
         self.join(&mut outcome.psi, &mut last);
         self.finish(outcome, last, before)
-    }
-
-    /// Coefficients that are integrated out: where they are best, and how they depend on the other parameters.
-    fn join(&self, psi: &mut [f64], last: &mut Evaluation) {
-        if let Engine::Restricted(restricted) = &self.engine {
-            psi[self.layout.beta[0].clone()].copy_from_slice(restricted.coefficients());
-            last.hessian.iter_mut().for_each(|h| restricted.join(h));
-        }
     }
 
     /// A start from scratch, which also tells the size of a notable effect.
@@ -338,13 +318,6 @@ impl Problem {
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
         }
         Err(self.no_value("at any starting point"))
-    }
-
-    fn no_value(&self, place: &str) -> Error {
-        match self.engine {
-            Engine::Restricted(_) => infinite(),
-            _ => Error::Degenerate { why: format!("the likelihood has no value {place}") },
-        }
     }
 
     /// A maximum on a sample of the groups.
@@ -415,10 +388,7 @@ impl Problem {
         let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
         let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
         marked.for_each(|(state, _)| *state = Identified::Runaway);
-        let runaway = verdict.identified[self.layout.beta[0].clone()].contains(&Identified::Runaway);
-        if runaway && matches!(self.engine, Engine::Restricted(_)) {
-            return Err(infinite());
-        }
+        self.refuse_runaway(&verdict.identified)?;
         let passes = self.objective().passes() - before;
         Ok(Fitted {
             psi,

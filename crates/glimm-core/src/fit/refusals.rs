@@ -1,6 +1,5 @@
 //! Data that have no maximum-likelihood estimate.
 
-use super::Options;
 use crate::design::Data;
 use crate::error::Error;
 
@@ -8,28 +7,6 @@ use crate::error::Error;
 pub fn perfect() -> Error {
     Error::Degenerate {
         why: "the model reproduces the response exactly, so that there is no residual variation".into(),
-    }
-}
-
-/// Models whose coefficients cannot be integrated out.
-pub fn refuse_reml(data: &Data, options: &Options) -> Result<(), Error> {
-    let why = match () {
-        () if data.family.ordered() => "thresholds of ordered classes, which stand for an intercept, would not be",
-        () if options.penalty.is_some() => "a penalty is a prior density of its own in place of the flat one",
-        () if data.predictors[0].columns.is_empty() => "the mean has none",
-        () => return Ok(()),
-    };
-    Err(Error::Degenerate {
-        why: format!("restricted maximum likelihood (reml) integrates the coefficients of the mean out, but {why}"),
-    })
-}
-
-/// Coefficients over which the integral has no value.
-pub fn infinite() -> Error {
-    Error::Degenerate {
-        why: "the restricted likelihood (reml) has no value, as when a coefficient runs to infinity (separation) and \
-              the integral over it too; maximum likelihood (reml=False) names the coefficient, penalty= keeps it finite"
-            .into(),
     }
 }
 
