@@ -175,5 +175,7 @@ def test_what_has_no_restricted_likelihood_is_refused() -> None:
         fit("poisson", text("intercepts"), frame, reml=True, penalty=glimm.Penalty())
     with pytest.raises(glimm.DataError, match="the mean has none"):
         fit("poisson", "y ~ 0 + (1 | g)", frame, reml=True)
+    with pytest.raises(glimm.DataError, match="only by Laplace"):
+        fit("poisson", text("intercepts"), frame, reml=True, integration="exact")
     with pytest.raises(glimm.DataError, match="reml='yes'"):
         fit("poisson", text("intercepts"), frame, reml="yes")
