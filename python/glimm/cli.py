@@ -45,7 +45,7 @@ _FIT_ARGUMENTS: dict[str, dict[str, Any]] = {
     "--disp": {"metavar": "FORMULA", "help": 'dispersion, such as "~ x"'},
     "--reml": {
         "action": argparse.BooleanOptionalAction,
-        "help": "restricted maximum likelihood (for gaussian mixed models, unless --no-reml)",
+        "help": "restricted maximum likelihood (the default for gaussian mixed models)",
     },
     "--trials": {"metavar": "COL", "help": "column with the number of trials"},
     "--freq": {"metavar": "COL", "help": "column with frequency weights"},

@@ -134,6 +134,8 @@ def _incomparable(a: Fit, b: Fit) -> str | None:
         return "one is fitted by REML and the other by ML; use reml=False"
     if a.model.reml and a.names != b.names:
         return "REML likelihoods compare only with equal fixed effects; use reml=False"
+    if a.model.reml and a.model.link != b.model.link:
+        return "REML likelihoods compare only with one link; use reml=False"
     if (a.model.penalty is None) != (b.model.penalty is None):
         return "one has a penalty and the other has none"
     return None

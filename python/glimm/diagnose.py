@@ -87,7 +87,8 @@ class Diagnostics:
         Evaluations of all rows, the unit of cost.
     path : str
         ``"lmm"`` (closed form), ``"glm"`` (no random effects), ``"block"`` (one grouping factor),
-        or the engine for several: ``"dense"``, ``"sparse"`` or ``"iterative"``; see `glimm.fit`.
+        or the engine for several, or for REML: ``"dense"``, ``"sparse"`` or ``"iterative"``; see
+        `glimm.fit`.
     threads : int
     draws_se : float
         Of an iterative engine: the largest error of an estimate due to its draws, in standard

@@ -217,8 +217,9 @@ class Fit:
     def loglik(self) -> float:
         """Log-likelihood with all constants, so that it compares across programs.
 
-        After restricted maximum likelihood (`model.reml`) that of the residuals, -1/2 times the
-        REML criterion: it compares only with fits that have the same fixed effects.
+        After restricted maximum likelihood (`model.reml`) integrated over the coefficients of the
+        mean, for linear models -1/2 times the REML criterion: it compares only with fits that
+        have the same fixed effects.
         """
         return self.estimates.loglik
 

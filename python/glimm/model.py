@@ -137,10 +137,12 @@ def fit(
         A weak prior density on coefficients or covariances, against separation and variances of
         zero. Estimates are then posterior modes, and `Fit.loglik` is the log-likelihood there.
     reml : bool, optional
-        Restricted maximum likelihood: variances are estimated from what the fixed effects leave,
-        which takes off the downward bias of maximum likelihood. By default for gaussian responses
-        with the identity link and random effects, unless `engine` names one; not available for
-        others. Likelihoods of two REML fits compare only when their fixed effects are the same.
+        Restricted maximum likelihood: the coefficients of the mean are integrated out under a flat
+        prior, with the random effects, which takes off the downward bias of variances by maximum
+        likelihood; those of `zi` and `disp` stay parameters. By default for gaussian responses
+        with the identity link and random effects, unless `engine` names one; for other families
+        on request, by the Laplace approximation as in glmmTMB. Not with `penalty` or ordered
+        classes. Likelihoods of two REML fits compare only when their fixed effects are the same.
     trials : str or array_like, (n,), optional
         Number of trials of a binomial response that counts successes.
     freq : str or array_like, (n,), optional
@@ -208,7 +210,9 @@ def fit(
         message = f"penalty is a {type(penalty).__name__}; it must be a glimm.Penalty"
         raise DataError(message, code="unknown_option")
     plain = engine == "auto" and disp is None and zi is None and penalty is None and not hold
-    restricted = _restricted(reml, chosen, link, parsed, plain)
+    restricted = _restricted(
+        reml, plain and chosen.name == "gaussian" and link == "identity", parsed
+    )
     held = tuple((hold or {}).items())
     model = Model(
         parsed,
@@ -267,10 +271,14 @@ def _check_parts(model: Model, precision: bool) -> None:
             f"zi= is given, but family {family.name!r} has {len(family.parameters)} parameters "
             f"besides the mean; with extra zeros it can have {_MOST_WITH_ZEROS}"
         )
-    general = (model.disp, model.zi, model.penalty, model.hold or None)
-    if model.reml and any(asked is not None for asked in general):
-        message = "reml=True goes without disp=, zi=, hold= and penalty="
+    if model.reml and model.penalty is not None:
+        message = "reml=True gives the coefficients a flat prior; it goes without penalty="
         raise FamilyError(message)
+    if model.reml and family.ordered:
+        raise FamilyError(
+            f"reml=True integrates the coefficients out, but not the thresholds of family "
+            f"{family.name!r}, which stand for an intercept; leave reml out for maximum likelihood"
+        )
     known = {parameter.name: parameter for parameter in family.parameters}
     for name, value in model.hold:
         if name not in known:
@@ -289,21 +297,11 @@ def _check_parts(model: Model, precision: bool) -> None:
         )
 
 
-def _restricted(
-    reml: bool | None, family: Family, link: str, formula: Formula, plain: bool
-) -> bool:
+def _restricted(reml: bool | None, linear: bool, formula: Formula) -> bool:
     """Whether to fit by restricted maximum likelihood."""
     if reml not in (None, True, False):
         raise DataError(f"reml={reml!r}; use True, False or None", code="unknown_option")
-    linear = family.name == "gaussian" and link == "identity"
-    if reml and not linear:
-        raise FamilyError(
-            f"reml=True is defined for family 'gaussian' with link 'identity', not for "
-            f"{family.name!r} with link {link!r}; leave reml out for maximum likelihood"
-        )
-    if reml is None:
-        return linear and bool(formula.random) and plain
-    return bool(reml)
+    return linear and bool(formula.random) if reml is None else bool(reml)
 
 
 def _warn(fit: Fit) -> None:

@@ -216,7 +216,7 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     if fit.diagnostics.compression is not None:
         yield "Compressed", fit.diagnostics.compression
     yield "Converged", _converged(fit)
-    if fit.diagnostics.path in ENGINES:
+    if fit.diagnostics.path in ENGINES and fit.groups:
         yield "Engine", _engine(fit)
     if fit.design.terms:
         yield "Integral", fit.certificate.verdict
@@ -226,6 +226,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
 
 
 def _estimator(fit: Fit) -> str:
+    if fit.model.reml and not _is_exact(fit):
+        return "restricted maximum likelihood (REML, coefficients integrated out by Laplace)"
     kind = "penalised maximum likelihood" if fit.model.penalty is not None else "maximum likelihood"
     return "restricted maximum likelihood (REML)" if fit.model.reml else kind
 

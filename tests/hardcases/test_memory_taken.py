@@ -30,7 +30,9 @@ n = {rows}
 data = dict(x=rng.normal(size=n), g=np.arange(n) // 10, h=rng.integers(0, 50, n))
 data["even"] = np.arange(n) % 2
 data["y"] = rng.poisson(np.exp(0.3 * data["x"] + 0.5 * rng.normal(size=n // 10 + 1)[data["g"]]))
-small = glimm.fit("{formula}", {{k: v[:2000] for k, v in data.items()}}, "{family}")
+small = glimm.fit(
+    "{formula}", {{k: v[:2000] for k, v in data.items()}}, "{family}", reml={reml}
+)
 design = glimm.design.build(
     small.model.formula, data, family=small.model.family,
     trials=None, freq=None, offset=None, missing="drop",
@@ -48,18 +50,21 @@ print(problem.memory, peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measured the Linux way")
 @pytest.mark.parametrize(
-    ("formula", "family", "rows"),
+    ("formula", "family", "rows", "reml"),
     [
-        ("y ~ x + (1 | g)", "poisson", 600_000),
-        ("y ~ even + (1 | g)", "poisson", 600_000),  # merged to a fifth
-        ("y ~ x + (1 + x | g)", "nbinom2", 300_000),
-        ("y ~ x + (1 | g) + (1 | h)", "poisson", 100_000),
-        ("y ~ x * I(x**2)", "nbinom2", 600_000),
+        ("y ~ x + (1 | g)", "poisson", 600_000, False),
+        ("y ~ even + (1 | g)", "poisson", 600_000, False),  # merged to a fifth
+        ("y ~ x + (1 + x | g)", "nbinom2", 300_000, False),
+        ("y ~ x + (1 | g) + (1 | h)", "poisson", 100_000, False),
+        ("y ~ x * I(x**2)", "nbinom2", 600_000, False),
+        ("y ~ x * even * h + (1 | g)", "poisson", 200_000, True),
     ],
 )
-def test_peak_is_as_announced(formula: str, family: str, rows: int, tmp_path: Path) -> None:
+def test_peak_is_as_announced(
+    formula: str, family: str, rows: int, reml: bool, tmp_path: Path
+) -> None:
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(rows=rows, formula=formula, family=family))
+    program.write_text(PROGRAM.format(rows=rows, formula=formula, family=family, reml=reml))
     done = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, check=True
     )

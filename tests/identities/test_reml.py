@@ -123,17 +123,6 @@ def test_the_closed_form_is_the_laplace_fit(structure: str) -> None:
     np.testing.assert_allclose((made.vcov("all") - theirs) / np.outer(errors, errors), 0, atol=1e-5)
 
 
-def test_other_families_refuse_it_by_name() -> None:
-    with pytest.raises(
-        glimm.FamilyError, match="'gaussian' with link 'identity', not for 'poisson'"
-    ):
-        fit("poisson", text("intercepts"), study("poisson", "intercepts"), reml=True)
-    with pytest.raises(glimm.FamilyError, match="with link 'log'"):
-        glimm.fit("y ~ x + (1 | g)", study("gaussian", "intercepts"), link="log", reml=True)
-    with pytest.raises(glimm.DataError, match="reml='yes'"):
-        glimm.fit("y ~ x + (1 | g)", study("gaussian", "intercepts"), reml="yes")  # type: ignore[arg-type]
-
-
 def test_a_saved_fit_knows_its_estimator(tmp_path: Path) -> None:
     made = restricted("slopes")
     made.save(tmp_path / "fit")

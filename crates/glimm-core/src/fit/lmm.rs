@@ -20,12 +20,6 @@ pub fn applies(data: &Data) -> bool {
     data.family.affine() && one_variance && data.random_predictors() <= 1
 }
 
-pub fn refuse_reml() -> Error {
-    Error::Degenerate {
-        why: "restricted maximum likelihood (reml) is defined for gaussian responses with the identity link".into(),
-    }
-}
-
 fn settings(parameters: usize, tolerance: f64) -> Settings {
     Settings {
         curvature: Curvature::Exact,

@@ -13,6 +13,9 @@ const CELL: u64 = CODE + 4 * NUMBER;
 /// order in one predictor and in two, three, four, variances, residuals.
 const WORK: [u64; 4] = [24, 48, 80, 130];
 
+/// Matrices that an exact Hessian of crossed effects works with.
+const MATRICES: u64 = 12;
+
 /// Bytes at the peak of a fit: the data in standard units, which the engine for one factor takes over column by
 /// column and others copy; the modes with their tangents and covariances. Crossed effects add the factor of their
 /// matrix, whose size shows only once it is ordered.
@@ -45,6 +48,12 @@ pub fn peak(data: &Data, path: Path) -> u64 {
             rows + NUMBER * (work + 2 * effects * parameters + 4 * effects)
         }
     }
+}
+
+/// Bytes of the matrices in which every effect meets all coefficients of the mean.
+pub fn integrated(data: &Data) -> u64 {
+    let effects: u64 = data.terms.iter().map(|t| (t.levels * t.effects()) as u64).sum();
+    NUMBER * MATRICES * effects * data.predictors[0].columns.len() as u64
 }
 
 /// Bytes of the arrays of `data`.

@@ -8,6 +8,7 @@ pub mod memory;
 mod options;
 mod path;
 mod refusals;
+mod restricted;
 mod settings;
 mod settle;
 mod standard;
@@ -20,7 +21,7 @@ pub use standard::Aliased;
 
 use std::sync::Arc;
 
-use self::path::{Engine, natural};
+use self::path::{Engine, natural, one_factor};
 use self::refusals::{perfect, refuse_constant};
 use self::settings::prior;
 use self::standard::Standard;
@@ -31,7 +32,7 @@ use crate::error::Error;
 use crate::integration::{Certificate, Integration};
 use crate::linalg::dense;
 use crate::objective::block::Block;
-use crate::objective::crossed::Crossed;
+use crate::objective::crossed::{Crossed, Restricted};
 use crate::objective::lmm::Lmm;
 use crate::objective::penalty::{Penalised, Prior};
 use crate::objective::{Evaluation, Objective, Order, Posterior};
@@ -115,12 +116,12 @@ impl Problem {
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         let path = natural(&data, options)?;
-        if options.reml && path != Path::Lmm {
-            return Err(lmm::refuse_reml());
-        }
         refuse_constant(&data)?;
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
+        if options.reml && path != Path::Lmm {
+            restricted::refuse(&data, options)?;
+        }
         let layout = data.layout();
         if data.family.affine() && standard.kept[0].len() >= data.n() {
             return Err(Error::Degenerate {
@@ -135,6 +136,10 @@ impl Problem {
         let (path, engine) = match path {
             Path::Lmm => (path, Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?))),
             Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::take(&mut data)))),
+            _ if options.reml => {
+                let restricted = Restricted::new(&mut data, options.engine)?;
+                (Path::of(restricted.engine()), Engine::Restricted(Box::new(restricted)))
+            }
             Path::Dense | Path::Sparse | Path::Iterative => {
                 let crossed = Crossed::new(&data, options.engine)?;
                 (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
@@ -225,6 +230,7 @@ impl Problem {
         match &mut self.engine {
             Engine::Block(b) => b.set_response(&self.data.y),
             Engine::Crossed(s) => s.set_response(&self.data.y),
+            Engine::Restricted(r) => r.set_response(&self.data.y),
             Engine::Lmm(l) => l.set_response(&self.data),
         }
         Ok(())
@@ -241,15 +247,6 @@ impl Problem {
         };
         let Ok((value, gradient)) = found else { return Ok(None) };
         Ok(Some((value + self.unit_change(), self.standard.gradient_to_user(&gradient))))
-    }
-
-    /// What the log-likelihood gains by the change to the user's units.
-    fn unit_change(&self) -> f64 {
-        let columns = match &self.engine {
-            Engine::Lmm(l) if l.reml() => self.layout.beta[0].clone().map(|j| self.standard.unit(j).ln()).sum(),
-            _ => 0.0,
-        };
-        columns - self.weight * self.standard.log_scale()
     }
 
     fn standard_parameters(&self, psi: &[f64]) -> Result<Vec<f64>, Error> {
@@ -306,7 +303,8 @@ impl Problem {
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
         }
-        let last = self.settle(&mut outcome, observe)?;
+        let mut last = self.settle(&mut outcome, observe)?;
+        self.join(&mut outcome.psi, &mut last);
         Ok((outcome, last))
     }
 
@@ -338,13 +336,16 @@ impl Problem {
             Engine::Block(block) if !warm => self.climb_sample(block, &start, observe).unwrap_or(start),
             _ => start,
         };
+        // Exact derivatives are dear where several factors hang together.
+        let quasi = match self.engine {
+            Engine::Restricted(_) => !one_factor(&self.data),
+            _ => matches!(self.engine, Engine::Crossed(_)),
+        };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..=REDUCED {
-            let settings = match self.engine {
-                Engine::Crossed(_) => {
-                    Settings { max_iterations: QUASI_STEPS, ..self.settings(Curvature::Updated, DECREMENT, INNER) }
-                }
-                _ => self.settings(Curvature::Exact, NEAR, INNER),
+            let settings = match quasi {
+                true => Settings { max_iterations: QUASI_STEPS, ..self.settings(Curvature::Updated, DECREMENT, INNER) },
+                false => self.settings(Curvature::Exact, NEAR, INNER),
             };
             let mut objective = self.objective();
             let outcome = maximise(&mut objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
@@ -355,7 +356,7 @@ impl Problem {
             }
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
         }
-        Err(Error::Degenerate { why: "the likelihood has no value at any starting point".into() })
+        Err(self.no_value("at any starting point"))
     }
 
     /// A maximum on a sample of the groups.
@@ -426,6 +427,7 @@ impl Problem {
         let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
         let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
         marked.for_each(|(state, _)| *state = Identified::Runaway);
+        self.refuse_runaway(&verdict.identified)?;
         let passes = self.objective().passes() - before;
         Ok(Fitted {
             psi,

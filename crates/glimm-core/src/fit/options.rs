@@ -54,7 +54,8 @@ impl Options {
             None => (data, None),
         };
         let merging = compressed.as_ref().map_or(0, |c| memory::compression(given, c));
-        let needed = memory::within(merging.max(memory::peak(&data, path)), self.memory)?;
+        let integrated = if self.reml && path != Path::Lmm { memory::integrated(&data) } else { 0 };
+        let needed = memory::within(merging.max(memory::peak(&data, path) + integrated), self.memory)?;
         Ok((data, compressed, needed))
     }
 }

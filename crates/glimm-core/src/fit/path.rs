@@ -5,7 +5,7 @@ use crate::design::Data;
 use crate::error::Error;
 use crate::objective::Objective;
 use crate::objective::block::Block;
-use crate::objective::crossed::{self, Crossed};
+use crate::objective::crossed::{self, Crossed, Restricted};
 use crate::objective::lmm::Lmm;
 
 /// How random effects are integrated.
@@ -42,13 +42,18 @@ impl Path {
     }
 }
 
+/// Whether all random effects share one grouping factor.
+pub fn one_factor(data: &Data) -> bool {
+    data.terms.windows(2).all(|t| t[0].codes == t[1].codes)
+}
+
 /// The path of some data; of those for several factors, which only a plan tells apart, the sparse one.
 pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
-    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
     match options.engine {
         crossed::Engine::Auto if lmm::applies(data) && !options.laplace && options.penalty.is_none() => Ok(Path::Lmm),
+        crossed::Engine::Auto if options.reml => Ok(Path::Sparse),
         crossed::Engine::Auto if data.terms.is_empty() => Ok(Path::Glm),
-        crossed::Engine::Auto if one_factor => Ok(Path::Block),
+        crossed::Engine::Auto if one_factor(data) => Ok(Path::Block),
         engine if data.terms.is_empty() => {
             Err(Error::Engine { name: engine.name(), why: "the model has no random effects".into() })
         }
@@ -60,6 +65,7 @@ pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
 pub enum Engine {
     Block(Box<Block>),
     Crossed(Box<Crossed>),
+    Restricted(Box<Restricted>),
     Lmm(Box<Lmm>),
 }
 
@@ -68,14 +74,15 @@ impl Engine {
         match self {
             Engine::Block(b) => b.as_mut(),
             Engine::Crossed(s) => s.as_mut(),
+            Engine::Restricted(r) => r.as_mut(),
             Engine::Lmm(l) => l.as_mut(),
         }
     }
 
     pub fn crossed(&mut self) -> Option<&mut Crossed> {
         match self {
-            Engine::Block(_) | Engine::Lmm(_) => None,
             Engine::Crossed(c) => Some(c),
+            _ => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a climb: exact derivatives, zero variances, saddles, and the last step.
 
 use super::{
-    DECREMENT, INNER_LAST, MORE_CLIMBS, NO_WORSE, Observer, PERFECT, Path, Problem, ZERO_SD, inference,
+    DECREMENT, Engine, INNER_LAST, MORE_CLIMBS, NO_WORSE, Observer, PERFECT, Path, Problem, ZERO_SD, inference,
     refusals::perfect,
 };
 use crate::error::Error;
@@ -45,12 +45,13 @@ impl Problem {
         if self.spread(&outcome.psi).is_some_and(|spread| spread < PERFECT) {
             return Err(perfect());
         }
-        Err(Error::Degenerate { why: "the likelihood has no value where the search ended".into() })
+        Err(self.no_value("where the search ended"))
     }
 
     /// One more Newton step, which squares what distance is left, where an evaluation costs little.
     fn last_step(&mut self, outcome: &mut Outcome, last: Evaluation) -> Evaluation {
-        if self.path != Path::Block || !(ARRIVED..DECREMENT).contains(&outcome.decrement) {
+        let cheap = self.path == Path::Block || matches!(self.engine, Engine::Restricted(_));
+        if !cheap || !(ARRIVED..DECREMENT).contains(&outcome.decrement) {
             return last;
         }
         let step = inference::newton_step(&last);

@@ -21,7 +21,10 @@ pub trait Effects {
     /// out += L' M R and out += L M R' on the pattern.
     fn add_inner(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]);
     fn add_outer(&self, l: &Factors, m: &[f64], r: &Factors, out: &mut [f64]);
-    fn add_identity(&self, out: &mut [f64]);
+    /// out += P, the prior precision of u.
+    fn add_precision(&self, out: &mut [f64]);
+    /// x = P x.
+    fn weigh(&self, x: &mut [f64]);
     /// out_t += sum over the levels of kind t of x y'.
     fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors);
     /// out_t -= the sum of the diagonal blocks of S L C that belong to kind t.

@@ -1,9 +1,9 @@
 //! The Laplace approximation of the marginal log-likelihood and its exact gradient.
 //!
-//! With r, W, T the row derivatives f', -f'', -f''' at the modes u of h(u) = -sum_i f_i + u'u / 2:
+//! With r, W, T the row derivatives f', -f'', -f''' at the modes u of h(u) = -sum_i f_i + u'Pu / 2:
 //!
 //! ```text
-//! H   = I + Lambda'S Lambda, S = Z'WZ      C = H^-1
+//! H   = P + Lambda'S Lambda, S = Z'WZ      C = H^-1
 //! L   = -h(u) - log|H| / 2
 //! v_i = z_i'Lambda C Lambda'z_i            s_i = T_i v_i / 2          a = C Lambda'Z's
 //! q_i = r_i - s_i + W_i (Z Lambda a)_i
@@ -11,6 +11,7 @@
 //! dL/dLambda = (Z'q) u' - (Z'r) a' - S Lambda C
 //! ```
 //!
+//! P, the prior precision of u, is the identity but for effects under a flat prior, where it is zero.
 //! Several predictors k, l, m: s^k = sum_lm T^klm v^lm / 2 and q^k = r^k - s^k + sum_l W^kl c^l, c = Z Lambda a.
 //! (Skaug and Fournier 2006, Comput. Stat. Data Anal. 51, 699-709, give the same gradient by automatic differentiation.)
 
@@ -179,9 +180,9 @@ impl<'a, G: Geometry> Patch<'a, G> {
         );
     }
 
-    /// Fills Z'r, S and C; returns sum_i f_i - u'u/2 - log|H|/2.
+    /// Fills Z'r, S and C; returns sum_i f_i - u'Pu/2 - log|H|/2.
     fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
-        let mut value = total(self.derivs.value()) - 0.5 * dot(self.u, self.u);
+        let mut value = total(self.derivs.value()) - self.prior();
         if !self.u.is_empty() {
             self.score(&mut at.zr);
             self.curvature(&mut at.s);
@@ -190,6 +191,22 @@ impl<'a, G: Geometry> Patch<'a, G> {
             self.geometry.inverse(&mut at.c);
         }
         if value.is_finite() { Ok(value) } else { Err(Reject::NoMode) }
+    }
+
+    /// u'Pu / 2.
+    pub fn prior(&self) -> f64 {
+        let mut pu = self.u.to_vec();
+        self.geometry.weigh(&mut pu);
+        0.5 * dot(self.u, &pu)
+    }
+
+    /// Lambda'Z'r - Pu.
+    pub fn slope(&self, zr: &[f64]) -> Vec<f64> {
+        let (mut slope, mut pu) = (vec![0.0; zr.len()], self.u.to_vec());
+        self.geometry.apply_transpose(self.lambda, zr, &mut slope);
+        self.geometry.weigh(&mut pu);
+        slope.iter_mut().zip(&pu).for_each(|(s, pu)| *s -= pu);
+        slope
     }
 
     /// Z'r.
@@ -209,11 +226,11 @@ impl<'a, G: Geometry> Patch<'a, G> {
         out.iter_mut().for_each(|x| *x = -*x);
     }
 
-    /// H = I + Lambda'S Lambda.
+    /// H = P + Lambda'S Lambda.
     pub fn penalised(&self, s: &[f64]) -> Vec<f64> {
         let mut h = vec![0.0; s.len()];
         self.geometry.add_inner(self.lambda, s, self.lambda, &mut h);
-        self.geometry.add_identity(&mut h);
+        self.geometry.add_precision(&mut h);
         h
     }
 
@@ -262,17 +279,13 @@ impl<'a, G: Geometry> Patch<'a, G> {
         }
     }
 
-    /// What the value still lacks because u is not exactly the mode: with g = u - Lambda'Z'r,
-    /// g'Cg/2 for the integrand and a'g for log|H|; the error left is of second order.
+    /// What the value still lacks because u is not exactly the mode: with g = Lambda'Z'r - Pu,
+    /// g'Cg/2 for the integrand and -a'g for log|H|; the error left is of second order.
     fn mode_correction(&mut self, at: &AtMode) -> f64 {
-        let mut g = vec![0.0; at.a.len()];
-        self.geometry.apply_transpose(self.lambda, &at.zr, &mut g);
-        for (g, u) in g.iter_mut().zip(self.u.iter()) {
-            *g = u - *g;
-        }
+        let g = self.slope(&at.zr);
         let mut cg = g.clone();
         self.geometry.solve(&mut cg);
-        0.5 * dot(&g, &cg) + dot(&at.a, &g)
+        0.5 * dot(&g, &cg) - dot(&at.a, &g)
     }
 
     /// q^k = r^k - s^k + sum_l W^kl c^l.

@@ -5,9 +5,11 @@
 //! so that a variance of zero and a correlation of one are ordinary interior points.
 
 mod diag;
+mod flat;
 mod us;
 
 pub use diag::Diag;
+pub use flat::Flat;
 pub use us::Us;
 
 use std::ops::Range;
@@ -21,6 +23,11 @@ pub trait Structure: Send + Sync {
 
     /// Number of parameters.
     fn parameters(&self) -> usize;
+
+    /// Prior precision of the spherical effects u: 1, or 0 where the prior is flat.
+    fn precision(&self) -> f64 {
+        1.0
+    }
 
     /// Parameters of independent effects with standard deviation `sd` each.
     fn start(&self, sd: f64) -> Vec<f64>;
@@ -61,7 +68,7 @@ pub trait Structure: Send + Sync {
     fn orient(&self, theta: &mut [f64]) -> bool;
 }
 
-/// All structures by name; `lookup` and the documentation read this table.
+/// All structures that a model may name; `lookup` and the documentation read this table.
 type Maker = fn(usize) -> Arc<dyn Structure>;
 pub const REGISTRY: &[(&str, Maker)] = &[("diag", |q| Arc::new(Diag::new(q))), ("us", |q| Arc::new(Us::new(q)))];
 

@@ -1,6 +1,7 @@
 //! Every group by a rule of its own.
 
-use super::super::{DECREMENT, INNER, INNER_LAST, Observer, Problem, inference};
+use super::super::refusals::perfect;
+use super::super::{DECREMENT, INNER, INNER_LAST, Observer, PERFECT, Problem, inference};
 use super::{COARSE, Integrated, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Nodes, Rule};
@@ -31,7 +32,7 @@ impl Problem {
     ) -> Result<Integrated, Error> {
         let before = laplace.as_ref().map_or([0; 2], |(o, _)| [o.iterations, o.evaluations]);
         let (start, runaway) = match laplace {
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) if error == Error::Interrupted || error == perfect() => return Err(error),
             Ok((outcome, last)) if self.is_sane(&outcome, &last)? => (outcome.psi, false),
             _ => (self.start(), true),
         };
@@ -67,7 +68,8 @@ impl Problem {
         let mut now = coarse(rule);
         let (mut here, mut nodes) = self.at_new_nodes(&psi, now)?;
         let mut count = [0; 2];
-        for round in 0..ROUNDS {
+        let mut round = 0;
+        loop {
             let settings = Settings {
                 max_iterations: if round < 2 { STEPS } else { super::super::MAX_ITERATIONS },
                 ..self.settings(Curvature::Exact, DECREMENT, INNER)
@@ -99,17 +101,24 @@ impl Problem {
             }
             (here, nodes) = next?;
             psi.clone_from(&outcome.psi);
+            if self.spread(&psi).is_some_and(|spread| spread < PERFECT) {
+                return Err(perfect());
+            }
             let left = inference::decrement(&here);
             if matches!(rule, Rule::Gauss(_)) || (left < DECREMENT && now == rule) {
                 return self.settle_nodes(outcome, nodes, rule, observe);
+            }
+            if round == ROUNDS {
+                outcome.reason = Reason::IterationLimit;
+                outcome.decrement = left;
+                return Ok((outcome, here, nodes));
             }
             if left < CLOSE && now != rule {
                 now = rule;
                 (here, nodes) = self.at_new_nodes(&psi, now)?;
             }
+            round += 1;
         }
-        let why = "the nodes of the quadrature and the maximum of the likelihood did not come to agree".into();
-        Err(Error::Degenerate { why })
     }
 
     /// What the log-likelihood may change by with new nodes.

@@ -47,7 +47,7 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
         match self.integration {
-            Integration::Laplace => {
+            Integration::Laplace | Integration::Gauss(1) => {
                 let (outcome, last) = laplace?;
                 let certificate = self.certify_laplace(&outcome, &last)?;
                 Ok(Integrated { outcome, last, certificate })

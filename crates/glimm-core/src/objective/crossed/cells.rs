@@ -228,12 +228,18 @@ impl<R> Effects for Cells<'_, R> {
         }
     }
 
-    fn add_identity(&self, out: &mut [f64]) {
+    fn add_precision(&self, out: &mut [f64]) {
         for pair in self.pattern.pairs.iter().filter(|p| p.s == p.t) {
-            let q = pair.size.0;
+            let (q, precision) = (pair.size.0, self.pattern.precisions[pair.s]);
             for block in out[pair.range()].chunks_exact_mut(q * q) {
-                (0..q).for_each(|c| block[c * q + c] += 1.0);
+                (0..q).for_each(|c| block[c * q + c] += precision);
             }
+        }
+    }
+
+    fn weigh(&self, x: &mut [f64]) {
+        for (t, precision) in self.pattern.precisions.iter().enumerate() {
+            x[self.pattern.term(t)].iter_mut().for_each(|x| *x *= precision);
         }
     }
 

@@ -64,6 +64,9 @@ pub enum Plan {
 pub fn can_draw(data: &Data) -> Result<(), &'static str> {
     let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
     match () {
+        () if data.terms.iter().any(|t| t.structure.precision() == 0.0) => {
+            Err("the coefficients are integrated out (reml)")
+        }
         () if one_factor => Err("all random effects share one grouping factor, which is exact and quick without it"),
         () if data.random_predictors() > 1 => Err("random effects enter more than one linear predictor"),
         () if data.family.concordance().is_none() => {

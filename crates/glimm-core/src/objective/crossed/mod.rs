@@ -10,6 +10,7 @@ mod iterative;
 mod linear;
 mod modes;
 mod pattern;
+mod restricted;
 mod schur;
 mod solver;
 mod sparse;
@@ -18,6 +19,7 @@ pub use self::cells::{Cells, Rows};
 pub use self::draws::Chance;
 pub use self::engine::{Engine, Plan};
 pub use self::pattern::Pattern;
+pub use self::restricted::Restricted;
 pub use self::solver::Solver;
 
 use std::sync::Arc;
@@ -83,7 +85,7 @@ impl Crossed {
             pattern,
             of_row,
             ones: vec![1.0; data.n()],
-            log_constant: data.log_constant(),
+            log_constant: log_constant(&data),
             data,
             u: vec![0.0; effects],
             at: Vec::new(),
@@ -105,7 +107,7 @@ impl Crossed {
     /// New responses, in the order of the rows given first.
     pub fn set_response(&mut self, y: &[f64]) {
         self.data.y.iter_mut().zip(&self.order).for_each(|(a, &i)| *a = y[i as usize]);
-        self.log_constant = self.data.log_constant();
+        self.log_constant = log_constant(&self.data);
     }
 
     fn lambda(&self, psi: &[f64]) -> Factors {
@@ -169,6 +171,13 @@ impl Crossed {
             evaluated: 0,
         }
     }
+}
+
+/// That of the rows, and log(2 pi) / 2 for every effect whose prior density has none.
+fn log_constant(data: &Data) -> f64 {
+    let flat = data.terms.iter().filter(|t| t.structure.precision() == 0.0);
+    let effects: usize = flat.map(|t| t.levels * t.effects()).sum();
+    data.log_constant() + 0.5 * effects as f64 * std::f64::consts::TAU.ln()
 }
 
 /// Everything one evaluation yields.

@@ -23,7 +23,7 @@ const CHORD_FIRST: f64 = 1.0;
 const CHORD_LAST: f64 = 1e-8;
 
 impl Patch<'_, Cells<'_, Rows<'_>>> {
-    /// Moves `self.u` to the mode of h(u) = -sum_i f_i + u'u / 2, stopping after the first step whose
+    /// Moves `self.u` to the mode of h(u) = -sum_i f_i + u'Pu / 2, stopping after the first step whose
     /// squared Newton decrement is below `tolerance`. Steps are damped by log(1 + D) / D, D the
     /// largest change of eta, and halved when they raise h. `factored` says that the geometry holds
     /// the factor of an H nearby.
@@ -35,7 +35,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             self.linear_predictors();
             self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: true });
             control.advance(self.rows);
-            let h = 0.5 * dot(self.u, self.u) - total(self.derivs.value());
+            let h = self.prior() - total(self.derivs.value());
             // Not "h > ...": a NaN is no descent.
             let descended = h <= best + ROUNDING * (1.0 + best.abs());
             if !descended {
@@ -71,9 +71,12 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
     }
 
     fn tame_start(&mut self) {
-        let reach = self.reach(self.u);
+        let mut pu = self.u.to_vec();
+        self.geometry.weigh(&mut pu);
+        let reach = self.reach(&pu);
         if reach.is_nan() || reach > WILD {
-            self.u.fill(0.0);
+            // Effects under a flat prior may be of any size.
+            self.u.iter_mut().zip(&pu).filter(|(_, pu)| **pu != 0.0).for_each(|(u, _)| *u = 0.0);
         }
     }
 
@@ -106,14 +109,11 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         reach
     }
 
-    /// Lambda'Z'r - u.
+    /// Lambda'Z'r - Pu.
     fn inner_gradient(&self) -> Vec<f64> {
         let mut zr = vec![0.0; self.u.len()];
         self.score(&mut zr);
-        let mut gradient = vec![0.0; zr.len()];
-        self.geometry.apply_transpose(self.lambda, &zr, &mut gradient);
-        gradient.iter_mut().zip(self.u.iter()).for_each(|(g, u)| *g -= u);
-        gradient
+        self.slope(&zr)
     }
 
     /// The step with an old factor, where there is one and the decrement is below `limit`.

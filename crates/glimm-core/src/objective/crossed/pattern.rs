@@ -57,6 +57,8 @@ pub struct Pattern {
     pub grouping_of: Vec<usize>,
     /// Effects per level of each term.
     pub sizes: Vec<usize>,
+    /// Prior precision of the effects of each term.
+    pub precisions: Vec<f64>,
     /// First effect of each term, and the total.
     first: Vec<usize>,
     matrix_len: usize,
@@ -80,7 +82,9 @@ impl Pattern {
             first.push(first[first.len() - 1] + t.levels * t.effects());
             first
         });
-        let mut pattern = Pattern { groupings, meetings, pairs: Vec::new(), grouping_of, sizes, first, matrix_len: 0 };
+        let precisions = terms.iter().map(|t| t.structure.precision()).collect();
+        let (pairs, matrix_len) = (Vec::new(), 0);
+        let mut pattern = Pattern { groupings, meetings, pairs, grouping_of, sizes, precisions, first, matrix_len };
         pattern.add_pairs(terms);
         if pattern.matrix_len.max(pattern.effects()) >= u32::MAX as usize {
             let why = format!(

@@ -316,12 +316,14 @@ impl Effects for Blocks {
         );
     }
 
-    fn add_identity(&self, out: &mut [f64]) {
+    fn add_precision(&self, out: &mut [f64]) {
         let q = self.q;
         for block in out.chunks_exact_mut((q * q).max(1)) {
             (0..q).for_each(|c| block[c * q + c] += 1.0);
         }
     }
+
+    fn weigh(&self, _x: &mut [f64]) {}
 
     fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors) {
         let mut sum = vec![0.0; self.q * self.q];

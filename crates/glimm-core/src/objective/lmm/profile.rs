@@ -82,7 +82,7 @@ pub fn profile(
 ) -> Result<Profile, Reject> {
     let (p, mut h) = (m.width - 1, vec![0.0; m.zz.len()]);
     e.add_inner(lambda, &m.zz, lambda, &mut h);
-    e.add_identity(&mut h);
+    e.add_precision(&mut h);
     let logdet = e.factorise(&h).ok_or(Reject::NotPositiveDefinite)?;
 
     let (lzw, u, r) = solve_moments(e, m, lambda);
