@@ -39,6 +39,9 @@ const MOST_PANELS: usize = 400;
 /// Rounding of a sum, relative to the integral of the absolute value.
 const ROUNDING: f64 = 50.0 * f64::EPSILON;
 
+/// Log values at some points, each with something to keep.
+pub type Integrand<'a, T> = &'a mut dyn FnMut(&[f64]) -> Vec<(f64, T)>;
+
 /// A node with its log weight, the log integrand there, and what the integrand left with it.
 pub struct Node<T> {
     pub x: f64,
@@ -66,7 +69,7 @@ struct Panel<T> {
 /// Integrates exp(f) over the line until the stated error of the log-integral is below `tolerance`. `f` gives its
 /// value at each of some points, with something to keep; its top should be within a few units of zero. Panels begin
 /// between points that double their distance from the top, so that a hill as wide as one unit cannot be missed.
-pub fn line<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, tolerance: f64) -> Line<T> {
+pub fn line<T>(f: Integrand<'_, T>, tolerance: f64) -> Line<T> {
     let (edges, top) = bracket(f, MARGIN - tolerance.ln());
     let mut panels: Vec<Panel<T>> = edges.windows(2).map(|e| panel(f, e[0], e[1], top)).collect();
     while panels.len() < MOST_PANELS {
@@ -102,7 +105,7 @@ fn sums<T>(panels: &[Panel<T>]) -> (f64, f64) {
 }
 
 /// Points from tail to tail, at distances from the top that double, and the largest value seen.
-fn bracket<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, drop: f64) -> (Vec<f64>, f64) {
+fn bracket<T>(f: Integrand<'_, T>, drop: f64) -> (Vec<f64>, f64) {
     let mut at = |x: f64| f(&[x])[0].0;
     let (mut best, mut top) = (0.0, at(0.0));
     for sign in [-1.0, 1.0] {
@@ -134,7 +137,7 @@ fn bracket<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, drop: f64) -> (Vec<f64
 }
 
 /// One panel, with values relative to exp(top).
-fn panel<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, from: f64, to: f64, top: f64) -> Panel<T> {
+fn panel<T>(f: Integrand<'_, T>, from: f64, to: f64, top: f64) -> Panel<T> {
     let (center, half) = (0.5 * (from + to), 0.5 * (to - from));
     let place = |i: usize| if i < 8 { (-NODES[i], i) } else { (NODES[ORDER - 1 - i], ORDER - 1 - i) };
     let x: Vec<f64> = (0..ORDER).map(|i| center + half * place(i).0).collect();

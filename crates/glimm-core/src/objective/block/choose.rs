@@ -27,7 +27,8 @@ impl Quadrature for Block {
             Rule::Gauss(k) => {
                 let grid = shared_grid(k, q);
                 let counts = vec![grid.log_weight.len(); self.groups()];
-                self.grids = vec![Arc::new(grid); self.places.tiles.len()];
+                let grid = Arc::new(grid);
+                self.grids = self.places.tiles.iter().map(|_| grid.clone()).collect();
                 Ok(Nodes { counts, error: f64::NAN })
             }
             Rule::Adaptive(tolerance) | Rule::Reference(tolerance) => {
