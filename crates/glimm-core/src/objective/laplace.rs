@@ -218,7 +218,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// v^kl = z^k' Lambda C Lambda' z^l.
-    fn posterior_variances(&self, c: &[f64], v: &mut [Vec<f64>]) {
+    pub(super) fn posterior_variances(&self, c: &[f64], v: &mut [Vec<f64>]) {
         let mut b = vec![0.0; c.len()];
         self.geometry.add_outer(self.lambda, c, self.lambda, &mut b);
         for k in 0..self.random {

@@ -1,0 +1,214 @@
+//! The marginal likelihood of crossed and nested effects by importance sampling: no approximation, but chance.
+//!
+//! Effects that share no row with others form a unit, whose integral stands alone. Its effects u are drawn from a
+//! Gaussian near their distribution given the responses ([`proposal`]):
+//!
+//! ```text
+//! u = m + S z,  S S' = C                 w = exp(sum_i f_i(u) - u'u / 2 + z'z / 2) |C|^1/2
+//! L  = log mean(w)
+//! dL = E_w[s],  s = d sum_i f_i(u) / d psi                             (Fisher's identity)
+//! -ddL = E_w[J - s s'] + dL dL',  J = -dd sum_i f_i(u) / d psi d psi'  (Louis 1982, J. R. Stat. Soc. B 44, 226-233)
+//! ```
+//!
+//! where E_w is the mean with weights w over draws. The draws z are the same at every point, so that all of this is smooth in
+//! the parameters psi. They come in antithetic pairs, which are the independent pieces of what chance leaves uncertain.
+
+mod proposal;
+mod root;
+mod sampler;
+mod tally;
+mod units;
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use self::sampler::{LANES, Sampler, Work};
+use self::tally::Tally;
+use self::units::Unit;
+use super::super::{Evaluation, Objective, Order, Posterior, Reject, proceed};
+use crate::control::Control;
+use crate::design::{Data, Layout};
+use crate::error::Error;
+
+/// Batches of draws that one thread takes at a time.
+const TASK: usize = 16;
+/// Multiplications that take as long as the log density of a row.
+const PER_ROW: f64 = 16.0;
+
+/// What chance leaves uncertain at a point.
+pub struct Noise {
+    /// Standard error of the value.
+    pub value_se: f64,
+    /// Covariance of the gradient, row by row.
+    pub score: Vec<f64>,
+    /// Least effective number of draws of a unit.
+    pub effective: f64,
+}
+
+pub struct Importance {
+    units: Vec<Unit>,
+    /// For each parameter that is free its place in the units' own parameters. Variances of zero stay zero, and the
+    /// terms that have no other do not exist for the units.
+    place: Vec<Option<usize>>,
+    kept: Vec<usize>,
+    rows: usize,
+    draws: usize,
+    information: Option<Vec<f64>>,
+    noise: Noise,
+    passes: f64,
+    control: Arc<Control>,
+}
+
+impl Importance {
+    /// For parameters that share with `psi` which variances are zero.
+    pub fn new(data: &Data, psi: &[f64], control: &Arc<Control>) -> Result<Importance, Error> {
+        let layout = data.layout();
+        let (smaller, kept) = without_zeros(data, &layout, psi);
+        let mut place = vec![None; layout.total];
+        for (own, &j) in kept.iter().enumerate() {
+            place[j] = (j < layout.fixed() || psi[j] != 0.0).then_some(own);
+        }
+        Ok(Importance {
+            units: units::split(&smaller, control)?,
+            place,
+            kept,
+            rows: data.n(),
+            draws: LANES,
+            information: None,
+            noise: Noise { value_se: f64::NAN, score: Vec::new(), effective: f64::NAN },
+            passes: 0.0,
+            control: control.clone(),
+        })
+    }
+
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// What an evaluation costs, and what each draw adds, in row evaluations.
+    pub fn cost(&self) -> (f64, f64) {
+        let fixed: f64 = self.units.iter().map(|u| u.multiplications()[0]).sum();
+        let draw: f64 = self.units.iter().map(|u| u.multiplications()[1]).sum();
+        (fixed / PER_ROW, self.rows as f64 + draw / PER_ROW)
+    }
+
+    pub fn draws(&self) -> usize {
+        self.draws
+    }
+
+    /// Draws per unit from now on, rounded up to whole batches.
+    pub fn set_draws(&mut self, draws: usize) {
+        self.draws = draws.next_multiple_of(LANES);
+    }
+
+    /// Whether parameter `j` may move.
+    pub fn free(&self, j: usize) -> bool {
+        self.place[j].is_some()
+    }
+
+    /// What is uncertain about the last evaluation.
+    pub fn noise(&self) -> &Noise {
+        &self.noise
+    }
+
+    /// The sums over all draws of every unit.
+    fn sample(&mut self, psi: &[f64], second: bool, tolerance: f64) -> Result<Vec<Tally>, Reject> {
+        let control = self.control.clone();
+        let propose = |unit: &mut Unit| {
+            proceed(&control)?;
+            unit.propose(psi, tolerance)
+        };
+        let proposals: Vec<_> = self.units.par_iter_mut().map(propose).collect::<Result<_, Reject>>()?;
+        let samplers: Vec<Sampler<'_>> =
+            self.units.iter().zip(&proposals).map(|(unit, p)| Sampler::new(unit, p, psi, second)).collect();
+        let batches = self.draws / LANES;
+        let tasks = (0..samplers.len()).flat_map(|g| (0..batches).step_by(TASK).map(move |first| (g, first)));
+        let run = |(g, first): (usize, usize)| {
+            proceed(&control)?;
+            let (mut work, mut tally) = (Work::new(&samplers[g]), Tally::new(psi.len()));
+            for batch in first..batches.min(first + TASK) {
+                tally.add(work.batch((g as u64) << 32 | batch as u64));
+                control.advance(samplers[g].rows() * LANES);
+            }
+            Ok((g, tally))
+        };
+        let parts: Vec<(usize, Tally)> =
+            tasks.collect::<Vec<_>>().into_par_iter().map(run).collect::<Result<_, Reject>>()?;
+        self.passes += self.draws as f64;
+        let mut tallies: Vec<Tally> = self.units.iter().map(|_| Tally::new(psi.len())).collect();
+        parts.iter().for_each(|(g, part)| tallies[*g].merge(part));
+        Ok(tallies)
+    }
+
+    /// A matrix of the units' parameters for those of the whole model.
+    fn spread(&self, own: &[f64], diagonal: f64) -> Vec<f64> {
+        let (p, inner) = (self.place.len(), self.kept.len());
+        let entry = |i: usize, j: usize| match (self.place[i], self.place[j]) {
+            (Some(a), Some(b)) => own[a * inner + b],
+            _ if i == j => diagonal,
+            _ => 0.0,
+        };
+        (0..p * p).map(|k| entry(k / p, k % p)).collect()
+    }
+}
+
+/// The data without terms whose effects do not vary, and the parameters that are left.
+fn without_zeros(data: &Data, layout: &Layout, psi: &[f64]) -> (Data, Vec<usize>) {
+    let varies = |t: &usize| psi[layout.theta[*t].clone()].iter().any(|x| *x != 0.0);
+    let terms: Vec<usize> = (0..data.terms.len()).filter(varies).collect();
+    let thetas = terms.iter().flat_map(|&t| layout.theta[t].clone());
+    let kept = (0..layout.fixed()).chain(thetas).collect();
+    let mut smaller = data.clone();
+    smaller.terms = terms.iter().map(|&t| data.terms[t].clone()).collect();
+    (smaller, kept)
+}
+
+impl Objective for Importance {
+    fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
+        let own: Vec<f64> = self.kept.iter().map(|&j| psi[j]).collect();
+        let tallies = self.sample(&own, order != Order::Gradient, tolerance)?;
+        let p = own.len();
+        let (mut value, mut variance, mut effective) = (0.0, 0.0, f64::INFINITY);
+        let (mut gradient, mut score, mut information) = (vec![0.0; p], vec![0.0; p * p], vec![0.0; p * p]);
+        let add = |sum: &mut [f64], x: &[f64]| sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
+        for (unit, tally) in self.units.iter().zip(&tallies) {
+            let share = tally.share();
+            value += share.value + unit.log_constant();
+            variance += share.variance;
+            effective = effective.min(share.effective);
+            add(&mut gradient, &share.gradient);
+            add(&mut score, &share.noise);
+            add(&mut information, &share.information);
+        }
+        self.noise = Noise { value_se: variance.sqrt(), score: self.spread(&score, 0.0), effective };
+        let information = (order != Order::Gradient).then(|| self.spread(&information, 1.0));
+        let evaluation = Evaluation {
+            value,
+            gradient: self.place.iter().map(|place| place.map_or(0.0, |own| gradient[own])).collect(),
+            hessian: information.as_ref().filter(|_| order == Order::Hessian).map(|i| i.iter().map(|x| -x).collect()),
+        };
+        self.information = information;
+        if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
+    }
+
+    fn accept(&mut self) {
+        self.units.iter_mut().for_each(Unit::accept);
+    }
+
+    fn information(&mut self) -> Option<Vec<f64>> {
+        self.information.take()
+    }
+
+    fn reset(&mut self) {
+        self.units.iter_mut().for_each(Unit::reset);
+    }
+
+    fn passes(&self) -> f64 {
+        self.passes
+    }
+
+    fn posterior(&self) -> Posterior {
+        Posterior { modes: Vec::new(), covariances: Vec::new() }
+    }
+}
