@@ -2,12 +2,12 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use glimm_core::control::Control;
 use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::family;
+use glimm_core::fit::{Options, Problem};
+use glimm_core::integration::Integration;
 use glimm_core::objective::crossed::importance::Importance;
+use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order};
 use glimm_core::structure;
 
@@ -39,19 +39,26 @@ fn salamanders() -> Data {
 #[test]
 fn trial() {
     let data = salamanders();
-    let psi = [1.018, 0.321, -1.940, 0.996, 1.382f64.sqrt(), 1.236f64.sqrt()];
-    let mut sampler = Importance::new(&data, &psi, &Arc::new(Control::default())).unwrap();
-    println!("units {} cost {:?}", sampler.units(), sampler.cost());
-    for draws in [512, 2000, 20000, 200000] {
-        sampler.set_draws(draws);
+    for integration in
+        [Integration::Laplace, Integration::Auto, Integration::Importance(1000), Integration::Importance(40000)]
+    {
         let t = std::time::Instant::now();
-        let e = sampler.evaluate(&psi, Order::Gradient, 1e-12).unwrap();
-        let t1 = t.elapsed();
-        let e = sampler.evaluate(&psi, Order::Hessian, 1e-12).unwrap();
-        let noise = sampler.noise();
-        let p = psi.len();
-        let se: Vec<f64> = (0..p).map(|j| noise.score[j * p + j].sqrt()).collect();
-        println!("{draws}: {:.5} +- {:.5} ess {:.0} {:?} {:?} {:?}/{:?}", e.value, noise.value_se, noise.effective, e.gradient, se, t1, t.elapsed());
-        println!("{:?}", e.hessian.unwrap().iter().map(|x| (x * 1000.0).round() / 1000.0).collect::<Vec<_>>());
+        let options = Options { integration, ..Options::default() };
+        let f = Problem::new(data.clone(), &options)
+            .unwrap()
+            .fit(None, &mut |a, b, c, d| {
+                println!("{a} {b} {c:.6} {d:.3e}");
+                true
+            })
+            .unwrap();
+        println!("{integration:?} {:?} {:.6} {:?}", t.elapsed(), f.loglik, f.psi);
+        println!(
+            "{:?} {:?} conv {} evals {} passes {}",
+            &f.psi[4..].iter().map(|x| x * x).collect::<Vec<_>>(),
+            f.certificate,
+            f.verdict.converged,
+            f.evaluations,
+            f.passes
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! From data to a maximum-likelihood fit.
 
+mod importance;
 mod inference;
 mod iterative;
 mod lmm;
@@ -27,7 +28,7 @@ use crate::compress::Compressed;
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
-use crate::integration::Certificate;
+use crate::integration::{Certificate, Integration};
 use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::crossed::Crossed;
@@ -83,6 +84,7 @@ pub struct Problem {
     compressed: Option<Compressed>,
     memory: u64,
     prior: Option<Prior>,
+    integration: Integration,
     /// The size of a notable effect on the link scale, once it is known.
     unit: Option<f64>,
 }
@@ -143,7 +145,21 @@ impl Problem {
             let why = "a penalty needs an engine without draws, 'dense' or 'sparse'".into();
             return Err(Error::Engine { name: "iterative", why });
         }
-        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory, prior, unit: None })
+        let integration = options.integration;
+        Ok(Problem {
+            data,
+            sample,
+            layout,
+            standard,
+            engine,
+            path,
+            weight,
+            compressed,
+            memory,
+            prior,
+            integration,
+            unit: None,
+        })
     }
 
     /// What is climbed.
@@ -268,7 +284,10 @@ impl Problem {
             return Err(perfect());
         }
         let last = self.settle(&mut outcome, observe)?;
-        self.finish(outcome, last, before)
+        match self.path {
+            Path::Dense | Path::Sparse => self.finish_crossed(outcome, last, before, observe),
+            _ => self.finish(outcome, last, before),
+        }
     }
 
     /// A start from scratch, which also tells the size of a notable effect.

@@ -27,6 +27,7 @@ use self::sampler::{LANES, Sampler, Work};
 use self::tally::Tally;
 use self::units::Unit;
 use super::super::{Evaluation, Objective, Order, Posterior, Reject, proceed};
+use super::Crossed;
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
@@ -62,9 +63,9 @@ pub struct Importance {
 
 impl Importance {
     /// For parameters that share with `psi` which variances are zero.
-    pub fn new(data: &Data, psi: &[f64], control: &Arc<Control>) -> Result<Importance, Error> {
-        let layout = data.layout();
-        let (smaller, kept) = without_zeros(data, &layout, psi);
+    pub fn new(crossed: &Crossed, psi: &[f64]) -> Result<Importance, Error> {
+        let (data, layout, control) = (&crossed.data, &crossed.layout, &crossed.control);
+        let (smaller, kept) = without_zeros(data, layout, psi);
         let mut place = vec![None; layout.total];
         for (own, &j) in kept.iter().enumerate() {
             place[j] = (j < layout.fixed() || psi[j] != 0.0).then_some(own);

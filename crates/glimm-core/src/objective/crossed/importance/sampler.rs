@@ -37,7 +37,13 @@ struct Slope<'a> {
 enum Source<'a> {
     Fixed(&'a Column),
     /// A column z times an effect of dLambda u, the `moved`-th such, of the level in `codes`.
-    Random { z: &'a Column, codes: &'a [u32], moved: usize, effect: usize, q: usize },
+    Random {
+        z: &'a Column,
+        codes: &'a [u32],
+        moved: usize,
+        effect: usize,
+        q: usize,
+    },
 }
 
 /// Everything that the draws of a unit share.
@@ -65,8 +71,10 @@ impl<'a> Sampler<'a> {
         let crossed = &unit.crossed;
         let chain = Chain::new(&crossed.data, &crossed.layout, psi);
         let thetas = crossed.layout.theta.iter().enumerate();
-        let derivatives: Vec<(usize, Vec<f64>)> =
-            thetas.flat_map(|(t, r)| (0..r.len()).map(move |j| (t, j))).map(|(t, j)| (t, chain.derivative(t, j).to_vec())).collect();
+        let derivatives: Vec<(usize, Vec<f64>)> = thetas
+            .flat_map(|(t, r)| (0..r.len()).map(move |j| (t, j)))
+            .map(|(t, j)| (t, chain.derivative(t, j).to_vec()))
+            .collect();
         let mut slopes = fixed_slopes(crossed);
         for (moved, (t, derivative)) in derivatives.iter().enumerate() {
             let (term, q) = (&crossed.data.terms[*t], crossed.data.terms[*t].effects());
