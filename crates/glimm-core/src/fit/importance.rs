@@ -23,6 +23,10 @@ const TRUSTED: f64 = 50.0;
 /// Evaluations that a search takes, about, and more draws than a forecast says.
 const SEARCH: f64 = 6.0;
 const MARGIN: f64 = 1.2;
+/// Part of the limit that second derivatives may take, and the least and most draws for them.
+const BENDING: f64 = 0.2;
+const LEAST_BENDING: f64 = 64.0;
+const MOST_BENDING: f64 = 1024.0;
 /// Squared distance to the zero of the gradient at which a search stops.
 const DECREMENT: f64 = 1e-8;
 const MAX_STEPS: usize = 30;
@@ -107,7 +111,7 @@ impl Problem {
         let mut fitted = self.finish(outcome, last, before)?;
         fitted.certificate = judgement.certificate;
         fitted.passes += judgement.passes;
-        for chance in judgement.chance {
+        if let Some(chance) = judgement.chance {
             fitted.verdict.covariance.iter_mut().zip(chance).for_each(|(c, by_chance)| *c += by_chance);
         }
         Ok(fitted)
@@ -205,15 +209,36 @@ impl Study {
         (MARGIN * wanted).min(left / each).max(0.0) as usize
     }
 
+    fn evaluate(
+        &mut self,
+        fit: &Problem,
+        psi: &[f64],
+        draws: usize,
+        order: Order,
+    ) -> Result<Option<Evaluation>, Error> {
+        self.importance.set_draws(draws);
+        match penalised(&mut self.importance, &fit.prior).evaluate(psi, order, INNER_LAST) {
+            Ok(evaluation) => Ok(Some(evaluation)),
+            Err(Reject::Interrupted) => Err(Error::Interrupted),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Draws for second derivatives, which take two evaluations for every parameter.
+    fn bending_draws(&self, parameters: usize) -> usize {
+        let (fixed, each) = self.importance.cost();
+        let affordable = (BENDING * self.limit / (2 * parameters) as f64 - fixed) / each;
+        affordable.clamp(LEAST_BENDING, MOST_BENDING) as usize
+    }
+
     /// What `draws` say at `psi`, with the curvature of Laplace's approximation or, as `order` tells, with their own.
     fn look(&mut self, fit: &Problem, psi: &[f64], draws: usize, order: Order) -> Result<Option<Measure>, Error> {
-        self.importance.set_draws(draws);
-        let found = penalised(&mut self.importance, &fit.prior).evaluate(psi, order, INNER_LAST);
-        let mut evaluation = match found {
-            Ok(evaluation) => evaluation,
-            Err(Reject::Interrupted) => return Err(Error::Interrupted),
-            Err(_) => return Ok(None),
+        let hessian = match order {
+            Order::Hessian => self.evaluate(fit, psi, draws.min(self.bending_draws(psi.len())), order)?,
+            _ => None,
         };
+        let Some(mut evaluation) = self.evaluate(fit, psi, draws, Order::Gradient)? else { return Ok(None) };
+        evaluation.hessian = hessian.and_then(|e| e.hessian);
         self.complete(&mut evaluation);
         let p = psi.len();
         let (c, noise) = (inference::covariance(&evaluation).0, self.importance.noise());
@@ -296,6 +321,8 @@ impl Study {
             limits: Vec::new(),
             rows: Vec::new(),
         };
+        let hessian = self.laplace.hessian.iter().flatten();
+        self.importance.set_curvature(hessian.map(|h| -h).collect());
         let mut objective = penalised(&mut self.importance, &fit.prior);
         let found = stationary(&mut objective, psi, &settings, &mut |i, v, d| observe("importance", i, v, d));
         *psi = found.psi;

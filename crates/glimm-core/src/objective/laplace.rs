@@ -293,7 +293,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
 }
 
 impl AtMode {
-    fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
+    pub(super) fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
         let vector = || vec![0.0; geometry.vector_len()];
         let matrix = || vec![0.0; geometry.matrix_len()];
         AtMode {

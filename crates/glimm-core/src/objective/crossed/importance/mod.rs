@@ -4,14 +4,13 @@
 //! Gaussian near their distribution given the responses ([`proposal`]):
 //!
 //! ```text
-//! u = m + S z,  S S' = C                 w = exp(sum_i f_i(u) - u'u / 2 + z'z / 2) |C|^1/2
-//! L  = log mean(w)
-//! dL = E_w[s],  s = d sum_i f_i(u) / d psi                             (Fisher's identity)
-//! -ddL = E_w[J - s s'] + dL dL',  J = -dd sum_i f_i(u) / d psi d psi'  (Louis 1982, J. R. Stat. Soc. B 44, 226-233)
+//! u = m + S z,  S S' = C         w = exp(sum_i f_i(u) - u'u / 2 + z'z / 2) |C|^1/2
+//! L = log mean(w)                dL = sum(w s) / sum(w)
 //! ```
 //!
-//! where E_w is the mean with weights w over draws. The draws z are the same at every point, so that all of this is smooth in
-//! the parameters psi. They come in antithetic pairs, which are the independent pieces of what chance leaves uncertain.
+//! where s is the derivative of the log density along moving nodes ([`sampler`]). The draws z are the same at every point, so
+//! that all of this is smooth in the parameters. They come in antithetic pairs, which are the independent pieces of
+//! what chance leaves uncertain. Second derivatives are differences of the gradient.
 
 mod proposal;
 mod root;
@@ -36,6 +35,8 @@ use crate::error::Error;
 const TASK: usize = 16;
 /// Multiplications that take as long as the log density of a row.
 const PER_ROW: f64 = 16.0;
+/// Step of the differences that second derivatives are, in standard units.
+const STEP: f64 = 1e-3;
 
 /// What chance leaves uncertain at a point.
 pub struct Noise {
@@ -55,7 +56,8 @@ pub struct Importance {
     kept: Vec<usize>,
     rows: usize,
     draws: usize,
-    information: Option<Vec<f64>>,
+    /// The negative Hessian with which a search begins.
+    curvature: Option<Vec<f64>>,
     noise: Noise,
     passes: f64,
     control: Arc<Control>,
@@ -76,7 +78,7 @@ impl Importance {
             kept,
             rows: data.n(),
             draws: LANES,
-            information: None,
+            curvature: None,
             noise: Noise { value_se: f64::NAN, score: Vec::new(), effective: f64::NAN },
             passes: 0.0,
             control: control.clone(),
@@ -108,13 +110,21 @@ impl Importance {
         self.place[j].is_some()
     }
 
+    /// The negative Hessian with which a search is to begin.
+    pub fn set_curvature(&mut self, mut curvature: Vec<f64>) {
+        let p = self.place.len();
+        let held = |k: &usize| k / p != k % p && !(self.free(k / p) && self.free(k % p));
+        (0..p * p).filter(held).for_each(|k| curvature[k] = 0.0);
+        self.curvature = Some(curvature);
+    }
+
     /// What is uncertain about the last evaluation.
     pub fn noise(&self) -> &Noise {
         &self.noise
     }
 
     /// The sums over all draws of every unit.
-    fn sample(&mut self, psi: &[f64], second: bool, tolerance: f64) -> Result<Vec<Tally>, Reject> {
+    fn sample(&mut self, psi: &[f64], tolerance: f64) -> Result<Vec<Tally>, Reject> {
         let control = self.control.clone();
         let propose = |unit: &mut Unit| {
             proceed(&control)?;
@@ -122,7 +132,7 @@ impl Importance {
         };
         let proposals: Vec<_> = self.units.par_iter_mut().map(propose).collect::<Result<_, Reject>>()?;
         let samplers: Vec<Sampler<'_>> =
-            self.units.iter().zip(&proposals).map(|(unit, p)| Sampler::new(unit, p, psi, second)).collect();
+            self.units.iter().zip(&proposals).map(|(unit, p)| Sampler::new(unit, p, psi)).collect();
         let batches = self.draws / LANES;
         let tasks = (0..samplers.len()).flat_map(|g| (0..batches).step_by(TASK).map(move |first| (g, first)));
         let run = |(g, first): (usize, usize)| {
@@ -142,15 +152,41 @@ impl Importance {
         Ok(tallies)
     }
 
-    /// A matrix of the units' parameters for those of the whole model.
-    fn spread(&self, own: &[f64], diagonal: f64) -> Vec<f64> {
-        let (p, inner) = (self.place.len(), self.kept.len());
-        let entry = |i: usize, j: usize| match (self.place[i], self.place[j]) {
-            (Some(a), Some(b)) => own[a * inner + b],
-            _ if i == j => diagonal,
-            _ => 0.0,
-        };
-        (0..p * p).map(|k| entry(k / p, k % p)).collect()
+    fn gradient_at(&mut self, psi: &[f64], tolerance: f64) -> Result<Evaluation, Reject> {
+        let own: Vec<f64> = self.kept.iter().map(|&j| psi[j]).collect();
+        let (tallies, p, all) = (self.sample(&own, tolerance)?, own.len(), psi.len());
+        let (mut value, mut variance, mut effective) = (0.0, 0.0, f64::INFINITY);
+        let (mut gradient, mut noise) = (vec![0.0; all], vec![0.0; all * all]);
+        for (unit, tally) in self.units.iter().zip(&tallies) {
+            let share = tally.share();
+            value += share.value + unit.log_constant();
+            variance += share.variance;
+            effective = effective.min(share.effective);
+            let free = || self.place.iter().enumerate().filter_map(|(j, place)| place.map(|own| (j, own)));
+            for (i, a) in free() {
+                gradient[i] += share.gradient[a];
+                free().for_each(|(j, b)| noise[i * all + j] += share.noise[a * p + b]);
+            }
+        }
+        self.noise = Noise { value_se: variance.sqrt(), score: noise, effective };
+        let evaluation = Evaluation { value, gradient, hessian: None };
+        if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
+    }
+
+    /// Differences of the gradient; zero for parameters that are not free.
+    fn hessian_at(&mut self, psi: &[f64], tolerance: f64) -> Result<Vec<f64>, Reject> {
+        let (p, mut moved) = (psi.len(), psi.to_vec());
+        let mut rows = vec![vec![0.0; p]; p];
+        let free: Vec<usize> = (0..p).filter(|&j| self.free(j)).collect();
+        for j in free {
+            moved[j] = psi[j] + STEP;
+            let above = self.gradient_at(&moved, tolerance)?.gradient;
+            moved[j] = psi[j] - STEP;
+            let below = self.gradient_at(&moved, tolerance)?.gradient;
+            moved[j] = psi[j];
+            rows[j] = above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * STEP)).collect();
+        }
+        Ok((0..p * p).map(|k| 0.5 * (rows[k / p][k % p] + rows[k % p][k / p])).collect())
     }
 }
 
@@ -167,30 +203,8 @@ fn without_zeros(data: &Data, layout: &Layout, psi: &[f64]) -> (Data, Vec<usize>
 
 impl Objective for Importance {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
-        let own: Vec<f64> = self.kept.iter().map(|&j| psi[j]).collect();
-        let tallies = self.sample(&own, order != Order::Gradient, tolerance)?;
-        let p = own.len();
-        let (mut value, mut variance, mut effective) = (0.0, 0.0, f64::INFINITY);
-        let (mut gradient, mut score, mut information) = (vec![0.0; p], vec![0.0; p * p], vec![0.0; p * p]);
-        let add = |sum: &mut [f64], x: &[f64]| sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
-        for (unit, tally) in self.units.iter().zip(&tallies) {
-            let share = tally.share();
-            value += share.value + unit.log_constant();
-            variance += share.variance;
-            effective = effective.min(share.effective);
-            add(&mut gradient, &share.gradient);
-            add(&mut score, &share.noise);
-            add(&mut information, &share.information);
-        }
-        self.noise = Noise { value_se: variance.sqrt(), score: self.spread(&score, 0.0), effective };
-        let information = (order != Order::Gradient).then(|| self.spread(&information, 1.0));
-        let evaluation = Evaluation {
-            value,
-            gradient: self.place.iter().map(|place| place.map_or(0.0, |own| gradient[own])).collect(),
-            hessian: information.as_ref().filter(|_| order == Order::Hessian).map(|i| i.iter().map(|x| -x).collect()),
-        };
-        self.information = information;
-        if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
+        let hessian = if order == Order::Hessian { Some(self.hessian_at(psi, tolerance)?) } else { None };
+        Ok(Evaluation { hessian, ..self.gradient_at(psi, tolerance)? })
     }
 
     fn accept(&mut self) {
@@ -198,7 +212,7 @@ impl Objective for Importance {
     }
 
     fn information(&mut self) -> Option<Vec<f64>> {
-        self.information.take()
+        self.curvature.take()
     }
 
     fn reset(&mut self) {

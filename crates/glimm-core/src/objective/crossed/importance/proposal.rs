@@ -14,13 +14,14 @@
 use std::sync::Arc;
 
 use super::root::Root;
-use crate::family::{Derivs, Want};
+use crate::family::{Want, component_count};
 use crate::objective::Reject;
+use crate::objective::chain::Chain;
 use crate::objective::crossed::Crossed;
 use crate::objective::crossed::border::Border;
 use crate::objective::crossed::cells::{Cells, Rows};
-use crate::objective::geometry::{Effects, Geometry};
-use crate::objective::laplace::{Patch, pair};
+use crate::objective::geometry::{Effects, Factors};
+use crate::objective::laplace::{AtMode, Patch, pair};
 use crate::objective::sums::dot;
 
 /// Nodes and weights of Gauss and Hermite for the standard normal density.
@@ -33,86 +34,62 @@ const NODES: [(f64, f64); 7] = [
     (2.366_759_410_734_541, 3.075_712_396_758_65e-2),
     (3.750_439_717_725_742, 5.482_688_559_722_18e-4),
 ];
-const MAX_STEPS: usize = 40;
-/// Squared Newton decrement at which the search ends: what is left concerns the weights alone.
-const CLOSE: f64 = 1e-8;
+const MAX_STEPS: usize = 60;
+/// Squared Newton decrement at which the search ends: the gradient is to be smooth in the parameters.
+const CLOSE: f64 = 1e-18;
 
-/// Mean and inverse covariance on the pattern, with the part of the linear predictors that is fixed.
-pub struct Gaussian {
-    mean: Vec<f64>,
-    precision: Vec<f64>,
-    fixed: Vec<Vec<f64>>,
-}
-
+/// A Gaussian N(m, C) with all that draws from it and their derivatives need.
 pub struct Proposal {
     pub mean: Vec<f64>,
+    /// Of H = C^-1.
     pub root: Root,
+    /// S = Z'E[W]Z on the pattern.
+    pub s: Vec<f64>,
+    /// X beta + offset of each predictor.
     pub fixed: Vec<Vec<f64>>,
-}
-
-impl Proposal {
-    pub fn new(border: &Arc<Border>, gaussian: Gaussian) -> Option<Proposal> {
-        let root = Root::new(border, &gaussian.precision)?;
-        Some(Proposal { mean: gaussian.mean, root, fixed: gaussian.fixed })
-    }
+    /// dm, and -tr(C dH) / 2 with dH = dLambda'S Lambda + Lambda'S dLambda, by parameter.
+    pub tangents: Vec<Vec<f64>>,
+    pub traces: Vec<f64>,
 }
 
 impl Crossed {
     /// The nearest Gaussian at the last evaluated point `psi`; the one about the mode where the search for it fails.
-    pub fn gaussian(&mut self, psi: &[f64]) -> Gaussian {
-        let (lambda, modes, mut mean) = (self.lambda(psi), self.trial.clone(), self.trial.clone());
+    pub fn propose(&mut self, psi: &[f64], border: &Arc<Border>) -> Result<Proposal, Reject> {
+        let (lambda, mut mean) = (self.lambda(psi), self.trial.clone());
         let solver = self.solver.take().unwrap_or_else(|| self.plan.solver());
+        let chain = Chain::new(&self.data, &self.layout, psi);
         let mut patch = self.patch(solver, &lambda, &mut mean);
         patch.set_fixed(psi);
-        let at_modes = patch.bend();
-        let nearest = patch.nearest(self.inverse.clone());
+        let mut at = AtMode::new(&patch.geometry, patch.random, patch.rows);
+        at.c.copy_from_slice(&self.inverse);
+        let h = patch.nearest(&mut at).or_else(|_| {
+            patch.u.copy_from_slice(&self.trial);
+            patch.about_mode(&mut at)
+        });
+        let tangents = self.directions(&chain).iter().map(|d| patch.mode_tangent(&at, d).0).collect();
+        let mut product: Factors = lambda.iter().map(|l| vec![0.0; l.len()]).collect();
+        patch.geometry.subtract_product(&at.s, &lambda, &at.c, &mut product);
+        let traces = chain.gradient(&vec![0.0; self.layout.fixed()], &product);
         let (solver, fixed) = (patch.geometry.solver, patch.fixed);
         self.solver = Some(solver);
         self.factored = false;
-        match nearest {
-            Ok(precision) => Gaussian { mean, precision, fixed },
-            Err(_) => Gaussian { mean: modes, precision: at_modes, fixed },
-        }
+        let root = Root::new(border, &h?).ok_or(Reject::NotPositiveDefinite)?;
+        Ok(Proposal { mean, root, s: at.s, fixed, tangents, traces })
     }
-}
-
-/// E[r^k], and E[f^kl] for k <= l.
-struct Smoothed {
-    first: Vec<Vec<f64>>,
-    second: Vec<Vec<f64>>,
 }
 
 impl Patch<'_, Cells<'_, Rows<'_>>> {
-    /// H at the present effects.
-    fn bend(&mut self) -> Vec<f64> {
-        self.linear_predictors();
-        self.row_derivatives(0..self.rows, Want { dims: self.random, order: 2, value: false });
-        let mut s = vec![0.0; self.geometry.matrix_len()];
-        self.curvature(&mut s);
-        self.penalised(&s)
-    }
-
-    /// Moves `self.u` from the mode, where C is `c`, to the mean of the nearest Gaussian; returns its inverse covariance.
-    fn nearest(&mut self, mut c: Vec<f64>) -> Result<Vec<f64>, Reject> {
+    /// Moves `self.u` from the mode, where C is known, to the mean of the nearest Gaussian; returns its H.
+    fn nearest(&mut self, at: &mut AtMode) -> Result<Vec<f64>, Reject> {
         for _ in 0..MAX_STEPS {
-            let smoothed = self.smoothed(&c);
-            let (mut zr, mut s) = (vec![0.0; self.u.len()], vec![0.0; c.len()]);
-            for k in 0..self.random {
-                self.geometry.sum(k, &smoothed.first[k], &mut zr);
-                for l in k..self.random {
-                    self.geometry.sum_outer(k, l, &smoothed.second[pair(k, l, self.random)], &mut s);
-                }
-            }
-            s.iter_mut().for_each(|x| *x = -*x);
-            let h = self.penalised(&s);
-            self.geometry.factorise(&h).ok_or(Reject::NotPositiveDefinite)?;
-            let mut gradient = vec![0.0; zr.len()];
-            self.geometry.apply_transpose(self.lambda, &zr, &mut gradient);
+            self.smooth(&at.c);
+            let h = self.bend(at)?;
+            let mut gradient = vec![0.0; self.u.len()];
+            self.geometry.apply_transpose(self.lambda, &at.zr, &mut gradient);
             gradient.iter_mut().zip(self.u.iter()).for_each(|(g, u)| *g -= u);
             let mut step = gradient.clone();
             self.geometry.solve(&mut step);
             self.u.iter_mut().zip(&step).for_each(|(u, s)| *u += s);
-            self.geometry.inverse(&mut c);
             match dot(&gradient, &step) {
                 left if left < CLOSE => return Ok(h),
                 left if left.is_finite() => {}
@@ -122,40 +99,46 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         Err(Reject::NoMode)
     }
 
-    /// Means of the row derivatives where eta is Gaussian about its present value.
-    fn smoothed(&mut self, c: &[f64]) -> Smoothed {
-        let (n, random) = (self.rows, self.random);
-        let pairs = random * (random + 1) / 2;
-        let mut v = vec![vec![0.0; n]; pairs];
+    /// The same where `self.u` is and stays the mode.
+    fn about_mode(&mut self, at: &mut AtMode) -> Result<Vec<f64>, Reject> {
+        self.linear_predictors();
+        self.row_derivatives(0..self.rows, Want { dims: self.eta.len(), order: 2, value: false });
+        self.bend(at)
+    }
+
+    /// Z'r, S and C from the row derivatives; returns H.
+    fn bend(&mut self, at: &mut AtMode) -> Result<Vec<f64>, Reject> {
+        at.zr.fill(0.0);
+        at.s.fill(0.0);
+        self.score(&mut at.zr);
+        self.curvature(&mut at.s);
+        let h = self.penalised(&at.s);
+        self.geometry.factorise(&h).ok_or(Reject::NotPositiveDefinite)?;
+        self.geometry.inverse(&mut at.c);
+        Ok(h)
+    }
+
+    /// Makes the row derivatives their means where eta is Gaussian about its present value.
+    fn smooth(&mut self, c: &[f64]) {
+        let (n, random, want) = (self.rows, self.random, Want { dims: self.eta.len(), order: 2, value: false });
+        let mut v = vec![vec![0.0; n]; random * (random + 1) / 2];
         self.posterior_variances(c, &mut v);
-        let roots = square_roots(&v, random);
+        let roots = square_roots(v, random);
         self.linear_predictors();
         let centre = self.eta.clone();
-        let mut smoothed = Smoothed { first: vec![vec![0.0; n]; random], second: vec![vec![0.0; n]; pairs] };
+        let components = 1..1 + component_count(want.dims, 1) + component_count(want.dims, 2);
+        let mut means = vec![vec![0.0; n]; components.end];
         for node in 0..NODES.len().pow(random as u32) {
             let digit = |l: usize| NODES[node / NODES.len().pow(l as u32) % NODES.len()];
-            let weight = (0..random).map(|l| digit(l).1).product();
             for k in 0..random {
                 self.eta[k].copy_from_slice(&centre[k]);
-                for l in 0..=k {
-                    add_scaled(digit(l).0, &roots[pair(l, k, random)], &mut self.eta[k]);
-                }
+                (0..=k).for_each(|l| add_scaled(digit(l).0, &roots[pair(l, k, random)], &mut self.eta[k]));
             }
-            self.row_derivatives(0..n, Want { dims: random, order: 2, value: false });
-            smoothed.add(weight, &self.derivs, random);
+            self.row_derivatives(0..n, want);
+            let weight = (0..random).map(|l| digit(l).1).product();
+            components.clone().for_each(|c| add_scaled(weight, self.derivs.component(c), &mut means[c]));
         }
-        smoothed
-    }
-}
-
-impl Smoothed {
-    fn add(&mut self, weight: f64, derivs: &Derivs, random: usize) {
-        for k in 0..random {
-            add_scaled(weight, derivs.get(&[k]), &mut self.first[k]);
-            for l in k..random {
-                add_scaled(weight, derivs.get(&[k, l]), &mut self.second[pair(k, l, random)]);
-            }
-        }
+        components.for_each(|c| self.derivs.component_mut(c).copy_from_slice(&means[c]));
     }
 }
 
@@ -163,19 +146,17 @@ fn add_scaled(a: f64, x: &[f64], out: &mut [f64]) {
     out.iter_mut().zip(x).for_each(|(o, x)| *o += a * x);
 }
 
-/// The Cholesky factor of every row's covariance, with zeros where that is singular; entry (k, l <= k) is the pair (l, k).
-fn square_roots(v: &[Vec<f64>], random: usize) -> Vec<Vec<f64>> {
-    let mut roots = v.to_vec();
-    for i in 0..roots.first().map_or(0, Vec::len) {
+/// The Cholesky factor of every row's covariance, with zeros where that is singular; its entry (k, l), l <= k, is pair (l, k).
+fn square_roots(mut v: Vec<Vec<f64>>, random: usize) -> Vec<Vec<f64>> {
+    for i in 0..v.first().map_or(0, Vec::len) {
         for k in 0..random {
             for l in 0..=k {
-                let sum: f64 = (0..l).map(|j| roots[pair(j, k, random)][i] * roots[pair(j, l, random)][i]).sum();
-                let left = roots[pair(l, k, random)][i] - sum;
-                let pivot = roots[pair(l, l, random)][i];
+                let sum: f64 = (0..l).map(|j| v[pair(j, k, random)][i] * v[pair(j, l, random)][i]).sum();
+                let (left, pivot) = (v[pair(l, k, random)][i] - sum, v[pair(l, l, random)][i]);
                 let divided = if pivot > 0.0 { left / pivot } else { 0.0 };
-                roots[pair(l, k, random)][i] = if l == k { left.max(0.0).sqrt() } else { divided };
+                v[pair(l, k, random)][i] = if l == k { left.max(0.0).sqrt() } else { divided };
             }
         }
     }
-    roots
+    v
 }

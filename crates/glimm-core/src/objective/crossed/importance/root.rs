@@ -71,6 +71,56 @@ impl Root {
         self.border.put_rest(rest.as_flattened(), LANES, x.as_flattened_mut());
     }
 
+    /// x = H^-1 x for all lanes, with `rest` as room.
+    pub fn solve(&self, x: &mut [Lanes], rest: &mut [Lanes]) {
+        self.border.take_rest(x.as_flattened(), LANES, rest.as_flattened_mut());
+        vectorized(
+            #[inline(always)]
+            || {
+                self.reduce_own(x, rest);
+                self.reduce_rest(rest);
+                self.spread_rest(rest);
+                self.spread_own(x, rest);
+            },
+        );
+        self.border.put_rest(rest.as_flattened(), LANES, x.as_flattened_mut());
+    }
+
+    /// The first half of L^-1 x.
+    #[inline(always)]
+    fn reduce_own(&self, x: &mut [Lanes], rest: &mut [Lanes]) {
+        let (border, q) = (&self.border, self.border.q);
+        for g in 0..border.levels {
+            let l = &self.own[g * q * q..(g + 1) * q * q];
+            for i in 0..q {
+                let mut sum = x[border.own(g, i)];
+                for k in 0..i {
+                    subtract(&mut sum, l[i * q + k], &x[border.own(g, k)]);
+                }
+                x[border.own(g, i)] = sum.map(|s| s / l[i * q + i]);
+            }
+            for k in border.entries(g) {
+                for i in 0..q {
+                    subtract(&mut rest[border.columns[k] as usize], self.f[k * q + i], &x[border.own(g, i)]);
+                }
+            }
+        }
+    }
+
+    /// The second half.
+    #[inline(always)]
+    fn reduce_rest(&self, x: &mut [Lanes]) {
+        let n = x.len();
+        for j in 0..n {
+            let column = &self.rest[j * n..(j + 1) * n];
+            let pivot = x[j].map(|x| x / column[j]);
+            x[j] = pivot;
+            for i in j + 1..n {
+                subtract(&mut x[i], column[i], &pivot);
+            }
+        }
+    }
+
     #[inline(always)]
     fn spread_rest(&self, x: &mut [Lanes]) {
         let n = x.len();

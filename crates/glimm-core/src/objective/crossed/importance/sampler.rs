@@ -1,4 +1,15 @@
-//! Draws of a unit's effects with their log weights and the derivatives of the complete data's log density.
+//! Draws of a unit's effects with their log weights and the derivatives of the log density.
+//!
+//! With x = u - m, gamma = Lambda'Z'r - u the gradient of the log density in u, and v = C gamma, the derivative along a
+//! parameter is
+//!
+//! ```text
+//! s = X'r + <Z'r u', dLambda> + dm'gamma + tr A + gamma'A x,   A = -C dH / 2,  dH = dLambda'S Lambda + Lambda'S dLambda
+//! ```
+//!
+//! The first two parts are the score of the complete data. The others, by which nodes move with the Gaussian, have mean zero
+//! under the effects' distribution (Stein's identity), and take from s what is linear or quadratic in x: where the log
+//! density is quadratic no chance is left. Here gamma'A x = -<(S Lambda x) v' + (S Lambda v) x', dLambda> / 2.
 //!
 //! Draws stand side by side in lanes, so that loops over rows and effects become vector instructions.
 
@@ -9,12 +20,10 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::proposal::Proposal;
 use super::units::Unit;
-use crate::design::Column;
 use crate::family::{self, Derivs, Random, Want};
 use crate::objective::chain::Chain;
 use crate::objective::crossed::Crossed;
 use crate::objective::geometry::Factors;
-use crate::objective::laplace::sorted;
 use crate::special::vectorized;
 
 /// Draws of a batch: half of them, and their antithetic partners.
@@ -27,25 +36,6 @@ const STRIP: usize = 64;
 /// The seed of all draws: equal data give equal bits.
 const SEED: u64 = 20_260_102;
 
-/// A parameter's part in a linear predictor: d eta^k / d psi_j of a row, given the effects.
-struct Slope<'a> {
-    parameter: usize,
-    predictor: usize,
-    source: Source<'a>,
-}
-
-enum Source<'a> {
-    Fixed(&'a Column),
-    /// A column z times an effect of dLambda u, the `moved`-th such, of the level in `codes`.
-    Random {
-        z: &'a Column,
-        codes: &'a [u32],
-        moved: usize,
-        effect: usize,
-        q: usize,
-    },
-}
-
 /// Everything that the draws of a unit share.
 pub struct Sampler<'a> {
     unit: &'a Crossed,
@@ -53,98 +43,109 @@ pub struct Sampler<'a> {
     lambda: Factors,
     /// dLambda of each of the terms' parameters: (term, matrix).
     derivatives: Vec<(usize, Vec<f64>)>,
-    slopes: Vec<Slope<'a>>,
-    want: Want,
 }
 
-/// Log weights, scores s and information J of the draws of a batch.
+/// Log weights and derivatives of the draws of a batch.
 pub struct Batch {
     pub log_weights: Lanes,
     pub score: Vec<Lanes>,
-    /// Empty where it is not wanted.
-    pub information: Vec<Lanes>,
 }
 
 impl<'a> Sampler<'a> {
-    /// At parameters `psi`, with the information J if `second`. Lambda is taken to be linear in its parameters.
-    pub fn new(unit: &'a Unit, proposal: &'a Proposal, psi: &[f64], second: bool) -> Sampler<'a> {
+    pub fn new(unit: &'a Unit, proposal: &'a Proposal, psi: &[f64]) -> Sampler<'a> {
         let crossed = &unit.crossed;
         let chain = Chain::new(&crossed.data, &crossed.layout, psi);
-        let thetas = crossed.layout.theta.iter().enumerate();
-        let derivatives: Vec<(usize, Vec<f64>)> = thetas
-            .flat_map(|(t, r)| (0..r.len()).map(move |j| (t, j)))
-            .map(|(t, j)| (t, chain.derivative(t, j).to_vec()))
-            .collect();
-        let mut slopes = fixed_slopes(crossed);
-        for (moved, (t, derivative)) in derivatives.iter().enumerate() {
-            let (term, q) = (&crossed.data.terms[*t], crossed.data.terms[*t].effects());
-            let moves = |effect: &usize| derivative[effect * q..(effect + 1) * q].iter().any(|d| *d != 0.0);
-            slopes.extend((0..q).filter(moves).map(|effect| Slope {
-                parameter: crossed.layout.fixed() + moved,
-                predictor: term.predictors[effect],
-                source: Source::Random { z: &term.columns[effect], codes: &term.codes, moved, effect, q },
-            }));
-        }
-        let want = Want { dims: crossed.data.predictors.len(), order: if second { 2 } else { 1 }, value: true };
-        Sampler { unit: crossed, proposal, lambda: crossed.lambda(psi), derivatives, slopes, want }
+        let thetas =
+            crossed.layout.theta.iter().enumerate().flat_map(|(t, range)| (0..range.len()).map(move |j| (t, j)));
+        let derivatives = thetas.map(|(t, j)| (t, chain.derivative(t, j).to_vec())).collect();
+        Sampler { unit: crossed, proposal, lambda: crossed.lambda(psi), derivatives }
     }
 
     pub fn rows(&self) -> usize {
         self.unit.data.n()
     }
+
+    /// out = Lambda x.
+    fn scale(&self, x: &[Lanes], out: &mut [Lanes]) {
+        let pattern = &self.unit.pattern;
+        for (t, lambda) in self.lambda.iter().enumerate() {
+            let q = pattern.sizes[t];
+            let levels = x[pattern.term(t)].chunks_exact(q).zip(out[pattern.term(t)].chunks_exact_mut(q));
+            for (x, out) in levels {
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = ZERO;
+                    x.iter().zip(&lambda[i * q..]).for_each(|(x, l)| add(out, *l, x));
+                }
+            }
+        }
+    }
+
+    /// out = S Lambda x, with `b` as room.
+    fn bend(&self, x: &[Lanes], b: &mut [Lanes], out: &mut [Lanes]) {
+        self.scale(x, b);
+        out.fill(ZERO);
+        let pattern = &self.unit.pattern;
+        for pair in &pattern.pairs {
+            let (first, (qs, qt)) = ([pattern.term(pair.s).start, pattern.term(pair.t).start], pair.size);
+            for (cell, block) in self.proposal.s[pair.range()].chunks_exact(qs * qt).enumerate() {
+                let (g, h) = pattern.levels(pair, cell);
+                for (k, s) in block.iter().enumerate() {
+                    let (i, j) = (first[0] + g * qs + k / qt, first[1] + h * qt + k % qt);
+                    add(&mut out[i], *s, &b[j]);
+                    if pair.s != pair.t {
+                        add(&mut out[j], *s, &b[i]);
+                    }
+                }
+            }
+        }
+    }
 }
 
-fn fixed_slopes(unit: &Crossed) -> Vec<Slope<'_>> {
-    let of = |(k, range): (usize, &Range<usize>)| {
-        let columns = &unit.data.predictors[k].columns;
-        let slope = |(parameter, column)| Slope { parameter, predictor: k, source: Source::Fixed(column) };
-        range.clone().zip(columns).map(slope).collect::<Vec<_>>()
-    };
-    unit.layout.beta.iter().enumerate().flat_map(of).collect()
-}
-
-/// One thread's room for a batch.
+/// One thread's room for a batch; vectors of effects unless said otherwise.
 pub struct Work<'a> {
     sampler: &'a Sampler<'a>,
-    /// z, then u, and what is needed on the way.
+    /// x = u - m, u, and Lambda u or other products with Lambda.
+    x: Vec<Lanes>,
     u: Vec<Lanes>,
-    rest: Vec<Lanes>,
-    /// Lambda u, and dLambda u by parameter.
     b: Vec<Lanes>,
-    moved: Vec<Vec<Lanes>>,
+    /// Z'r, gamma, v = C gamma.
+    zr: Vec<Lanes>,
+    gamma: Vec<Lanes>,
+    v: Vec<Lanes>,
+    /// S Lambda x and S Lambda v.
+    sx: Vec<Lanes>,
+    sv: Vec<Lanes>,
+    /// The effects but those of the largest factor.
+    rest: Vec<Lanes>,
     /// Over the rows of a strip: linear predictors, responses, sizes, frequency weights, derivatives.
     eta: Vec<Vec<Lanes>>,
     y: Vec<Lanes>,
     size: Vec<Lanes>,
     freq: Vec<Lanes>,
     derivs: Derivs,
-    /// d eta / d psi of one row, by slope.
-    slopes: Vec<Lanes>,
     batch: Batch,
 }
 
 impl<'a> Work<'a> {
     pub fn new(sampler: &'a Sampler<'a>) -> Work<'a> {
-        let (pattern, layout) = (&sampler.unit.pattern, &sampler.unit.layout);
-        let (effects, p) = (pattern.effects(), layout.total);
-        let strip = || vec![ZERO; STRIP];
+        let (effects, strip) = (|| vec![ZERO; sampler.unit.pattern.effects()], || vec![ZERO; STRIP]);
         Work {
             sampler,
-            u: vec![ZERO; effects],
+            x: effects(),
+            u: effects(),
+            b: effects(),
+            zr: effects(),
+            gamma: effects(),
+            v: effects(),
+            sx: effects(),
+            sv: effects(),
             rest: vec![ZERO; sampler.proposal.root.rest_len()],
-            b: vec![ZERO; effects],
-            moved: sampler.derivatives.iter().map(|(t, _)| vec![ZERO; pattern.term(*t).len()]).collect(),
             eta: sampler.unit.data.predictors.iter().map(|_| strip()).collect(),
             y: strip(),
             size: strip(),
             freq: strip(),
             derivs: Derivs::default(),
-            slopes: vec![ZERO; sampler.slopes.len()],
-            batch: Batch {
-                log_weights: ZERO,
-                score: vec![ZERO; p],
-                information: if sampler.want.order > 1 { vec![ZERO; p * p] } else { Vec::new() },
-            },
+            batch: Batch { log_weights: ZERO, score: vec![ZERO; sampler.unit.layout.total] },
         }
     }
 
@@ -152,41 +153,39 @@ impl<'a> Work<'a> {
     pub fn batch(&mut self, stream: u64) -> &Batch {
         self.draw(stream);
         self.batch.score.fill(ZERO);
-        self.batch.information.fill(ZERO);
+        self.zr.fill(ZERO);
         let n = self.sampler.rows();
         for first in (0..n).step_by(STRIP) {
             self.strip(first..n.min(first + STRIP));
         }
+        vectorized(
+            #[inline(always)]
+            || self.differentiate(),
+        );
         &self.batch
     }
 
-    /// u = m + S z with the part of its log weight that needs no rows, and the effects made of u.
+    /// u = m + S z with the part of its log weight that needs no rows.
     fn draw(&mut self, stream: u64) {
         let (proposal, mut rng) = (self.sampler.proposal, Random::seed_from_u64(SEED));
         rng.set_stream(stream);
         let mut log_weights = [-0.5 * proposal.root.log_determinant; LANES];
-        for z in &mut self.u {
+        for z in &mut self.x {
             for l in 0..LANES / 2 {
                 z[l] = StandardNormal.sample(&mut rng);
                 z[l + LANES / 2] = -z[l];
             }
             (0..LANES).for_each(|l| log_weights[l] += 0.5 * z[l] * z[l]);
         }
-        proposal.root.spread(&mut self.u, &mut self.rest);
-        for (u, m) in self.u.iter_mut().zip(&proposal.mean) {
+        proposal.root.spread(&mut self.x, &mut self.rest);
+        for ((u, x), m) in self.u.iter_mut().zip(&self.x).zip(&proposal.mean) {
             for l in 0..LANES {
-                u[l] += m;
+                u[l] = m + x[l];
                 log_weights[l] -= 0.5 * u[l] * u[l];
             }
         }
         self.batch.log_weights = log_weights;
-        let pattern = &self.sampler.unit.pattern;
-        for (t, lambda) in self.sampler.lambda.iter().enumerate() {
-            multiply(lambda, &self.u[pattern.term(t)], pattern.sizes[t], &mut self.b[pattern.term(t)]);
-        }
-        for ((t, derivative), moved) in self.sampler.derivatives.iter().zip(&mut self.moved) {
-            multiply(derivative, &self.u[pattern.term(*t)], pattern.sizes[*t], moved);
-        }
+        self.sampler.scale(&self.u, &mut self.b);
     }
 
     /// Adds the part of some rows.
@@ -196,13 +195,13 @@ impl<'a> Work<'a> {
             #[inline(always)]
             || self.linear_predictors(rows.clone()),
         );
+        let want = Want { dims: self.eta.len(), order: 1, value: true };
         repeat(&data.y[rows.clone()], &mut self.y);
-        if let Some(size) = &data.size {
+        let size = data.size.as_ref().map(|size| {
             repeat(&size[rows.clone()], &mut self.size);
-        }
-        let size = data.size.as_ref().map(|_| self.size[..count].as_flattened());
+            self.size[..count].as_flattened()
+        });
         let eta: Vec<&[f64]> = self.eta.iter().map(|e| e[..count].as_flattened()).collect();
-        let want = self.sampler.want;
         self.derivs.reshape(want.dims, want.order, count * LANES);
         let responses = family::Rows { y: self.y[..count].as_flattened(), size };
         data.family.derivs(responses, &eta, want, &mut self.derivs);
@@ -235,57 +234,78 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Adds f to the log weights, s = G'r and J = G'WG, where G holds the slopes of the rows.
+    /// Adds f to the log weights and takes the sums X'r and Z'r.
     #[inline(always)]
     fn add_rows(&mut self, rows: Range<usize>) {
-        let slopes = &self.sampler.slopes;
-        for (at, i) in rows.enumerate() {
-            let here = |component: &[f64]| -> Lanes { component.as_chunks::<LANES>().0[at] };
-            add(&mut self.batch.log_weights, 1.0, &here(self.derivs.value()));
-            for (slope, out) in slopes.iter().zip(&mut self.slopes) {
-                *out = slope.at(i, &self.moved);
+        let unit = self.sampler.unit;
+        self.derivs.value().as_chunks().0.iter().for_each(|f| add(&mut self.batch.log_weights, 1.0, f));
+        for (k, predictor) in unit.data.predictors.iter().enumerate() {
+            let r: &[Lanes] = self.derivs.get(&[k]).as_chunks().0;
+            for (j, x) in unit.layout.beta[k].clone().zip(&predictor.columns) {
+                r.iter().zip(rows.clone()).for_each(|(r, i)| add(&mut self.batch.score[j], x.at(i), r));
             }
-            for (slope, g) in slopes.iter().zip(&self.slopes) {
-                add_product(&mut self.batch.score[slope.parameter], g, &here(self.derivs.get(&[slope.predictor])));
-            }
-            if self.sampler.want.order > 1 {
-                let second = |k: usize, l: usize| here(self.derivs.get(&sorted([k, l])));
-                add_information(slopes, &self.slopes, second, &mut self.batch);
+        }
+        for (t, term) in unit.data.terms.iter().enumerate() {
+            let (zr, q) = (&mut self.zr[unit.pattern.term(t)], term.effects());
+            for (c, z) in term.columns.iter().enumerate() {
+                let r: &[Lanes] = self.derivs.get(&[term.predictors[c]]).as_chunks().0;
+                for (r, i) in r.iter().zip(rows.clone()) {
+                    add(&mut zr[term.codes[i] as usize * q + c], z.at(i), r);
+                }
             }
         }
     }
-}
 
-impl Slope<'_> {
-    /// In row `i`.
+    /// The derivatives along the moving nodes, from the sums over rows.
     #[inline(always)]
-    fn at(&self, i: usize, moved: &[Vec<Lanes>]) -> Lanes {
-        match self.source {
-            Source::Fixed(x) => [x.at(i); LANES],
-            Source::Random { z, codes, moved: which, effect, q } => {
-                let mut out = ZERO;
-                add(&mut out, z.at(i), &moved[which][codes[i] as usize * q + effect]);
-                out
+    fn differentiate(&mut self) {
+        let (sampler, proposal) = (self.sampler, self.sampler.proposal);
+        self.pull();
+        self.v.copy_from_slice(&self.gamma);
+        proposal.root.solve(&mut self.v, &mut self.rest);
+        sampler.bend(&self.x, &mut self.b, &mut self.sx);
+        sampler.bend(&self.v, &mut self.b, &mut self.sv);
+        for ((score, tangent), trace) in self.batch.score.iter_mut().zip(&proposal.tangents).zip(&proposal.traces) {
+            (0..LANES).for_each(|l| score[l] += trace);
+            tangent.iter().zip(&self.gamma).for_each(|(a, gamma)| add(score, *a, gamma));
+        }
+        let fixed = sampler.unit.layout.fixed();
+        for (j, (t, derivative)) in sampler.derivatives.iter().enumerate() {
+            let (at, q) = (sampler.unit.pattern.term(*t), sampler.unit.pattern.sizes[*t]);
+            for (k, d) in derivative.iter().enumerate().filter(|(_, d)| **d != 0.0) {
+                for first in at.clone().step_by(q) {
+                    let dyad = self.dyad(first + k / q, first + k % q);
+                    add(&mut self.batch.score[fixed + j], *d, &dyad);
+                }
             }
         }
     }
-}
 
-/// J += g W g' of one row.
-#[inline(always)]
-fn add_information(slopes: &[Slope<'_>], g: &[Lanes], second: impl Fn(usize, usize) -> Lanes, batch: &mut Batch) {
-    let p = batch.score.len();
-    for (a, slope) in slopes.iter().enumerate() {
-        for (b, other) in slopes.iter().enumerate().take(a + 1) {
-            let (mut product, w) = (g[a], second(slope.predictor, other.predictor));
-            for l in 0..LANES {
-                product[l] *= -w[l];
-            }
-            add_product(&mut batch.information[slope.parameter * p + other.parameter], &product, &g[b]);
-            if a != b {
-                add_product(&mut batch.information[other.parameter * p + slope.parameter], &product, &g[b]);
+    /// gamma = Lambda'Z'r - u.
+    #[inline(always)]
+    fn pull(&mut self) {
+        let pattern = &self.sampler.unit.pattern;
+        for (gamma, u) in self.gamma.iter_mut().zip(&self.u) {
+            (0..LANES).for_each(|l| gamma[l] = -u[l]);
+        }
+        for (t, lambda) in self.sampler.lambda.iter().enumerate() {
+            let q = pattern.sizes[t];
+            let levels = self.gamma[pattern.term(t)].chunks_exact_mut(q).zip(self.zr[pattern.term(t)].chunks_exact(q));
+            for (gamma, zr) in levels {
+                lambda.iter().enumerate().for_each(|(k, l)| add(&mut gamma[k % q], *l, &zr[k / q]));
             }
         }
+    }
+
+    /// An entry of (Z'r) u' - ((S Lambda x) v' + (S Lambda v) x') / 2.
+    #[inline(always)]
+    fn dyad(&self, i: usize, j: usize) -> Lanes {
+        let mut out = ZERO;
+        for l in 0..LANES {
+            let moved = self.sx[i][l] * self.v[j][l] + self.sv[i][l] * self.x[j][l];
+            out[l] = self.zr[i][l] * self.u[j][l] - 0.5 * moved;
+        }
+        out
     }
 }
 
@@ -294,24 +314,6 @@ fn add_information(slopes: &[Slope<'_>], g: &[Lanes], second: impl Fn(usize, usi
 fn add(out: &mut Lanes, a: f64, x: &Lanes) {
     for l in 0..LANES {
         out[l] += a * x[l];
-    }
-}
-
-/// out += x y.
-#[inline(always)]
-fn add_product(out: &mut Lanes, x: &Lanes, y: &Lanes) {
-    for l in 0..LANES {
-        out[l] += x[l] * y[l];
-    }
-}
-
-/// out = F u, level by level.
-fn multiply(f: &[f64], u: &[Lanes], q: usize, out: &mut [Lanes]) {
-    for (u, out) in u.chunks_exact(q).zip(out.chunks_exact_mut(q)) {
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = ZERO;
-            u.iter().zip(&f[i * q..(i + 1) * q]).for_each(|(u, f)| add(out, *f, u));
-        }
     }
 }
 

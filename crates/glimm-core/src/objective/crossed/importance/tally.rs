@@ -14,8 +14,6 @@ pub struct Tally {
     t: Vec<f64>,
     wt: Vec<f64>,
     tt: Vec<f64>,
-    /// w (J - s s').
-    louis: Vec<f64>,
 }
 
 /// A unit's share of the objective.
@@ -25,7 +23,6 @@ pub struct Share {
     pub variance: f64,
     pub gradient: Vec<f64>,
     pub noise: Vec<f64>,
-    pub information: Vec<f64>,
     /// (sum of w)^2 over the sum of w^2.
     pub effective: f64,
 }
@@ -41,8 +38,7 @@ impl Tally {
             pair_w2: 0.0,
             t: vector.clone(),
             wt: vector,
-            tt: matrix.clone(),
-            louis: matrix,
+            tt: matrix,
         }
     }
 
@@ -64,18 +60,10 @@ impl Tally {
                 (weight, any) = (weight + w, true);
                 self.w2 += w * w;
                 pair.iter_mut().zip(&batch.score).for_each(|(t, s)| *t += w * s[lane]);
-                self.add_louis(batch, lane, w);
             }
             if any {
                 self.add_pair(weight, &pair);
             }
-        }
-    }
-
-    fn add_louis(&mut self, batch: &Batch, lane: usize, w: f64) {
-        let p = self.t.len();
-        for (k, j) in batch.information.iter().enumerate() {
-            self.louis[k] += w * (j[lane] - batch.score[k / p][lane] * batch.score[k % p][lane]);
         }
     }
 
@@ -100,7 +88,7 @@ impl Tally {
         let (once, twice) = ((self.top - top).exp(), (2.0 * (self.top - top)).exp());
         self.top = top;
         self.w *= once;
-        self.t.iter_mut().chain(&mut self.louis).for_each(|x| *x *= once);
+        self.t.iter_mut().for_each(|x| *x *= once);
         self.w2 *= twice;
         self.pair_w2 *= twice;
         self.wt.iter_mut().chain(&mut self.tt).for_each(|x| *x *= twice);
@@ -116,7 +104,6 @@ impl Tally {
         self.w2 += twice * other.w2;
         self.pair_w2 += twice * other.pair_w2;
         add(&mut self.t, &other.t, once);
-        add(&mut self.louis, &other.louis, once);
         add(&mut self.wt, &other.wt, twice);
         add(&mut self.tt, &other.tt, twice);
     }
@@ -137,7 +124,6 @@ impl Tally {
             variance,
             gradient: (0..p).map(|i| g[i] + along(i)).collect(),
             noise: (0..p * p).map(|k| noise(k / p, k % p)).collect(),
-            information: (0..p * p).map(|k| self.louis[k] / self.w + g[k / p] * g[k % p]).collect(),
             effective: w2 / self.w2,
         }
     }

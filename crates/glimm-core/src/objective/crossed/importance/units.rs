@@ -10,6 +10,9 @@ use crate::objective::crossed::border::Border;
 use crate::objective::crossed::{Crossed, Engine};
 use crate::objective::{Objective, Order, Reject};
 
+/// Factorisations of a proposal.
+const PASSES: f64 = 10.0;
+
 pub struct Unit {
     pub crossed: Crossed,
     border: Arc<Border>,
@@ -25,16 +28,18 @@ impl Unit {
     /// The distribution to draw from at `psi`.
     pub fn propose(&mut self, psi: &[f64], tolerance: f64) -> Result<Proposal, Reject> {
         self.crossed.evaluate(psi, Order::Gradient, tolerance)?;
-        let gaussian = self.crossed.gaussian(psi);
-        Proposal::new(&self.border, gaussian).ok_or(Reject::NotPositiveDefinite)
+        self.crossed.propose(psi, &self.border)
     }
 
-    /// Multiplications of finding the proposal and of each draw from it.
+    /// Multiplications, about, of finding the proposal and of each draw from it.
     pub fn multiplications(&self) -> [f64; 2] {
         let (n, q) = (self.border.rest_len as f64, self.border.q as f64);
         let met = |g: usize| self.border.entries(g).len() as f64;
         let levels = 0..self.border.levels;
-        [n * n * n + q * levels.clone().map(|g| met(g) * met(g)).sum::<f64>(), n * n + q * levels.map(met).sum::<f64>()]
+        [
+            PASSES * (n * n * n + q * levels.clone().map(|g| met(g) * met(g)).sum::<f64>()),
+            2.0 * (n * n + 2.0 * q * levels.map(met).sum::<f64>()),
+        ]
     }
 
     pub fn log_constant(&self) -> f64 {
