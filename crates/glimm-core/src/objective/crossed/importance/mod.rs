@@ -18,12 +18,14 @@ mod sampler;
 mod tally;
 mod units;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use self::proposal::Proposal;
 use self::sampler::{LANES, Sampler, Work};
-use self::tally::Tally;
+use self::tally::{Share, Tally};
 use self::units::Unit;
 use super::super::{Evaluation, Objective, Order, Posterior, Reject, proceed};
 use super::Crossed;
@@ -31,14 +33,16 @@ use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
 
-/// Batches of draws that one thread takes at a time.
+/// Batches of draws that one thread takes at a time, and units that are in work together.
 const TASK: usize = 16;
+const CHUNK: usize = 64;
 /// Multiplications that take as long as the log density of a row.
 const PER_ROW: f64 = 16.0;
 /// Step of the differences that second derivatives are, in standard units.
 const STEP: f64 = 1e-3;
 
 /// What chance leaves uncertain at a point.
+#[derive(Clone)]
 pub struct Noise {
     /// Standard error of the value.
     pub value_se: f64,
@@ -58,6 +62,8 @@ pub struct Importance {
     draws: usize,
     /// The negative Hessian with which a search begins.
     curvature: Option<Vec<f64>>,
+    /// The last evaluation, with its point and draws, and what is uncertain about it.
+    seen: Option<(Vec<f64>, usize, Evaluation)>,
     noise: Noise,
     passes: f64,
     control: Arc<Control>,
@@ -79,6 +85,7 @@ impl Importance {
             rows: data.n(),
             draws: LANES,
             curvature: None,
+            seen: None,
             noise: Noise { value_se: f64::NAN, score: Vec::new(), effective: f64::NAN },
             passes: 0.0,
             control: control.clone(),
@@ -123,54 +130,69 @@ impl Importance {
         &self.noise
     }
 
-    /// The sums over all draws of every unit.
-    fn sample(&mut self, psi: &[f64], tolerance: f64) -> Result<Vec<Tally>, Reject> {
-        let control = self.control.clone();
+    /// The shares of some units, the first of which is `first`.
+    fn sample(&mut self, units: Range<usize>, psi: &[f64], tolerance: f64) -> Result<Vec<Share>, Reject> {
+        let (control, first, batches) = (self.control.clone(), units.start, self.draws / LANES);
         let propose = |unit: &mut Unit| {
             proceed(&control)?;
             unit.propose(psi, tolerance)
         };
-        let proposals: Vec<_> = self.units.par_iter_mut().map(propose).collect::<Result<_, Reject>>()?;
+        let units = &mut self.units[units];
+        let proposals: Vec<Proposal> = units.par_iter_mut().map(propose).collect::<Result<_, Reject>>()?;
         let samplers: Vec<Sampler<'_>> =
-            self.units.iter().zip(&proposals).map(|(unit, p)| Sampler::new(unit, p, psi)).collect();
-        let batches = self.draws / LANES;
-        let tasks = (0..samplers.len()).flat_map(|g| (0..batches).step_by(TASK).map(move |first| (g, first)));
-        let run = |(g, first): (usize, usize)| {
+            units.iter().zip(&proposals).map(|(unit, proposal)| Sampler::new(unit, proposal, psi)).collect();
+        let run = |(g, start): (usize, usize)| {
             proceed(&control)?;
             let (mut work, mut tally) = (Work::new(&samplers[g]), Tally::new(psi.len()));
-            for batch in first..batches.min(first + TASK) {
-                tally.add(work.batch((g as u64) << 32 | batch as u64));
+            for batch in start..batches.min(start + TASK) {
+                tally.add(work.batch(((first + g) as u64) << 32 | batch as u64));
                 control.advance(samplers[g].rows() * LANES);
             }
             Ok((g, tally))
         };
-        let parts: Vec<(usize, Tally)> =
-            tasks.collect::<Vec<_>>().into_par_iter().map(run).collect::<Result<_, Reject>>()?;
-        self.passes += self.draws as f64;
-        let mut tallies: Vec<Tally> = self.units.iter().map(|_| Tally::new(psi.len())).collect();
+        let tasks = (0..samplers.len()).flat_map(|g| (0..batches).step_by(TASK).map(move |start| (g, start)));
+        let tasks: Vec<(usize, usize)> = tasks.collect();
+        let parts: Vec<(usize, Tally)> = tasks.into_par_iter().map(run).collect::<Result<_, Reject>>()?;
+        let mut tallies: Vec<Tally> = samplers.iter().map(|_| Tally::new(psi.len())).collect();
         parts.iter().for_each(|(g, part)| tallies[*g].merge(part));
-        Ok(tallies)
+        Ok(tallies.iter().map(Tally::share).collect())
     }
 
     fn gradient_at(&mut self, psi: &[f64], tolerance: f64) -> Result<Evaluation, Reject> {
+        if let Some((at, draws, evaluation)) = &self.seen
+            && at == psi
+            && *draws == self.draws
+        {
+            return Ok(evaluation.clone());
+        }
         let own: Vec<f64> = self.kept.iter().map(|&j| psi[j]).collect();
-        let (tallies, p, all) = (self.sample(&own, tolerance)?, own.len(), psi.len());
-        let (mut value, mut variance, mut effective) = (0.0, 0.0, f64::INFINITY);
-        let (mut gradient, mut noise) = (vec![0.0; all], vec![0.0; all * all]);
-        for (unit, tally) in self.units.iter().zip(&tallies) {
-            let share = tally.share();
-            value += share.value + unit.log_constant();
-            variance += share.variance;
-            effective = effective.min(share.effective);
-            let free = || self.place.iter().enumerate().filter_map(|(j, place)| place.map(|own| (j, own)));
-            for (i, a) in free() {
-                gradient[i] += share.gradient[a];
-                free().for_each(|(j, b)| noise[i * all + j] += share.noise[a * p + b]);
+        let (mut variance, all) = (0.0, psi.len());
+        let mut evaluation = Evaluation { value: 0.0, gradient: vec![0.0; all], hessian: None };
+        let mut noise = Noise { value_se: 0.0, score: vec![0.0; all * all], effective: f64::INFINITY };
+        for start in (0..self.units.len()).step_by(CHUNK) {
+            let units = start..self.units.len().min(start + CHUNK);
+            for (share, g) in self.sample(units.clone(), &own, tolerance)?.iter().zip(units) {
+                evaluation.value += share.value + self.units[g].log_constant();
+                variance += share.variance;
+                noise.effective = noise.effective.min(share.effective);
+                self.add(share, &mut evaluation.gradient, &mut noise.score);
             }
         }
-        self.noise = Noise { value_se: variance.sqrt(), score: noise, effective };
-        let evaluation = Evaluation { value, gradient, hessian: None };
+        noise.value_se = variance.sqrt();
+        self.passes += self.draws as f64;
+        self.noise = noise;
+        self.seen = Some((psi.to_vec(), self.draws, evaluation.clone()));
         if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
+    }
+
+    /// Adds a unit's gradient and its covariance by chance.
+    fn add(&self, share: &Share, gradient: &mut [f64], noise: &mut [f64]) {
+        let (p, all) = (share.gradient.len(), gradient.len());
+        let free = || self.place.iter().enumerate().filter_map(|(j, place)| place.map(|own| (j, own)));
+        for (i, a) in free() {
+            gradient[i] += share.gradient[a];
+            free().for_each(|(j, b)| noise[i * all + j] += share.noise[a * p + b]);
+        }
     }
 
     /// Differences of the gradient; zero for parameters that are not free.
@@ -217,6 +239,13 @@ impl Objective for Importance {
 
     fn reset(&mut self) {
         self.units.iter_mut().for_each(Unit::reset);
+        self.seen = None;
+    }
+
+    fn set_control(&mut self, control: &Arc<Control>) {
+        self.control = control.clone();
+        self.seen = None;
+        self.units.iter_mut().for_each(|unit| unit.crossed.set_control(control));
     }
 
     fn passes(&self) -> f64 {

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The first two parts are the score of the complete data. The others, by which nodes move with the Gaussian, have mean zero
-//! under the effects' distribution (Stein's identity), and take from s what is linear or quadratic in x: where the log
-//! density is quadratic no chance is left. Here gamma'A x = -<(S Lambda x) v' + (S Lambda v) x', dLambda> / 2.
+//! under the effects' distribution (Stein's identity), and take from s what is linear in x, and from the derivatives in the
+//! factors what is quadratic, which is nearly all that chance would act on. Here gamma'A x = -<(S Lambda x) v' + (S Lambda v) x', dLambda> / 2.
 //!
 //! Draws stand side by side in lanes, so that loops over rows and effects become vector instructions.
 

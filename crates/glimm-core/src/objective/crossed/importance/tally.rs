@@ -1,6 +1,10 @@
 //! Weighted sums over draws, on a scale set by the largest weight so far.
 
-use super::sampler::{Batch, LANES};
+use super::sampler::{Batch, LANES, Lanes};
+use crate::special::vectorized;
+
+/// Antithetic pairs of a batch.
+const PAIRS: usize = LANES / 2;
 
 /// Sums over draws with weight w and over pairs, whose weights are W and whose weighted scores are T.
 pub struct Tally {
@@ -10,10 +14,12 @@ pub struct Tally {
     w: f64,
     w2: f64,
     pair_w2: f64,
-    /// T, W T and T T'.
+    /// T, W T and the lower triangle of T T'.
     t: Vec<f64>,
     wt: Vec<f64>,
     tt: Vec<f64>,
+    /// T of the last batch.
+    pairs: Vec<[f64; PAIRS]>,
 }
 
 /// A unit's share of the objective.
@@ -39,43 +45,40 @@ impl Tally {
             t: vector.clone(),
             wt: vector,
             tt: matrix,
+            pairs: vec![[0.0; PAIRS]; parameters],
         }
     }
 
-    /// Adds a batch, of which lane l and lane l + LANES / 2 are a pair.
+    /// Adds a batch, of which lane l and lane l + PAIRS are a pair.
     pub fn add(&mut self, batch: &Batch) {
-        let p = self.t.len();
         self.raise(batch.log_weights.iter().fold(self.top, |most, l| most.max(*l)));
+        let w = batch.log_weights.map(|l| (l - self.top).exp());
         self.draws += LANES as f64;
-        let mut pair = vec![0.0; p];
-        for first in 0..LANES / 2 {
-            let (mut weight, mut any) = (0.0, false);
-            pair.fill(0.0);
-            for lane in [first, first + LANES / 2] {
-                let w = (batch.log_weights[lane] - self.top).exp();
-                // A draw without weight may be without derivatives too.
-                if w == 0.0 {
-                    continue;
-                }
-                (weight, any) = (weight + w, true);
-                self.w2 += w * w;
-                pair.iter_mut().zip(&batch.score).for_each(|(t, s)| *t += w * s[lane]);
-            }
-            if any {
-                self.add_pair(weight, &pair);
-            }
-        }
+        vectorized(
+            #[inline(always)]
+            || self.add_pairs(&w, &batch.score),
+        );
     }
 
-    fn add_pair(&mut self, weight: f64, t: &[f64]) {
-        let p = t.len();
-        self.w += weight;
-        self.pair_w2 += weight * weight;
+    #[inline(always)]
+    fn add_pairs(&mut self, w: &Lanes, score: &[Lanes]) {
+        let (p, mut weights) = (score.len(), [0.0; PAIRS]);
+        for l in 0..PAIRS {
+            weights[l] = w[l] + w[l + PAIRS];
+            self.w += weights[l];
+            self.w2 += w[l] * w[l] + w[l + PAIRS] * w[l + PAIRS];
+        }
+        self.pair_w2 += inner(&weights, &weights);
         for i in 0..p {
-            self.t[i] += t[i];
-            self.wt[i] += weight * t[i];
-            for j in 0..p {
-                self.tt[i * p + j] += t[i] * t[j];
+            let mut t = [0.0; PAIRS];
+            for l in 0..PAIRS {
+                t[l] = weighted(w[l], score[i][l]) + weighted(w[l + PAIRS], score[i][l + PAIRS]);
+            }
+            self.pairs[i] = t;
+            self.t[i] += inner(&t, &[1.0; PAIRS]);
+            self.wt[i] += inner(&t, &weights);
+            for j in 0..=i {
+                self.tt[i * p + j] += inner(&t, &self.pairs[j]);
             }
         }
     }
@@ -117,7 +120,7 @@ impl Tally {
         let variance = (self.pair_w2 / w2 - 1.0 / pairs).max(0.0);
         let along = |i: usize| (self.wt[i] - g[i] * self.pair_w2) / w2;
         let noise = |i: usize, j: usize| {
-            (self.tt[i * p + j] - g[i] * self.wt[j] - g[j] * self.wt[i] + g[i] * g[j] * self.pair_w2) / w2
+            (self.tt[i.max(j) * p + i.min(j)] - g[i] * self.wt[j] - g[j] * self.wt[i] + g[i] * g[j] * self.pair_w2) / w2
         };
         Share {
             value: self.top + (self.w / self.draws).ln() + 0.5 * variance,
@@ -127,4 +130,19 @@ impl Tally {
             effective: w2 / self.w2,
         }
     }
+}
+
+/// A draw without weight may be without derivatives too.
+#[inline(always)]
+fn weighted(w: f64, x: f64) -> f64 {
+    if w == 0.0 { 0.0 } else { w * x }
+}
+
+#[inline(always)]
+fn inner(a: &[f64; PAIRS], b: &[f64; PAIRS]) -> f64 {
+    let mut sum = 0.0;
+    for l in 0..PAIRS {
+        sum += a[l] * b[l];
+    }
+    sum
 }

@@ -10,8 +10,9 @@ use crate::objective::crossed::border::Border;
 use crate::objective::crossed::{Crossed, Engine};
 use crate::objective::{Objective, Order, Reject};
 
-/// Factorisations of a proposal.
+/// Factorisations of a proposal, and multiplications for every effect of a draw.
 const PASSES: f64 = 10.0;
+const PER_EFFECT: f64 = 20.0;
 
 pub struct Unit {
     pub crossed: Crossed,
@@ -35,6 +36,7 @@ impl Unit {
     pub fn multiplications(&self) -> [f64; 2] {
         let (n, q) = (self.border.rest_len as f64, self.border.q as f64);
         let met = |g: usize| self.border.entries(g).len() as f64;
+        let (effects, p) = (self.crossed.pattern.effects() as f64, self.crossed.layout.total as f64);
         let levels = 0..self.border.levels;
         [
             PASSES * (n * n * n + q * levels.clone().map(|g| met(g) * met(g)).sum::<f64>()),
