@@ -355,7 +355,7 @@ fn too_few_draws_leave_the_fit_as_it_was() {
 #[test]
 fn a_variance_of_zero_stays_zero() {
     let mut data = salamanders();
-    data.y = (0..360).map(|i| f64::from(u8::from((i % 6 < 3) == (data.terms[0].codes[i] % 3 > 0)))).collect();
+    data.y = (0..360).map(|i| f64::from(u8::from((i % 6 < 3) != data.terms[0].codes[i].is_multiple_of(3)))).collect();
     data.terms[1].codes = (0..360).map(|i| i as u32 % 6).collect();
     data.terms[1].levels = 6;
     data.terms[1].codes.rotate_right(1);

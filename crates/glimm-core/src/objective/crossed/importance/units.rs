@@ -32,16 +32,14 @@ impl Unit {
         self.crossed.propose(psi, &self.border)
     }
 
-    /// Multiplications, about, of finding the proposal and of each draw from it.
+    /// Multiplications, about, of finding the proposal and of each draw from it with its derivatives.
     pub fn multiplications(&self) -> [f64; 2] {
         let (n, q) = (self.border.rest_len as f64, self.border.q as f64);
-        let met = |g: usize| self.border.entries(g).len() as f64;
         let (effects, p) = (self.crossed.pattern.effects() as f64, self.crossed.layout.total as f64);
-        let levels = 0..self.border.levels;
-        [
-            PASSES * (n * n * n + q * levels.clone().map(|g| met(g) * met(g)).sum::<f64>()),
-            2.0 * (n * n + 2.0 * q * levels.map(met).sum::<f64>()),
-        ]
+        let met: Vec<f64> = (0..self.border.levels).map(|g| self.border.entries(g).len() as f64).collect();
+        let proposal = n * n * n + q * met.iter().map(|m| m * m).sum::<f64>();
+        let solutions = n * n + 2.0 * q * met.iter().sum::<f64>();
+        [PASSES * proposal, 2.0 * solutions + effects * (PER_EFFECT + p) + p * p]
     }
 
     pub fn log_constant(&self) -> f64 {
