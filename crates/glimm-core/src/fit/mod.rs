@@ -21,7 +21,7 @@ pub use standard::Aliased;
 use std::sync::Arc;
 
 use self::path::{Engine, natural};
-use self::refusals::{perfect, refuse_constant};
+use self::refusals::{perfect, refuse_constant, refuse_quadrature};
 use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -115,6 +115,7 @@ impl Problem {
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         let path = natural(&data, options)?;
+        refuse_quadrature(path, options.integration)?;
         if options.reml && path != Path::Lmm {
             return Err(lmm::refuse_reml());
         }
