@@ -102,8 +102,8 @@ fn tiny(seed: u64) -> Data {
     }
 }
 
-/// The log-likelihood of `tiny` by summing over a grid of the two effects of the second factor, and for each over one of
-/// every effect of the first.
+/// The log-likelihood of `tiny` by summing over a grid of the two effects of the second factor, and for each over one
+/// of every effect of the first.
 fn brute_crossed(data: &Data, psi: &[f64]) -> f64 {
     let nodes = trapezoid();
     let fixed: Vec<f64> = (0..12).map(|i| psi[0] + psi[1] * data.predictors[0].columns[1].at(i)).collect();
@@ -157,7 +157,7 @@ fn check_exact(data: &Data, psi: &[f64], exact: &dyn Fn(&[f64]) -> f64, label: &
     check_information(&found, psi, exact, label);
 }
 
-/// Differences of the gradient against those of the value; the error by chance is not stated, but small with so many draws.
+/// Differences of the gradient against those of the value; their error by chance is small with so many draws.
 fn check_information(found: &Evaluation, psi: &[f64], exact: &dyn Fn(&[f64]) -> f64, label: &str) {
     let (p, h, hessian) = (psi.len(), 0.01, found.hessian.as_ref().unwrap());
     let size = hessian.iter().fold(0.0_f64, |m, x| m.max(x.abs()));

@@ -32,7 +32,8 @@ pub fn refuse_constant(data: &Data) -> Result<(), Error> {
 pub fn refuse_quadrature(path: Path, integration: Integration) -> Result<(), Error> {
     let crossed = matches!(path, Path::Dense | Path::Sparse | Path::Iterative);
     if crossed && matches!(integration, Integration::Gauss(_) | Integration::Exact) {
-        let why = "quadrature is for one grouping factor; with several, integration is \"auto\", \"laplace\" or \"importance:n\"";
+        let why =
+            "quadrature is for one grouping factor; with several, ask for \"auto\", \"laplace\" or \"importance:n\"";
         return Err(Error::Degenerate { why: why.into() });
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! What Laplace's approximation gets wrong with crossed and nested effects: measured by importance sampling, and put right.
+//! What Laplace's approximation gets wrong with crossed and nested effects: measured by importance sampling, and
+//! put right.
 
 mod measure;
 mod study;

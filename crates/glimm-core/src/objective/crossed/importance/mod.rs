@@ -8,9 +8,9 @@
 //! L = log mean(w)                dL = sum(w s) / sum(w)
 //! ```
 //!
-//! where s is the derivative of the log density along moving nodes ([`sampler`]). The draws z are the same at every point, so
-//! that all of this is smooth in the parameters. They come in antithetic pairs, which are the independent pieces of
-//! what chance leaves uncertain. Second derivatives are differences of the gradient.
+//! where s is the derivative of the log density along moving nodes ([`sampler`]). The draws z are the same at every
+//! point, so that all of this is smooth in the parameters. They come in antithetic pairs, which are the independent pieces
+//! of what chance leaves uncertain. Second derivatives are differences of the gradient.
 
 mod proposal;
 mod root;
@@ -59,6 +59,7 @@ pub struct Importance {
     place: Vec<Option<usize>>,
     kept: Vec<usize>,
     rows: usize,
+    predictors: usize,
     draws: usize,
     /// The negative Hessian with which a search begins.
     curvature: Option<Vec<f64>>,
@@ -83,6 +84,7 @@ impl Importance {
             place,
             kept,
             rows: data.n(),
+            predictors: data.predictors.len(),
             draws: LANES,
             curvature: None,
             seen: None,
@@ -96,11 +98,14 @@ impl Importance {
         self.units.len()
     }
 
-    /// What an evaluation costs, and what each draw adds, in row evaluations.
+    /// What an evaluation costs, and what each draw adds, in evaluations of rows with one predictor; k predictors have
+    /// about k^2 derivatives.
     pub fn cost(&self) -> (f64, f64) {
+        let (rows, random) =
+            ((self.rows * self.predictors.pow(2)) as f64, self.units.first().map_or(0, Unit::random_predictors));
         let fixed: f64 = self.units.iter().map(|u| u.multiplications()[0]).sum();
         let draw: f64 = self.units.iter().map(|u| u.multiplications()[1]).sum();
-        (fixed / PER_ROW, self.rows as f64 + draw / PER_ROW)
+        (rows * proposal::evaluations(random) + fixed / PER_ROW, rows + draw / PER_ROW)
     }
 
     pub fn draws(&self) -> usize {

@@ -1,15 +1,15 @@
 //! The Gaussian from which the effects of a unit are drawn.
 //!
 //! The mode and the curvature there, which Laplace's approximation takes, make weights of heavy tails where responses are
-//! discrete. The Gaussian nearest to the effects' distribution p in the sense of E_q[log q - log p] is as easily had:
+//! discrete. The Gaussian q nearest to the effects' distribution p in the sense of E_q[log q - log p] is as easily had:
 //!
 //! ```text
-//! m = Lambda'Z'E[r]      C^-1 = I + Lambda'Z'E[W] Z Lambda      E over eta_i ~ N(x_i'beta + z_i'Lambda m, z_i'Lambda C Lambda'z_i)
+//! m = Lambda'Z'E[r]      C^-1 = I + Lambda'Z'E[W] Z Lambda      E over eta_i ~ N(x_i'beta + z_i'Lambda m, v_i)
 //! ```
 //!
-//! (Opper and Archambeau 2009, Neural Comput. 21, 786-792). Its log density differs from the true one by what no quadratic
-//! function can express, row by row, which keeps the variance of the weights small (as in Richard and Zhang 2007,
-//! J. Econometrics 141, 1385-1411).
+//! with v_i = z_i'Lambda C Lambda'z_i (Opper and Archambeau 2009, Neural Comput. 21, 786-792). Its log density differs from
+//! the true one by what no quadratic function can express, row by row, which keeps the variance of the weights small (as in
+//! Richard and Zhang 2007, J. Econometrics 141, 1385-1411).
 
 use std::sync::Arc;
 
@@ -24,8 +24,9 @@ use crate::objective::geometry::{Effects, Factors};
 use crate::objective::laplace::{AtMode, Patch, pair};
 use crate::objective::sums::dot;
 
-/// Nodes and weights of Gauss and Hermite for the standard normal density.
-const NODES: [(f64, f64); 7] = [
+/// Nodes and weights of Gauss and Hermite for the standard normal density: for one predictor with random effects, for two,
+/// and for more.
+const ONE: [(f64, f64); 7] = [
     (-3.750_439_717_725_742, 5.482_688_559_722_18e-4),
     (-2.366_759_410_734_541, 3.075_712_396_758_65e-2),
     (-1.154_405_394_739_968, 0.240_123_178_605_012_7),
@@ -34,9 +35,32 @@ const NODES: [(f64, f64); 7] = [
     (2.366_759_410_734_541, 3.075_712_396_758_65e-2),
     (3.750_439_717_725_742, 5.482_688_559_722_18e-4),
 ];
+const TWO: [(f64, f64); 5] = [
+    (-2.856_970_013_872_806, 1.125_741_132_772_069e-2),
+    (-1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (0.0, 0.533_333_333_333_333_3),
+    (1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (2.856_970_013_872_806, 1.125_741_132_772_069e-2),
+];
+const MORE: [(f64, f64); 3] =
+    [(-1.732_050_807_568_877_2, 1.0 / 6.0), (0.0, 2.0 / 3.0), (1.732_050_807_568_877_2, 1.0 / 6.0)];
 const MAX_STEPS: usize = 60;
+const USUAL_STEPS: f64 = 15.0;
 /// Squared Newton decrement at which the search ends: the gradient is to be smooth in the parameters.
 const CLOSE: f64 = 1e-18;
+
+fn nodes(random: usize) -> &'static [(f64, f64)] {
+    match random {
+        ..=1 => &ONE,
+        2 => &TWO,
+        _ => &MORE,
+    }
+}
+
+/// Row evaluations, about, that a proposal takes for every row.
+pub fn evaluations(random: usize) -> f64 {
+    USUAL_STEPS * nodes(random).len().pow(random as u32) as f64
+}
 
 /// A Gaussian N(m, C) with all that draws from it and their derivatives need.
 pub struct Proposal {
@@ -128,8 +152,9 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         let centre = self.eta.clone();
         let components = 1..1 + component_count(want.dims, 1) + component_count(want.dims, 2);
         let mut means = vec![vec![0.0; n]; components.end];
-        for node in 0..NODES.len().pow(random as u32) {
-            let digit = |l: usize| NODES[node / NODES.len().pow(l as u32) % NODES.len()];
+        let nodes = nodes(random);
+        for node in 0..nodes.len().pow(random as u32) {
+            let digit = |l: usize| nodes[node / nodes.len().pow(l as u32) % nodes.len()];
             for k in 0..random {
                 self.eta[k].copy_from_slice(&centre[k]);
                 (0..=k).for_each(|l| add_scaled(digit(l).0, &roots[pair(l, k, random)], &mut self.eta[k]));
@@ -146,7 +171,7 @@ fn add_scaled(a: f64, x: &[f64], out: &mut [f64]) {
     out.iter_mut().zip(x).for_each(|(o, x)| *o += a * x);
 }
 
-/// The Cholesky factor of every row's covariance, with zeros where that is singular; its entry (k, l), l <= k, is pair (l, k).
+/// The Cholesky factor of every row's covariance, with zeros where that is singular; entry (k, l) is the pair (l, k).
 fn square_roots(mut v: Vec<Vec<f64>>, random: usize) -> Vec<Vec<f64>> {
     for i in 0..v.first().map_or(0, Vec::len) {
         for k in 0..random {

@@ -4,12 +4,14 @@
 //! parameter is
 //!
 //! ```text
-//! s = X'r + <Z'r u', dLambda> + dm'gamma + tr A + gamma'A x,   A = -C dH / 2,  dH = dLambda'S Lambda + Lambda'S dLambda
+//! s = X'r + <Z'r u', dLambda> + dm'gamma + tr A + gamma'A x
+//! A = -C dH / 2      dH = dLambda'S Lambda + Lambda'S dLambda
 //! ```
 //!
-//! The first two parts are the score of the complete data. The others, by which nodes move with the Gaussian, have mean zero
-//! under the effects' distribution (Stein's identity), and take from s what is linear in x, and from the derivatives in the
-//! factors what is quadratic, which is nearly all that chance would act on. Here gamma'A x = -<(S Lambda x) v' + (S Lambda v) x', dLambda> / 2.
+//! The first two parts are the score of the complete data. The others, by which nodes move with the Gaussian, have mean
+//! zero under the effects' distribution (Stein's identity), and take from s what is linear in x, and from derivatives
+//! in the factors what is quadratic, which is nearly all that chance would act on. Here gamma'A x is
+//! -<(S Lambda x) v' + (S Lambda v) x', dLambda> / 2.
 //!
 //! Draws stand side by side in lanes, so that loops over rows and effects become vector instructions.
 

@@ -42,6 +42,10 @@ impl Unit {
         [PASSES * proposal, 2.0 * solutions + effects * (PER_EFFECT + p) + p * p]
     }
 
+    pub fn random_predictors(&self) -> usize {
+        self.crossed.data.random_predictors()
+    }
+
     pub fn log_constant(&self) -> f64 {
         self.crossed.log_constant
     }
