@@ -9,8 +9,8 @@
 //! ```
 //!
 //! where s is the derivative of the log density along moving nodes ([`sampler`]). The draws z are the same at every
-//! point, so that all of this is smooth in the parameters. They come in antithetic pairs, which are the independent pieces
-//! of what chance leaves uncertain. Second derivatives are differences of the gradient.
+//! point, so that all of this is smooth in the parameters. They come in antithetic pairs, which are the independent
+//! pieces of what chance leaves uncertain. Second derivatives are differences of the gradient.
 
 mod proposal;
 mod root;

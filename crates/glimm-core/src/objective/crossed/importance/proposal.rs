@@ -1,15 +1,16 @@
 //! The Gaussian from which the effects of a unit are drawn.
 //!
-//! The mode and the curvature there, which Laplace's approximation takes, make weights of heavy tails where responses are
-//! discrete. The Gaussian q nearest to the effects' distribution p in the sense of E_q[log q - log p] is as easily had:
+//! The mode and the curvature there, which Laplace's approximation takes, make weights of heavy tails where responses
+//! are discrete. The Gaussian q nearest to the effects' distribution p in the sense of E_q[log q - log p] is as easily
+//! had:
 //!
 //! ```text
 //! m = Lambda'Z'E[r]      C^-1 = I + Lambda'Z'E[W] Z Lambda      E over eta_i ~ N(x_i'beta + z_i'Lambda m, v_i)
 //! ```
 //!
-//! with v_i = z_i'Lambda C Lambda'z_i (Opper and Archambeau 2009, Neural Comput. 21, 786-792). Its log density differs from
-//! the true one by what no quadratic function can express, row by row, which keeps the variance of the weights small (as in
-//! Richard and Zhang 2007, J. Econometrics 141, 1385-1411).
+//! with v_i = z_i'Lambda C Lambda'z_i (Opper and Archambeau 2009, Neural Comput. 21, 786-792). Its log density differs
+//! from the true one by what no quadratic function can express, row by row, which keeps the variance of the weights
+//! small (as in Richard and Zhang 2007, J. Econometrics 141, 1385-1411).
 
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ use crate::objective::geometry::{Effects, Factors};
 use crate::objective::laplace::{AtMode, Patch, pair};
 use crate::objective::sums::dot;
 
-/// Nodes and weights of Gauss and Hermite for the standard normal density: for one predictor with random effects, for two,
-/// and for more.
+/// Nodes and weights of Gauss and Hermite for the standard normal density: for one predictor with random effects, two,
+/// and more.
 const ONE: [(f64, f64); 7] = [
     (-3.750_439_717_725_742, 5.482_688_559_722_18e-4),
     (-2.366_759_410_734_541, 3.075_712_396_758_65e-2),
