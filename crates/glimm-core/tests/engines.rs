@@ -4,6 +4,7 @@ use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::error::Error;
 use glimm_core::family::{self, Random};
 use glimm_core::fit::{Fitted, Options, Problem};
+use glimm_core::integration::Integration;
 use glimm_core::objective::Objective;
 use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::structure;
@@ -71,7 +72,7 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
 }
 
 fn with(engine: Engine) -> Options {
-    Options { engine, ..Options::default() }
+    Options { engine, integration: Integration::Laplace, ..Options::default() }
 }
 
 fn fit(data: &Data, engine: Engine) -> Fitted {

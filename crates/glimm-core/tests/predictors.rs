@@ -8,6 +8,7 @@ use common::*;
 use glimm_core::design::{Column, Data, Predictor, Term, thresholds};
 use glimm_core::family::{self, Family, Random, ZeroInflated};
 use glimm_core::fit::{Options, Problem};
+use glimm_core::integration::Integration;
 use glimm_core::objective::block::Block;
 use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order};
@@ -126,7 +127,8 @@ fn shared_coefficients_are_one_parameter() {
 #[test]
 fn fits_reach_the_maximum() {
     for (label, _, data) in all() {
-        let mut problem = Problem::new(data, &Options::default()).unwrap();
+        let options = Options { integration: Integration::Laplace, ..Options::default() };
+        let mut problem = Problem::new(data, &options).unwrap();
         let fitted = problem.fit(None, &mut |_, _, _, _| true).unwrap();
         assert!(fitted.verdict.converged, "{label} {:?} {}", fitted.reason, fitted.verdict.se_moved);
         let (value, gradient) = problem.evaluate(&fitted.psi).unwrap().unwrap();
@@ -136,5 +138,15 @@ fn fits_reach_the_maximum() {
             let se = fitted.verdict.covariance[j * p + j].sqrt();
             assert!((g * se).abs() < 1e-3 || !se.is_finite(), "{label} {j} {g} {se}");
         }
+    }
+}
+
+/// The same to the maximum of the likelihood itself, with effects in up to three predictors.
+#[test]
+fn corrected_fits_say_how_sure_they_are() {
+    for (label, _, data) in all().into_iter().filter(|(_, crossed, _)| *crossed) {
+        let fitted = Problem::new(data, &Options::default()).unwrap().fit(None, &mut |_, _, _, _| true).unwrap();
+        assert!(fitted.verdict.converged, "{label}");
+        assert!(fitted.certificate.loglik_error < 0.5, "{label} {:?}", fitted.certificate);
     }
 }

@@ -145,7 +145,7 @@ pub fn verdict(
 
 /// The inverse of the negative Hessian on the directions that carry information, and the directions
 /// that do not.
-fn covariance(e: &Evaluation) -> (Vec<f64>, Vec<Vec<f64>>) {
+pub fn covariance(e: &Evaluation) -> (Vec<f64>, Vec<Vec<f64>>) {
     let p = e.gradient.len();
     let Some(s) = spectrum(e) else {
         let axis = |j: usize| (0..p).map(|i| f64::from(u8::from(i == j))).collect();

@@ -1,5 +1,6 @@
 //! From data to a maximum-likelihood fit.
 
+mod importance;
 mod inference;
 mod integrate;
 mod iterative;
@@ -22,7 +23,7 @@ pub use standard::Aliased;
 use std::sync::Arc;
 
 use self::path::{Engine, natural, one_factor};
-use self::refusals::{perfect, refuse_constant};
+use self::refusals::{perfect, refuse_constant, refuse_quadrature};
 use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -116,6 +117,7 @@ impl Problem {
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         let path = natural(&data, options)?;
+        refuse_quadrature(path, options.integration)?;
         refuse_constant(&data)?;
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
@@ -285,7 +287,10 @@ impl Problem {
         let laplace = self.fit_laplace(start, warmed, observe);
         if self.path != Path::Block {
             let (outcome, last) = laplace?;
-            return self.finish(outcome, last, before);
+            return match self.path {
+                Path::Dense | Path::Sparse if !self.restricted() => self.finish_crossed(outcome, last, before, observe),
+                _ => self.finish(outcome, last, before),
+            };
         }
         let found = self.integrate(laplace, observe)?;
         let fitted = self.finish(found.outcome, found.last, before)?;

@@ -1,7 +1,9 @@
-//! Data that have no maximum-likelihood estimate.
+//! Data that have no maximum-likelihood estimate, and integrals that are not taken as asked.
 
+use super::Path;
 use crate::design::Data;
 use crate::error::Error;
+use crate::integration::Integration;
 
 /// The model reproduces the response, so that its likelihood has no bound.
 pub fn perfect() -> Error {
@@ -22,6 +24,17 @@ pub fn refuse_constant(data: &Data) -> Result<(), Error> {
         return Err(Error::Degenerate {
             why: format!("the response is {} in every row; nothing can be estimated from it", value(0)),
         });
+    }
+    Ok(())
+}
+
+/// Products of nodes are for the few effects of a single factor's levels.
+pub fn refuse_quadrature(path: Path, integration: Integration) -> Result<(), Error> {
+    let crossed = matches!(path, Path::Dense | Path::Sparse | Path::Iterative);
+    if crossed && matches!(integration, Integration::Gauss(_) | Integration::Exact) {
+        let why =
+            "quadrature is for one grouping factor; with several, ask for \"auto\", \"laplace\" or \"importance:n\"";
+        return Err(Error::Degenerate { why: why.into() });
     }
     Ok(())
 }

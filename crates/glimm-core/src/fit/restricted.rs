@@ -33,7 +33,7 @@ fn infinite() -> Error {
 }
 
 impl Problem {
-    fn restricted(&self) -> bool {
+    pub(super) fn restricted(&self) -> bool {
         match &self.engine {
             Engine::Lmm(l) => l.reml(),
             engine => matches!(engine, Engine::Restricted(_)),

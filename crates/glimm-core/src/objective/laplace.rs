@@ -235,7 +235,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// v^kl = z^k' Lambda C Lambda' z^l.
-    fn posterior_variances(&self, c: &[f64], v: &mut [Vec<f64>]) {
+    pub(super) fn posterior_variances(&self, c: &[f64], v: &mut [Vec<f64>]) {
         let mut b = vec![0.0; c.len()];
         self.geometry.add_outer(self.lambda, c, self.lambda, &mut b);
         for k in 0..self.random {
@@ -306,7 +306,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
 }
 
 impl AtMode {
-    fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
+    pub(super) fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
         let vector = || vec![0.0; geometry.vector_len()];
         let matrix = || vec![0.0; geometry.matrix_len()];
         AtMode {

@@ -5,6 +5,7 @@ mod cells;
 mod dense;
 mod draws;
 mod engine;
+pub mod importance;
 mod information;
 mod iterative;
 mod linear;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// A factorisation of H, where matrices are blocks on a [`super::pattern::Pattern`].
-pub trait Solver: Send {
+pub trait Solver: Send + Sync {
     /// Factorises H and returns log|H| (less [`Solver::log_remainder`]); `None` when H is not positive definite.
     fn factorise(&mut self, h: &[f64]) -> Option<f64>;
     /// x = H^-1 x with the last factor.
