@@ -64,6 +64,8 @@ pub struct AtMode {
     pub zs: Vec<f64>,
     pub zq: Vec<f64>,
     pub a: Vec<f64>,
+    /// How the value changes with the modes other than through H: by zero, as they are modes.
+    pub pull: Vec<f64>,
     /// Rows: v^kl for k <= l among the random predictors, and c^k = Z^k Lambda a.
     pub v: Vec<Vec<f64>>,
     pub c_rows: Vec<Vec<f64>>,
@@ -180,7 +182,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// Fills Z'r, S and C; returns sum_i f_i - u'u/2 - log|H|/2.
-    fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
+    pub fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
         let mut value = total(self.derivs.value()) - 0.5 * dot(self.u, self.u);
         if !self.u.is_empty() {
             self.score(&mut at.zr);
@@ -254,6 +256,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
             self.geometry.sum(k, s, &mut at.zs);
         }
         self.geometry.apply_transpose(self.lambda, &at.zs, &mut at.a);
+        at.a.iter_mut().zip(&at.pull).for_each(|(a, pull)| *a -= pull);
         self.geometry.solve(&mut at.a);
         let mut la = vec![0.0; at.a.len()];
         self.geometry.apply(self.lambda, &at.a, &mut la);
@@ -264,15 +267,19 @@ impl<'a, G: Geometry> Patch<'a, G> {
 
     /// What the value still lacks because u is not exactly the mode: with g = u - Lambda'Z'r,
     /// g'Cg/2 for the integrand and a'g for log|H|; the error left is of second order.
-    fn mode_correction(&mut self, at: &AtMode) -> f64 {
-        let mut g = vec![0.0; at.a.len()];
-        self.geometry.apply_transpose(self.lambda, &at.zr, &mut g);
-        for (g, u) in g.iter_mut().zip(self.u.iter()) {
-            *g = u - *g;
-        }
+    pub fn mode_correction(&mut self, at: &AtMode) -> f64 {
+        let g = self.slope(at);
         let mut cg = g.clone();
         self.geometry.solve(&mut cg);
         0.5 * dot(&g, &cg) + dot(&at.a, &g)
+    }
+
+    /// u - Lambda'Z'r: zero at the modes.
+    pub fn slope(&self, at: &AtMode) -> Vec<f64> {
+        let mut g = vec![0.0; at.zr.len()];
+        self.geometry.apply_transpose(self.lambda, &at.zr, &mut g);
+        g.iter_mut().zip(self.u.iter()).for_each(|(g, u)| *g = u - *g);
+        g
     }
 
     /// q^k = r^k - s^k + sum_l W^kl c^l.
@@ -293,7 +300,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
 }
 
 impl AtMode {
-    fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
+    pub fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
         let vector = || vec![0.0; geometry.vector_len()];
         let matrix = || vec![0.0; geometry.matrix_len()];
         AtMode {
@@ -303,6 +310,7 @@ impl AtMode {
             zs: vector(),
             zq: vector(),
             a: vector(),
+            pull: vector(),
             v: vec![vec![0.0; rows]; random * (random + 1) / 2],
             c_rows: vec![vec![0.0; rows]; random],
         }

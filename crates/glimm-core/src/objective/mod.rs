@@ -6,6 +6,7 @@ pub mod crossed;
 pub mod geometry;
 mod laplace;
 pub mod lmm;
+pub mod nested;
 pub mod penalty;
 mod tangent;
 
