@@ -12,6 +12,7 @@ pub mod linalg;
 pub mod link;
 pub mod objective;
 pub mod optim;
+pub mod quadrature;
 mod shuffle;
 pub mod simulate;
 pub mod special;

@@ -227,6 +227,21 @@ pub fn cholesky_solve(q: usize, l: &[Lanes], x: &mut [Lanes]) {
     }
 }
 
+/// Writes L'^-1, an upper triangle.
+#[inline(always)]
+pub fn inverse_transposed(q: usize, l: &[Lanes], out: &mut [Lanes]) {
+    let (l, out) = (&l[..q * q], &mut out[..q * q]);
+    for j in 0..q {
+        for i in (0..q).rev() {
+            let mut s = if i == j { Lanes::ONE } else { Lanes::ZERO };
+            for k in i + 1..q {
+                s = (-l[k * q + i]).fma(out[k * q + j], s);
+            }
+            out[i * q + j] = s * l[i * q + i];
+        }
+    }
+}
+
 /// Writes (L L')^-1, both triangles.
 #[inline(always)]
 pub fn cholesky_inverse(q: usize, l: &[Lanes], out: &mut [Lanes]) {

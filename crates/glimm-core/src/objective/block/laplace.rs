@@ -44,30 +44,30 @@ impl Sums {
 /// What the gradient leaves behind for the Hessian, and room for both.
 pub struct Point {
     /// S = Z'WZ, the Cholesky factor of H, C = H^-1, E, B, K and S E.
-    s: Vec<Lanes>,
-    chol: Vec<Lanes>,
+    pub(super) s: Vec<Lanes>,
+    pub(super) chol: Vec<Lanes>,
     pub c: Vec<Lanes>,
-    e: Vec<Lanes>,
-    b: Vec<Lanes>,
-    k: Vec<Lanes>,
-    se: Vec<Lanes>,
+    pub(super) e: Vec<Lanes>,
+    pub(super) b: Vec<Lanes>,
+    pub(super) k: Vec<Lanes>,
+    pub(super) se: Vec<Lanes>,
     /// Z'r, Z's, Z'q, a, Lambda a and Z's - S Lambda a.
-    zr: Vec<Lanes>,
-    zs: Vec<Lanes>,
-    zq: Vec<Lanes>,
-    a: Vec<Lanes>,
-    la: Vec<Lanes>,
-    zc: Vec<Lanes>,
+    pub(super) zr: Vec<Lanes>,
+    pub(super) zs: Vec<Lanes>,
+    pub(super) zq: Vec<Lanes>,
+    pub(super) a: Vec<Lanes>,
+    pub(super) la: Vec<Lanes>,
+    pub(super) zc: Vec<Lanes>,
     /// Tangents: dS, dB, du, da, d = the change of eta in Z, dc = that of c in Z.
-    ds: Vec<Lanes>,
-    db: Vec<Lanes>,
+    pub(super) ds: Vec<Lanes>,
+    pub(super) db: Vec<Lanes>,
     pub du: Vec<Lanes>,
-    da: Vec<Lanes>,
-    d: Vec<Lanes>,
-    dc: Vec<Lanes>,
-    x: Vec<Lanes>,
-    y: Vec<Lanes>,
-    room: [Vec<Lanes>; 2],
+    pub(super) da: Vec<Lanes>,
+    pub(super) d: Vec<Lanes>,
+    pub(super) dc: Vec<Lanes>,
+    pub(super) x: Vec<Lanes>,
+    pub(super) y: Vec<Lanes>,
+    pub(super) room: [Vec<Lanes>; 2],
     pub sums: Sums,
 }
 
@@ -104,7 +104,7 @@ impl Point {
 
 /// sum_cd m_cd b_cd over all pairs of effects, m given for c <= d.
 #[inline(always)]
-fn pairs(q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
+pub(super) fn pairs(q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
     let (m, b, mut sum) = (&m[..q * (q + 1) / 2], &b[..q * q], Lanes::ZERO);
     for c in 0..q {
         sum = m[tri(c, c)].fma(b[c * q + c], sum);
@@ -118,19 +118,19 @@ fn pairs(q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
 impl Work<'_> {
     /// sum F' w_a.
     #[inline(always)]
-    fn m1(&self, q: usize, a: usize) -> Lanes {
+    pub(super) fn m1(&self, q: usize, a: usize) -> Lanes {
         self.first[a * width(q)]
     }
 
     /// sum F'' w_a z_c for every c.
     #[inline(always)]
-    fn m2(&self, q: usize, a: usize) -> &[Lanes] {
+    pub(super) fn m2(&self, q: usize, a: usize) -> &[Lanes] {
         &self.first[a * width(q) + 1..][..q]
     }
 
     /// sum F''' w_a z_c z_d for every c <= d.
     #[inline(always)]
-    fn m3(&self, q: usize, a: usize) -> &[Lanes] {
+    pub(super) fn m3(&self, q: usize, a: usize) -> &[Lanes] {
         &self.first[a * width(q) + 1 + q..][..q * (q + 1) / 2]
     }
 
@@ -170,7 +170,7 @@ impl Work<'_> {
 
     /// S, H = I + Lambda'S Lambda, its inverse, and the products that the Hessian uses again.
     #[inline(always)]
-    fn covariance(&self, q: usize, at: &mut Point) -> Result<(), Reject> {
+    pub(super) fn covariance(&self, q: usize, at: &mut Point) -> Result<(), Reject> {
         let lambda = &self.job.lambda;
         for c in 0..q {
             for d in 0..q {

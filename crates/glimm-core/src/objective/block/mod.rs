@@ -4,10 +4,13 @@
 //! at once, side by side in the lanes of vector registers ([`tiles`], [`lanes`]). Chunks of groups are shared among
 //! threads; sums over chunks run in a fixed order, so results do not depend on the number of threads.
 
+mod choose;
+mod cluster;
 mod lanes;
 mod laplace;
 mod modes;
 mod moments;
+mod quadrature;
 mod store;
 mod tiles;
 mod work;
@@ -20,6 +23,7 @@ use rayon::prelude::*;
 use self::lanes::{LANES, Lanes};
 use self::laplace::{Direction, Point, Sums, lane_copies};
 use self::modes::Search;
+use self::quadrature::{Grid, Mean};
 use self::store::Store;
 use self::work::Work;
 use super::{Evaluation, Objective, Order, Posterior, Reject, chain, proceed};
@@ -44,6 +48,8 @@ pub struct Block {
     log_constant: f64,
     /// How many equal groups each level stands for.
     copies: Option<Vec<f64>>,
+    /// Nodes of every tile; none for Laplace's approximation.
+    grids: Vec<Arc<Grid>>,
     /// Accepted modes (tiles x q) and those of the last evaluation.
     u: Vec<Lanes>,
     trial: Vec<Lanes>,
@@ -73,12 +79,14 @@ struct Job<'a> {
     tolerance: f64,
     /// Whether the modes start at a first-order prediction.
     near: bool,
+    /// Whether groups have nodes.
+    nodes: bool,
 }
 
 impl Job<'_> {
     /// Order of the row derivatives.
     fn row_order(&self) -> usize {
-        if self.order == Order::Hessian { 4 } else { 3 }
+        if self.order == Order::Hessian && !self.nodes { 4 } else { 3 }
     }
 }
 
@@ -120,6 +128,7 @@ impl Block {
             levels: data.terms.first().map_or(0, |t| t.levels),
             log_constant,
             copies,
+            grids: Vec::new(),
             u: Vec::new(),
             trial: Vec::new(),
             tangents: None,
@@ -253,12 +262,20 @@ impl Block {
         let rows = if job.order == Order::Hessian { self.layout.total } else { 0 };
         let mut sums = vec![Sums::new(p, q); 1 + rows];
         let width = if slots.du.is_empty() { 0 } else { q * self.layout.total };
+        let mut mean = job.nodes.then(|| Mean::new(p, q, if rows > 0 { job.directions.len() } else { 0 }));
         for (t, tile) in tiles.iter().enumerate() {
             let u = &mut slots.u[t * q..(t + 1) * q];
             work.open(tile);
             work.find_modes(q, u, job.near, &mut search)?;
             let copies = lane_copies(tile.groups, |lane| self.copies_of(tile.group + lane));
-            work.contribute(q, u, copies, &mut point, &mut sums, &mut slots.du[t * width..(t + 1) * width])?;
+            let du = &mut slots.du[t * width..(t + 1) * width];
+            match &mut mean {
+                None => work.contribute(q, u, copies, &mut point, &mut sums, du)?,
+                Some(mean) => {
+                    let grid = &self.grids[slots.tiles.start + t];
+                    work.contribute_by_nodes(q, u, copies, grid, &mut point, mean, &mut sums, du)?;
+                }
+            }
             slots.inverse[t * q * q..(t + 1) * q * q].copy_from_slice(&point.c);
         }
         Ok(Part { sums, evaluated: work.evaluated })
@@ -368,7 +385,7 @@ impl Objective for Block {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         let near = self.predict_modes(psi);
         let (lambda, directions) = (in_all_lanes(&self.lambda(psi)), self.directions(psi));
-        let job = Job { psi, lambda, directions, order, tolerance, near };
+        let job = Job { psi, lambda, directions, order, tolerance, near, nodes: !self.grids.is_empty() };
         let keeps = order == Order::Hessian && self.keeps_tangents();
         let width = if keeps { self.q() * self.layout.total } else { 0 };
         let (mut trial, mut inverse) = (std::mem::take(&mut self.trial), std::mem::take(&mut self.inverse));

@@ -63,6 +63,55 @@ impl Work<'_> {
         }
     }
 
+    /// Fills `out` with sum F' w_a.
+    pub fn score_moments(&self, out: &mut [Lanes]) {
+        vectorized(
+            #[inline(always)]
+            || {
+                out.fill(Lanes::ZERO);
+                for strip in self.strips() {
+                    for (k, span) in self.store.spans.iter().enumerate() {
+                        let first = &self.derivs.get(&[k])[strip.clone()];
+                        self.add_dots(span.clone(), &strip, first, &mut out[span.start..]);
+                    }
+                }
+                Self::gather_lanes(self.tile.is_wide(), out);
+            },
+        )
+    }
+
+    /// Fills `out` with sum F'' w_a w_b.
+    pub fn curvature_moments(&self, room: &mut [f64], out: &mut [Lanes]) {
+        vectorized(
+            #[inline(always)]
+            || {
+                let (p, predictors) = (self.store.columns.len(), self.store.spans.len());
+                out.fill(Lanes::ZERO);
+                for strip in self.strips() {
+                    for k in 0..predictors {
+                        for l in k..predictors {
+                            let second = &self.derivs.get(&[k, l])[strip.clone()];
+                            self.add_squares([k, l], second, &strip, room, out);
+                        }
+                    }
+                }
+                Self::gather_lanes(self.tile.is_wide(), out);
+                mirror(p, out);
+            },
+        )
+    }
+
+    /// out[a, b] += sum f w_a w_b for the columns a of one predictor and b >= a of another.
+    #[inline(always)]
+    fn add_squares(&self, [k, l]: [usize; 2], f: &[f64], strip: &Range<usize>, room: &mut [f64], out: &mut [Lanes]) {
+        let (n, p) = (strip.len(), self.store.columns.len());
+        for a in self.store.spans[k].clone() {
+            multiply(self.column(a, strip), f, &mut room[..n]);
+            let span = self.store.spans[l].start.max(a)..self.store.spans[l].end;
+            self.add_dots(span.clone(), strip, &room[..n], &mut out[a * p + span.start..]);
+        }
+    }
+
     /// Fills `second` and `fourth`, with v_i = z_i'B z_i and c_i = z_i'la.
     pub fn second_moments(&mut self, q: usize, b: &[Lanes], la: &[Lanes]) {
         vectorized(
@@ -85,11 +134,7 @@ impl Work<'_> {
             for k in 0..k_all {
                 for l in k..k_all {
                     let at = 2 * pair(k, l, k_all) * STRIP;
-                    for a in self.store.spans[k].clone() {
-                        multiply(self.column(a, &strip), &bends[at..at + n], &mut room[..n]);
-                        let span = self.store.spans[l].start.max(a)..self.store.spans[l].end;
-                        self.add_dots(span.clone(), &strip, &room[..n], &mut second[a * p + span.start..]);
-                    }
+                    self.add_squares([k, l], &bends[at..at + n], &strip, room, &mut second);
                 }
             }
             for c in 0..q {
@@ -103,11 +148,7 @@ impl Work<'_> {
         }
         Self::gather_lanes(self.tile.is_wide(), &mut second);
         Self::gather_lanes(self.tile.is_wide(), &mut fourth);
-        for a in 0..p {
-            for b in 0..a {
-                second[a * p + b] = second[b * p + a];
-            }
-        }
+        mirror(p, &mut second);
         (self.second, self.fourth, self.products) = (second, fourth, products);
     }
 
@@ -173,6 +214,16 @@ impl Work<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Copies the upper triangle of a p x p matrix to the lower one.
+#[inline(always)]
+fn mirror(p: usize, out: &mut [Lanes]) {
+    for a in 0..p {
+        for b in 0..a {
+            out[a * p + b] = out[b * p + a];
         }
     }
 }

@@ -95,6 +95,23 @@ impl Store {
         self.offset[k].as_ref().map(|o| &o[places])
     }
 
+    /// Responses, sizes and weights at some places.
+    pub fn responses(&self, places: &[usize]) -> (Vec<f64>, Option<Vec<f64>>, Option<Vec<f64>>) {
+        let pick = |v: &Vec<f64>| places.iter().map(|&i| v[i]).collect::<Vec<f64>>();
+        (pick(&self.y), self.size.as_ref().map(pick), self.weight.as_ref().map(pick))
+    }
+
+    pub fn column_at(&self, a: usize, places: &[usize]) -> Vec<f64> {
+        places.iter().map(|&i| self.columns[a].at(i)).collect()
+    }
+
+    /// X beta + offset of predictor `k` at some places.
+    pub fn fixed_at(&self, k: usize, psi: &[f64], places: &[usize]) -> Vec<f64> {
+        let offset = |i: usize| self.offset[k].as_ref().map_or(0.0, |o| o[i]);
+        let term = |a: usize, i: usize| self.coefficient[a].map_or(0.0, |j| psi[j] * self.columns[a].at(i));
+        places.iter().map(|&i| offset(i) + self.spans[k].clone().map(|a| term(a, i)).sum::<f64>()).collect()
+    }
+
     /// Whether x'V x is above `limit` in some row, x its columns of predictor 0.
     pub fn any_variance_above(&self, v: &[f64], p: usize, limit: f64) -> bool {
         let columns = || self.spans[0].clone().filter(|&a| self.coefficient[a].is_some());

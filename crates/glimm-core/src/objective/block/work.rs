@@ -42,6 +42,9 @@ pub struct Work<'a> {
     pub first: Vec<Lanes>,
     pub second: Vec<Lanes>,
     pub fourth: Vec<Lanes>,
+    /// Moments at a node: sum F' w_a and sum F'' w_a w_b.
+    pub(super) node_score: Vec<Lanes>,
+    pub(super) node_curvature: Vec<Lanes>,
     /// Components of the row derivatives with their derivatives in predictor 0.
     chains: Vec<Vec<usize>>,
     /// Strips of products of row derivatives and columns.
@@ -63,6 +66,8 @@ impl<'a> Work<'a> {
             first: vec![Lanes::ZERO; p * width(q)],
             second: vec![Lanes::ZERO; p * p],
             fourth: vec![Lanes::ZERO; q * p],
+            node_score: vec![Lanes::ZERO; p],
+            node_curvature: vec![Lanes::ZERO; p * p],
             chains: chains(k, job.row_order()),
             products: vec![0.0; (width(q) + 1 + k * (k + 1)) * STRIP],
             evaluated: 0,

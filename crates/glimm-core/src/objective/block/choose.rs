@@ -1,0 +1,113 @@
+//! The choice of nodes for every group.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::cluster::{Chosen, Cluster, Parts, product};
+use super::lanes::{LANES, Lanes};
+use super::quadrature::{Grid, NO_NODE};
+use super::{Block, PARALLEL_ROWS};
+use crate::integration::{Nodes, Rule};
+use crate::linalg::dense;
+use crate::objective::{Objective, Order, Quadrature, Reject, proceed};
+
+/// Newton decrement of the modes about which nodes are placed.
+const MODES: f64 = 1e-10;
+
+impl Quadrature for Block {
+    fn choose(&mut self, psi: &[f64], rule: Rule) -> Result<Nodes, Reject> {
+        let q = self.q();
+        if q == 0 {
+            return Ok(Nodes::default());
+        }
+        match rule {
+            Rule::Gauss(k) => {
+                self.grids = vec![Arc::new(shared_grid(k, q)); self.places.tiles.len()];
+                Ok(Nodes { counts: vec![k.pow(q as u32); self.groups()], error: f64::NAN })
+            }
+            Rule::Adaptive(tolerance) => {
+                self.forget_nodes();
+                self.evaluate(psi, Order::Gradient, MODES)?;
+                let chosen = self.choose_all(psi, tolerance)?;
+                self.grids =
+                    self.places.tiles.iter().map(|t| Arc::new(grid(&chosen[t.group..][..t.groups], q))).collect();
+                let error = chosen.iter().enumerate().map(|(g, c)| self.copies_of(g) * c.error).sum();
+                Ok(Nodes { counts: chosen.iter().map(|c| c.log_weight.len()).collect(), error })
+            }
+        }
+    }
+}
+
+impl Block {
+    /// Back to Laplace's approximation.
+    pub fn forget_nodes(&mut self) {
+        self.grids = Vec::new();
+    }
+
+    /// Nodes of every group, each known to `tolerance`.
+    fn choose_all(&self, psi: &[f64], tolerance: f64) -> Result<Vec<Chosen>, Reject> {
+        let lambda = self.lambda(psi);
+        let one = |g: usize| {
+            proceed(&self.control)?;
+            Ok(self.cluster(g, psi, &lambda).choose(tolerance))
+        };
+        if self.n() < PARALLEL_ROWS {
+            return (0..self.groups()).map(one).collect();
+        }
+        (0..self.groups()).into_par_iter().map(one).collect()
+    }
+
+    /// The integrand of one group at the modes of the last evaluation.
+    fn cluster(&self, group: usize, psi: &[f64], lambda: &[f64]) -> Cluster {
+        let q = self.q();
+        let (places, _) = self.places.places_of(&[group]);
+        let tile = self.places.tiles.partition_point(|t| t.group <= group) - 1;
+        let lane = group - self.places.tiles[tile].group;
+        let inverse: Vec<f64> = (0..q * q).map(|i| self.inverse[tile * q * q + i].0[lane]).collect();
+        let (y, size, weight) = self.store.responses(&places);
+        let z = |&a: &usize| (self.store.predictor[a], self.store.column_at(a, &places));
+        Cluster::new(Parts {
+            family: self.store.family.clone(),
+            y,
+            size,
+            weight,
+            fixed: (0..self.store.spans.len()).map(|k| self.store.fixed_at(k, psi, &places)).collect(),
+            z: self.store.z.iter().map(z).collect(),
+            lambda: lambda.to_vec(),
+            mode: (0..q).map(|c| self.trial[tile * q + c].0[lane]).collect(),
+            scale: upper_root(&inverse, q),
+        })
+    }
+}
+
+/// The upper triangle S with S S' = C.
+fn upper_root(c: &[f64], q: usize) -> Vec<f64> {
+    // The lower root of C with rows and columns in reverse order.
+    let mut reversed: Vec<f64> = (0..q * q).rev().map(|i| c[i]).collect();
+    dense::cholesky(&mut reversed, q);
+    (0..q * q).rev().map(|i| if i / q >= i % q { reversed[i] } else { 0.0 }).collect()
+}
+
+/// The product rule, the same in all lanes.
+fn shared_grid(k: usize, q: usize) -> Grid {
+    let (x, log_weight) = product(k, q);
+    let all = |v: &[f64]| v.iter().map(|v| Lanes([*v; LANES])).collect();
+    let constant = 0.5 * q as f64 * std::f64::consts::TAU.ln();
+    Grid { x: all(&x), log_weight: all(&log_weight.iter().map(|w| w - constant).collect::<Vec<f64>>()) }
+}
+
+/// The nodes of a tile's groups side by side; empty lanes repeat the first group's.
+fn grid(chosen: &[Chosen], q: usize) -> Grid {
+    let count = chosen.iter().map(|c| c.log_weight.len()).max().unwrap_or(0);
+    let constant = 0.5 * q as f64 * std::f64::consts::TAU.ln();
+    let mut grid = Grid { x: vec![Lanes::ZERO; count * q], log_weight: vec![Lanes([NO_NODE; LANES]); count] };
+    for lane in 0..LANES {
+        let own = chosen.get(lane).unwrap_or(&chosen[0]);
+        for (k, w) in own.log_weight.iter().enumerate() {
+            grid.log_weight[k].0[lane] = w - constant;
+            (0..q).for_each(|c| grid.x[k * q + c].0[lane] = own.x[k * q + c]);
+        }
+    }
+    grid
+}

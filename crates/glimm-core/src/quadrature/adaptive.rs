@@ -1,0 +1,153 @@
+//! The integral of a function with one hill, by panels that are halved where they need it.
+//!
+//! Each panel has the 15 nodes of Kronrod's extension of the 7-point Gauss rule; the difference of the two rules states
+//! its error, by the formula of QUADPACK (Piessens et al. 1983, section 3.4.1).
+
+/// Non-negative nodes of Kronrod on [-1, 1], outermost first; every second one is Gauss's.
+const NODES: [f64; 8] = [
+    0.991_455_371_120_812_6,
+    0.949_107_912_342_758_5,
+    0.864_864_423_359_769_1,
+    0.741_531_185_599_394_4,
+    0.586_087_235_467_691_1,
+    0.405_845_151_377_397_2,
+    0.207_784_955_007_898_47,
+    0.0,
+];
+const KRONROD: [f64; 8] = [
+    0.022_935_322_010_529_224,
+    0.063_092_092_629_978_55,
+    0.104_790_010_322_250_18,
+    0.140_653_259_715_525_92,
+    0.169_004_726_639_267_9,
+    0.190_350_578_064_785_4,
+    0.204_432_940_075_298_9,
+    0.209_482_141_084_727_83,
+];
+const GAUSS: [f64; 4] =
+    [0.129_484_966_168_869_7, 0.279_705_391_489_276_67, 0.381_830_050_505_118_94, 0.417_959_183_673_469_4];
+const ORDER: usize = 15;
+
+/// Fall of the log integrand from its top, beyond what the tolerance needs, at which its tails are cut off.
+const MARGIN: f64 = 5.0;
+/// Distance of the first edges from the top.
+const FIRST: f64 = 2.0;
+/// Doublings of a step that looks for a tail.
+const DOUBLINGS: usize = 60;
+/// Panels at most.
+const MOST_PANELS: usize = 400;
+/// Rounding of a sum, relative to the integral of the absolute value.
+const ROUNDING: f64 = 50.0 * f64::EPSILON;
+
+/// A node with its log weight, the log integrand there, and what the integrand left with it.
+pub struct Node<T> {
+    pub x: f64,
+    pub log_weight: f64,
+    pub log_value: f64,
+    pub kept: T,
+}
+
+/// An integral over a line.
+pub struct Line<T> {
+    pub nodes: Vec<Node<T>>,
+    pub log_value: f64,
+    /// Stated error of `log_value`.
+    pub error: f64,
+}
+
+struct Panel<T> {
+    nodes: Vec<Node<T>>,
+    from: f64,
+    to: f64,
+    value: f64,
+    error: f64,
+}
+
+/// Integrates exp(f) over the line until the stated error of the log-integral is below `tolerance`. `f` gives its
+/// value at each of some points, with something to keep; its top should be within a few units of zero. Panels begin
+/// between points that double their distance from the top, so that a hill as wide as one unit cannot be missed.
+pub fn line<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, tolerance: f64) -> Line<T> {
+    let (edges, top) = bracket(f, MARGIN - tolerance.ln());
+    let mut panels: Vec<Panel<T>> = edges.windows(2).map(|e| panel(f, e[0], e[1], top)).collect();
+    while panels.len() < MOST_PANELS {
+        let (value, error) = sums(&panels);
+        if error <= tolerance * value {
+            break;
+        }
+        let share = tolerance * value / panels.len() as f64;
+        let mut halved = Vec::with_capacity(2 * panels.len());
+        for p in panels {
+            let middle = 0.5 * (p.from + p.to);
+            if p.error > share && p.error > ROUNDING * value && p.from < middle && middle < p.to {
+                halved.push(panel(f, p.from, middle, top));
+                halved.push(panel(f, middle, p.to, top));
+            } else {
+                halved.push(p);
+            }
+        }
+        let stuck = halved.len() == halved.capacity() / 2;
+        panels = halved;
+        if stuck {
+            break;
+        }
+    }
+    let (value, error) = sums(&panels);
+    let nodes = panels.into_iter().flat_map(|p| p.nodes).collect();
+    // The cut tails of a hill are below exp(-drop) of it.
+    Line { nodes, log_value: top + value.ln(), error: error / value + tolerance * (-MARGIN).exp() }
+}
+
+fn sums<T>(panels: &[Panel<T>]) -> (f64, f64) {
+    panels.iter().fold((0.0, 0.0), |(v, e), p| (v + p.value, e + p.error))
+}
+
+/// Points from tail to tail, at distances from the top that double, and the largest value seen.
+fn bracket<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, drop: f64) -> (Vec<f64>, f64) {
+    let mut at = |x: f64| f(&[x])[0].0;
+    let (mut best, mut top) = (0.0, at(0.0));
+    for sign in [-1.0, 1.0] {
+        let mut step = FIRST;
+        for _ in 0..DOUBLINGS {
+            let (x, value) = (best + sign * step, at(best + sign * step));
+            if value.is_nan() || value <= top {
+                break;
+            }
+            (best, top) = (x, value);
+            step *= 2.0;
+        }
+    }
+    let mut edges = vec![best];
+    for sign in [-1.0, 1.0] {
+        let mut step = FIRST;
+        for _ in 0..DOUBLINGS {
+            let (x, value) = (best + sign * step, at(best + sign * step));
+            edges.push(x);
+            top = top.max(value);
+            if value.is_nan() || value < top - drop {
+                break;
+            }
+            step *= 2.0;
+        }
+    }
+    edges.sort_by(f64::total_cmp);
+    (edges, top)
+}
+
+/// One panel, with values relative to exp(top).
+fn panel<T>(f: &mut dyn FnMut(&[f64]) -> Vec<(f64, T)>, from: f64, to: f64, top: f64) -> Panel<T> {
+    let (center, half) = (0.5 * (from + to), 0.5 * (to - from));
+    let place = |i: usize| if i < 8 { (-NODES[i], i) } else { (NODES[ORDER - 1 - i], ORDER - 1 - i) };
+    let x: Vec<f64> = (0..ORDER).map(|i| center + half * place(i).0).collect();
+    let (mut nodes, mut values) = (Vec::with_capacity(ORDER), [0.0; ORDER]);
+    for (i, (log_value, kept)) in f(&x).into_iter().enumerate() {
+        values[i] = if log_value.is_nan() { 0.0 } else { (log_value - top).exp() };
+        nodes.push(Node { x: x[i], log_weight: (half * KRONROD[place(i).1]).ln(), log_value, kept });
+    }
+    let over = |g: &dyn Fn(f64) -> f64| (0..ORDER).map(|i| KRONROD[place(i).1] * g(values[i])).sum::<f64>();
+    let kronrod = over(&|v| v);
+    let gauss: f64 = (1..ORDER).step_by(2).map(|i| GAUSS[place(i).1 / 2] * values[i]).sum();
+    let spread = over(&|v| (v - 0.5 * kronrod).abs());
+    let difference = (kronrod - gauss).abs();
+    let stated = if spread > 0.0 { spread * (200.0 * difference / spread).powf(1.5).min(1.0) } else { 0.0 };
+    Panel { nodes, from, to, value: half * kronrod, error: half * stated.max(ROUNDING * kronrod) }
+}
