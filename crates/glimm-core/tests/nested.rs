@@ -3,12 +3,15 @@
 mod common;
 
 use common::*;
-use glimm_core::design::{Column, Data, Term};
+use glimm_core::design::{Column, Data, Predictor, Term};
+use glimm_core::family::{self, Random};
 use glimm_core::integration::Rule;
 use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::nested::Nested;
 use glimm_core::objective::{Objective, Order, Quadrature};
+use glimm_core::optim::{Curvature, Settings, maximise};
 use glimm_core::structure;
+use rand::SeedableRng;
 
 /// Two exact paths to one number.
 const EXACT: f64 = 1e-12;
@@ -39,7 +42,7 @@ fn term(codes: &[u32], columns: Vec<Column>, predictor: usize) -> Term {
 
 /// A small problem with offsets and frequency weights: 7 groups, 3 in each, 2 in each of those.
 fn nested(family: &str, tree: Tree, seed: u64) -> Data {
-    let link = glimm_core::family::lookup(family, None).unwrap().link().name();
+    let link = family::lookup(family, None).unwrap().link().name();
     let mut data = problem(family, &link, Shape::None, seed);
     let n = data.n() as u32;
     // No order: rows of a group lie apart.
@@ -150,4 +153,144 @@ fn crossed_factors_are_refused() {
     assert!(Nested::new(&problem("poisson", "log", Shape::Crossed, 1)).is_none());
     assert!(Nested::new(&problem("poisson", "log", Shape::None, 1)).is_none());
     assert!(Nested::new(&problem("poisson", "log", Shape::Nested, 1)).is_some());
+}
+
+/// Binary responses: `responses` by child, by mother; coefficient 0 is the intercept.
+fn binary(responses: &[Vec<Vec<f64>>]) -> Data {
+    let (mut y, mut top, mut bottom, mut mother) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for (community, mothers) in responses.iter().enumerate() {
+        for children in mothers {
+            y.extend_from_slice(children);
+            top.extend(vec![community as u32; children.len()]);
+            bottom.extend(vec![mother; children.len()]);
+            mother += 1;
+        }
+    }
+    Data {
+        family: family::lookup("binomial", None).unwrap(),
+        y,
+        size: None,
+        freq: None,
+        predictors: vec![Predictor::new(vec![Column::One], None)],
+        terms: vec![term(&top, vec![Column::One], 0), term(&bottom, vec![Column::One], 0)],
+        copies: None,
+        constants: None,
+    }
+}
+
+/// The log-likelihood of one community by the trapezoid rule over both levels; both integrands are analytic in a strip
+/// so wide that the rule is exact to rounding.
+fn brute_force(mothers: &[Vec<f64>], psi: &[f64]) -> f64 {
+    let (most, step) = (10.0, 0.01);
+    let grid: Vec<f64> = (0..=2 * (most / step) as i32).map(|i| -most + step * f64::from(i)).collect();
+    let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt() * step;
+    let row = |y: f64, eta: f64| if y > 0.5 { 1.0 / (1.0 + (-eta).exp()) } else { 1.0 / (1.0 + eta.exp()) };
+    let given = |v: f64| -> f64 {
+        let mother = |children: &Vec<f64>| -> f64 {
+            let at = |u: f64| children.iter().map(|y| row(*y, psi[0] + psi[1] * v + psi[2] * u)).product::<f64>();
+            grid.iter().map(|&u| density(u) * at(u)).sum()
+        };
+        mothers.iter().map(mother).product()
+    };
+    grid.iter().map(|&v| density(v) * given(v)).sum::<f64>().ln()
+}
+
+#[test]
+fn stated_errors_hold_for_hard_units() {
+    let all = |y: f64| vec![vec![y; 3]; 4];
+    let units = [
+        ("all 0", all(0.0)),
+        ("all 1", all(1.0)),
+        ("mixed", vec![vec![0.0, 1.0, 1.0], vec![1.0, 1.0], vec![0.0; 4]]),
+        ("halves", vec![vec![0.0; 3], vec![1.0; 3]]),
+        ("single", vec![vec![1.0], vec![0.0], vec![0.0]]),
+    ];
+    for (name, unit) in &units {
+        for psi in [[0.3, 1.0, 1.5], [-0.5, 5.0, 2.0], [0.2, 2.0, 8.0], [1.0, 10.0, 10.0]] {
+            let truth = brute_force(unit, &psi);
+            let mut objective = Nested::new(&binary(std::slice::from_ref(unit))).unwrap();
+            for tolerance in [1e-3, 1e-6] {
+                let began = std::time::Instant::now();
+                let nodes = objective.choose(&psi, Rule::Adaptive(tolerance)).unwrap();
+                let took = began.elapsed();
+                let found = evaluate(&mut objective, &psi, Order::Gradient).value;
+                let error = (found - truth).abs();
+                println!(
+                    "{name} {psi:?} {tolerance:e}: {:?} nodes, error {error:.1e}, stated {:.1e}, {took:?}",
+                    nodes.counts, nodes.error
+                );
+                assert!(error <= nodes.error, "{name} {psi:?}: {error:e}, stated {:e}", nodes.error);
+                assert!(nodes.error <= tolerance, "{name} {psi:?}: stated {:e}", nodes.error);
+            }
+        }
+    }
+}
+
+/// Children of mothers of communities, as in the Guatemalan study of immunisation (Rodriguez and Goldman 1995, J. R.
+/// Stat. Soc. A 158, 73-89), with a standard deviation of `sd` at both levels.
+fn guatemala(communities: usize, mothers: usize, sd: f64, seed: u64) -> Data {
+    let mut rng = Random::seed_from_u64(seed);
+    let bernoulli = family::lookup("binomial", None).unwrap();
+    let mut responses = Vec::new();
+    for _ in 0..communities {
+        let v = sd * normal(&mut rng);
+        let mother = |_| {
+            let eta = 0.5 + v + sd * normal(&mut rng);
+            (0..3).map(|_| bernoulli.draw(&mut rng, 1.0, &[eta])).collect()
+        };
+        responses.push((0..mothers).map(mother).collect());
+    }
+    binary(&responses)
+}
+
+#[test]
+fn values_converge_as_nodes_grow() {
+    for sd in [1.5, 2.5] {
+        let (data, psi) = (guatemala(30, 8, sd, 9), [0.5, sd, sd]);
+        let mut objective = Nested::new(&data).unwrap();
+        let mut value = |k: usize| {
+            objective.choose(&psi, Rule::Gauss(k)).unwrap();
+            evaluate(&mut objective, &psi, Order::Gradient).value
+        };
+        let values: Vec<f64> = [1, 3, 7, 15, 31].into_iter().map(&mut value).collect();
+        let differences: Vec<f64> = values.windows(2).map(|v| (v[1] - v[0]).abs()).collect();
+        println!("sd {sd}: {values:?}, differences {differences:?}");
+        assert!(differences.windows(2).all(|d| d[1] < 0.5 * d[0]), "{differences:?}");
+        let nodes = objective.choose(&psi, Rule::Adaptive(1e-4)).unwrap();
+        let found = evaluate(&mut objective, &psi, Order::Gradient).value;
+        let most = nodes.counts.iter().max().unwrap();
+        println!("sd {sd}: adaptive {found}, stated error {:e}, at most {most} nodes", nodes.error);
+        assert!((found - values[4]).abs() <= nodes.error + differences[3], "{found} {values:?}");
+    }
+}
+
+#[test]
+fn a_fit_moves_from_laplace_to_the_converged_answer() {
+    let data = guatemala(60, 8, 1.5, 10);
+    let mut objective = Nested::new(&data).unwrap();
+    let mut start = vec![0.0, 1.0, 1.0];
+    let mut found = Vec::new();
+    for rule in [Rule::Gauss(1), Rule::Gauss(5), Rule::Adaptive(1e-5)] {
+        objective.choose(&start, rule).unwrap();
+        let settings = Settings {
+            curvature: Curvature::Exact,
+            tolerance: 1e-8,
+            inner_tolerance: 1e-12,
+            max_iterations: 50,
+            reach: vec![2.0; 3],
+            limits: vec![f64::INFINITY; 3],
+            rows: Vec::new(),
+        };
+        let outcome = maximise(&mut objective, &start, settings, &mut |_, _, _| true);
+        println!("{rule:?}: {:?} {} in {} steps, {:?}", outcome.psi, outcome.value, outcome.iterations, outcome.reason);
+        assert_eq!(outcome.reason, glimm_core::optim::Reason::Converged);
+        start.clone_from(&outcome.psi);
+        found.push(outcome.psi);
+    }
+    let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+    let (laplace, five) = (apart(&found[0], &found[2]), apart(&found[1], &found[2]));
+    assert!(five < 0.3 * laplace, "Laplace {laplace} and five nodes {five} from the converged answer");
+    objective.choose(&found[2], Rule::Gauss(41)).unwrap();
+    let gradient = evaluate(&mut objective, &found[2], Order::Gradient).gradient;
+    assert!(gradient.iter().all(|g| g.abs() < 0.01), "{gradient:?}");
 }

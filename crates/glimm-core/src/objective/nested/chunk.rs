@@ -10,7 +10,7 @@ use super::Detail;
 use super::arrow::Arrow;
 use super::chart::Chart;
 use super::integral::{Changes, Integral, Visit};
-use super::points::Points;
+use super::points::{Points, Shelf};
 use super::rows::RowSums;
 use super::tree::Tree;
 use crate::control::Control;
@@ -50,7 +50,7 @@ pub struct Chunk {
     /// Nodes of every group.
     pub points: Vec<Arc<Points>>,
     /// Accepted modes and those of the last evaluation.
-    u: Vec<f64>,
+    pub u: Vec<f64>,
     trial: Vec<f64>,
     /// C on the pattern at the last evaluation.
     inverse: Vec<f64>,
@@ -104,7 +104,7 @@ impl Chunk {
             tree,
             levels,
         };
-        chunk.points = chunk.gauss(|_| 1);
+        chunk.points = chunk.gauss(1);
         Some(chunk)
     }
 
@@ -112,18 +112,10 @@ impl Chunk {
         self.tree.units.len()
     }
 
-    /// Gauss-Hermite nodes for every group, as many per effect as `k` says of it; equal ones are kept once.
-    pub fn gauss(&self, k: impl Fn(usize) -> usize) -> Vec<Arc<Points>> {
-        let mut known: Vec<((usize, usize), Arc<Points>)> = Vec::new();
-        let mut of = |g: usize| {
-            let key = (k(g), self.tree.groups[g].own);
-            if let Some((_, points)) = known.iter().find(|(other, _)| *other == key) {
-                return points.clone();
-            }
-            known.push((key, Arc::new(Points::gauss(key.0, key.1))));
-            known[known.len() - 1].1.clone()
-        };
-        (0..self.tree.groups.len()).map(&mut of).collect()
+    /// Gauss-Hermite nodes for every group, `k` per effect; equal ones are kept once.
+    pub fn gauss(&self, k: usize) -> Vec<Arc<Points>> {
+        let mut shelf = Shelf::default();
+        self.tree.groups.iter().map(|g| shelf.gauss(k, g.own)).collect()
     }
 
     /// All rows with their effects, at the modes.
@@ -162,14 +154,20 @@ impl Chunk {
         Ok((shares, evaluated))
     }
 
-    fn by_nodes(&self, patch: &mut Unit<'_>, job: &Job<'_>) -> Result<(Vec<Share>, Vec<f64>), Reject> {
+    /// The row derivatives at the modes, H with its factor, and log|H|.
+    pub fn factorise(&self, patch: &mut Unit<'_>) -> Result<(AtMode, Arrow, f64), Reject> {
         patch.linear_predictors();
         patch.row_derivatives(0..patch.rows, Want { dims: patch.eta.len(), order: 3, value: true });
         let mut at = AtMode::new(&patch.geometry, patch.random, patch.rows);
         patch.at_modes(&mut at)?;
-        let inverse = at.c.clone();
         let mut arrow = Arrow::new(self.tree.clone());
         let logdet = arrow.factorise(&patch.penalised(&at.s)).ok_or(Reject::NotPositiveDefinite)?;
+        Ok((at, arrow, logdet))
+    }
+
+    fn by_nodes(&self, patch: &mut Unit<'_>, job: &Job<'_>) -> Result<(Vec<Share>, Vec<f64>), Reject> {
+        let (mut at, arrow, logdet) = self.factorise(patch)?;
+        let inverse = at.c.clone();
         let groups = self.tree.groups.last().map_or(0, |g| g.block().end);
         let mut found = Sums {
             value: -0.5 * logdet,
@@ -208,7 +206,7 @@ impl Chunk {
         let lambda = self.chart.flat(job.lambda);
         let mut integral = self.integral(patch, arrow, &lambda);
         let hessian = !job.directions.is_empty();
-        let enough = hessian.then(|| self.gauss(|_| HESSIAN_NODES));
+        let enough = hessian.then(|| self.gauss(HESSIAN_NODES));
         for unit in &self.tree.units {
             let few = |g: usize| self.points[g].len() < HESSIAN_NODES.pow(self.tree.groups[g].own as u32);
             let twice = hessian && unit.clone().any(few);
@@ -251,11 +249,6 @@ impl Chunk {
     pub fn reset(&mut self) {
         self.u.fill(0.0);
         self.trial.fill(0.0);
-    }
-
-    /// The start of a search for modes.
-    pub fn start(&self) -> Vec<f64> {
-        self.u.clone()
     }
 
     /// Writes modes and covariances at the caller's levels.

@@ -94,7 +94,7 @@ impl Integral<'_> {
     }
 
     /// The integral of a group at every node of its parent.
-    fn of_group(&mut self, g: usize) -> Vec<f64> {
+    pub fn of_group(&mut self, g: usize) -> Vec<f64> {
         let (tree, points) = (self.tree, self.points[g].clone());
         let group = &tree.groups[g];
         self.visits[g] = self.visit(group, &points);
@@ -253,29 +253,36 @@ fn add_square(times: f64, s: &[f64], out: &mut [f64]) {
 }
 
 impl Integral<'_> {
-    /// Adds how a unit, just integrated, changes with its modes and with T and E.
-    pub fn add_changes(&self, unit: &Range<usize>, out: &mut Changes) {
+    /// P of every node of every group of a unit that was just integrated.
+    pub fn reach(&self, unit: &Range<usize>) -> Vec<Vec<f64>> {
         let mut reach: Vec<Vec<f64>> = Vec::with_capacity(unit.len());
         for g in unit.clone() {
+            let (parent, k) = (self.tree.groups[g].parent, self.points[g].len());
+            let above = |node: usize| parent.map_or(1.0, |p| reach[p - unit.start][node / k]);
+            reach.push(self.visits[g].weight.iter().enumerate().map(|(node, p)| p * above(node)).collect());
+        }
+        reach
+    }
+
+    /// Adds how a unit, just integrated, changes with its modes and with T and E.
+    pub fn add_changes(&self, unit: &Range<usize>, out: &mut Changes) {
+        for (g, reach) in unit.clone().zip(self.reach(unit)) {
             let (group, visit, points) = (&self.tree.groups[g], &self.visits[g], &self.points[g]);
-            let (n, a, k) = (group.path.len(), group.above(), points.len());
-            let above = |node: usize| group.parent.map_or(1.0, |p| reach[p - unit.start][node / k]);
-            let weights: Vec<f64> = visit.weight.iter().enumerate().map(|(node, p)| p * above(node)).collect();
+            let (n, a) = (group.path.len(), group.above());
             let mut mean = vec![0.0; group.own];
             let block = &mut out.blocks[group.block()];
-            for (node, (e, &w)) in visit.slope.chunks_exact(group.own).zip(&weights).enumerate() {
-                let (path, x) = (&visit.path[node * n..node * n + a], points.at(node % k));
+            for (node, (e, &p)) in visit.slope.chunks_exact(group.own).zip(&reach).enumerate() {
+                let (path, x) = (&visit.path[node * n..node * n + a], points.at(node % points.len()));
                 for (i, e) in e.iter().enumerate() {
-                    mean[i] += w * e;
+                    mean[i] += p * e;
                     let row = &mut block[i * n..(i + 1) * n];
-                    (0..a).for_each(|j| row[j] -= w * e * (path[j] - self.modes[group.path[j]]));
-                    row[a..].iter_mut().zip(x).for_each(|(t, x)| *t += w * e * x);
+                    (0..a).for_each(|j| row[j] -= p * e * (path[j] - self.modes[group.path[j]]));
+                    row[a..].iter_mut().zip(x).for_each(|(t, x)| *t += p * e * x);
                 }
             }
             let mut along = vec![0.0; a];
             self.arrow.add_slope_transposed(group, 1.0, &mean, &mut along);
             group.path.iter().zip(along.iter().chain(&mean)).for_each(|(&u, c)| out.modes[u] += c);
-            reach.push(weights);
         }
     }
 }

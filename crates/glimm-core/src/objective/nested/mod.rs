@@ -16,7 +16,9 @@ mod chart;
 mod choose;
 mod chunk;
 mod integral;
+mod marginal;
 mod points;
+mod reference;
 mod rows;
 mod tree;
 

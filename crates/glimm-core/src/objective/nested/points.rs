@@ -1,9 +1,11 @@
 //! Nodes of one group's integral, in the coordinates in which it is about standard normal.
 
+use std::sync::Arc;
+
 use crate::quadrature;
 
 /// ln sqrt(2 pi).
-const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
+pub const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 
 /// Nodes (node by effect) and log weights: the integral of g / sqrt(2 pi)^q is about sum_i exp(w_i) g(x_i).
 #[derive(Clone, Debug)]
@@ -43,5 +45,20 @@ impl Points {
     /// Node `i`.
     pub fn at(&self, i: usize) -> &[f64] {
         &self.x[i * self.effects..(i + 1) * self.effects]
+    }
+}
+
+/// Gauss-Hermite nodes by number per effect and number of effects, each kept once.
+#[derive(Default)]
+pub struct Shelf(Vec<((usize, usize), Arc<Points>)>);
+
+impl Shelf {
+    pub fn gauss(&mut self, k: usize, effects: usize) -> Arc<Points> {
+        if let Some((_, points)) = self.0.iter().find(|(key, _)| *key == (k, effects)) {
+            return points.clone();
+        }
+        let points = Arc::new(Points::gauss(k, effects));
+        self.0.push(((k, effects), points.clone()));
+        points
     }
 }

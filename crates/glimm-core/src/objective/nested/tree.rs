@@ -39,8 +39,6 @@ fn within(fine: &Term, coarse: &Term) -> bool {
 
 /// A group. Its path goes from the group at the top down to itself.
 pub struct Group {
-    /// Position of its factor in the chain.
-    pub depth: usize,
     pub parent: Option<usize>,
     pub children: Vec<usize>,
     pub rows: Range<usize>,
@@ -129,7 +127,6 @@ impl Tree {
         let places = own.iter().flat_map(|&a| path.iter().map(move |&b| (a, b))).map(|(a, b)| place(a, b)).collect();
         let last = self.groups.last();
         let group = Group {
-            depth,
             parent,
             children: Vec::new(),
             rows: row..row,
