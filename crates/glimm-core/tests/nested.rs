@@ -8,7 +8,7 @@ use glimm_core::family::{self, Random};
 use glimm_core::integration::Rule;
 use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::nested::Nested;
-use glimm_core::objective::{Objective, Order, Quadrature};
+use glimm_core::objective::{Order, Quadrature};
 use glimm_core::optim::{Curvature, Settings, maximise};
 use glimm_core::structure;
 use rand::SeedableRng;
@@ -252,15 +252,15 @@ fn values_converge_as_nodes_grow() {
             objective.choose(&psi, Rule::Gauss(k)).unwrap();
             evaluate(&mut objective, &psi, Order::Gradient).value
         };
-        let values: Vec<f64> = [1, 3, 7, 15, 31].into_iter().map(&mut value).collect();
+        let values: Vec<f64> = [3, 7, 15, 31].into_iter().map(&mut value).collect();
         let differences: Vec<f64> = values.windows(2).map(|v| (v[1] - v[0]).abs()).collect();
         println!("sd {sd}: {values:?}, differences {differences:?}");
-        assert!(differences.windows(2).all(|d| d[1] < 0.5 * d[0]), "{differences:?}");
+        assert!(differences.windows(2).all(|d| d[1] < 0.1 * d[0]), "{differences:?}");
         let nodes = objective.choose(&psi, Rule::Adaptive(1e-4)).unwrap();
         let found = evaluate(&mut objective, &psi, Order::Gradient).value;
         let most = nodes.counts.iter().max().unwrap();
         println!("sd {sd}: adaptive {found}, stated error {:e}, at most {most} nodes", nodes.error);
-        assert!((found - values[4]).abs() <= nodes.error + differences[3], "{found} {values:?}");
+        assert!((found - values[3]).abs() <= nodes.error + differences[2], "{found} {values:?}");
     }
 }
 
@@ -293,4 +293,73 @@ fn a_fit_moves_from_laplace_to_the_converged_answer() {
     objective.choose(&found[2], Rule::Gauss(41)).unwrap();
     let gradient = evaluate(&mut objective, &found[2], Order::Gradient).gradient;
     assert!(gradient.iter().all(|g| g.abs() < 0.01), "{gradient:?}");
+}
+
+#[test]
+fn timing() {
+    use glimm_core::objective::Objective;
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let data = guatemala(161, 15, 1.5, 12);
+            let psi = [0.5, 1.5, 1.5];
+            let run = |label: &str, objective: &mut dyn Objective| {
+                for order in [Order::Gradient, Order::Hessian] {
+                    objective.reset();
+                    objective.evaluate(&psi, order, 1e-8).unwrap();
+                    objective.accept();
+                    let began = std::time::Instant::now();
+                    for _ in 0..3 {
+                        objective.evaluate(&psi, order, 1e-8).unwrap();
+                    }
+                    println!("{threads} {label} {order:?}: {:?}", began.elapsed() / 3);
+                }
+            };
+            run("crossed", &mut Crossed::new(&data, Engine::Auto).unwrap());
+            run("sparse", &mut Crossed::new(&data, Engine::Sparse).unwrap());
+            let mut nested = Nested::new(&data).unwrap();
+            run("nested laplace", &mut nested);
+            for rule in [
+                Rule::Gauss(3),
+                Rule::Gauss(5),
+                Rule::Gauss(7),
+                Rule::Gauss(9),
+                Rule::Gauss(15),
+                Rule::Adaptive(1e-3),
+                Rule::Adaptive(1e-4),
+                Rule::Adaptive(1e-6),
+            ] {
+                let began = std::time::Instant::now();
+                let mut nodes = nested.choose(&psi, rule).unwrap();
+                nodes.counts.sort_unstable();
+                println!(
+                    "{threads} choose {rule:?}: {:?}, error {:e}, counts {:?} {:?} {:?}",
+                    began.elapsed(),
+                    nodes.error,
+                    nodes.counts[0],
+                    nodes.counts[80],
+                    nodes.counts[160]
+                );
+                run(&format!("{rule:?}"), &mut nested);
+            }
+        });
+    }
+}
+
+#[test]
+fn profile() {
+    use glimm_core::objective::Objective;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let data = guatemala(161, 15, 1.5, 12);
+        let psi = [0.5, 1.5, 1.5];
+        let mut nested = Nested::new(&data).unwrap();
+        nested.choose(&psi, Rule::Gauss(9)).unwrap();
+        let began = std::time::Instant::now();
+        for _ in 0..100 {
+            nested.evaluate(&psi, Order::Gradient, 1e-8).unwrap();
+            nested.accept();
+        }
+        println!("gradient {:?}", began.elapsed() / 100);
+    });
 }

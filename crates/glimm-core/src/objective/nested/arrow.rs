@@ -44,16 +44,15 @@ impl Arrow {
 
     /// E_g x.
     pub fn slope_times(&self, g: &Group, x: &[f64], out: &mut [f64]) {
-        for (row, out) in self.blocks[g.block()].chunks_exact(g.path.len()).zip(out) {
-            *out = row[..g.above()].iter().zip(x).map(|(e, x)| e * x).sum();
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = self.slope(g, i).iter().zip(x).map(|(e, x)| e * x).sum();
         }
     }
 
-    /// out += times E_g'x.
-    pub fn add_slope_transposed(&self, g: &Group, times: f64, x: &[f64], out: &mut [f64]) {
-        for (row, x) in self.blocks[g.block()].chunks_exact(g.path.len()).zip(x) {
-            out[..g.above()].iter_mut().zip(row).for_each(|(o, e)| *o += times * e * x);
-        }
+    /// Row `i` of E_g.
+    #[inline(always)]
+    pub fn slope(&self, g: &Group, i: usize) -> &[f64] {
+        &self.blocks[g.block + i * g.path.len()..][..g.above()]
     }
 
     /// Gathers the blocks of a matrix on the pattern.

@@ -4,7 +4,7 @@
 
 use crate::design::{Data, Layout};
 use crate::objective::geometry::Factors;
-use crate::objective::laplace::{Share, pair};
+use crate::objective::laplace::Share;
 use crate::objective::tangent::Direction;
 
 /// The entry of a Lambda that takes effect `from` of the path to `to`.
@@ -14,11 +14,11 @@ pub struct Entry {
     pub index: usize,
 }
 
-/// A term of the second derivatives: f''ab times two multipliers, of which 0 is one and 1 + d is effect d.
+/// A term of the second derivatives: f''ab times the effects named.
 pub struct Bend {
     pub target: usize,
-    pub columns: usize,
-    pub times: [usize; 2],
+    pub columns: [usize; 2],
+    pub times: [Option<usize>; 2],
 }
 
 pub struct Chart {
@@ -62,15 +62,13 @@ impl Chart {
 
     fn all_bends(&self) -> Vec<Bend> {
         let first = self.coefficients.len();
-        let columns = first + self.path.len();
-        let fixed = self.coefficients.iter().enumerate().map(|(a, &index)| (a, index, 0));
-        let random = self.entries.iter().map(|e| (first + e.to, e.index, 1 + e.from));
-        let moved: Vec<(usize, usize, usize)> = fixed.chain(random).collect();
+        let fixed = self.coefficients.iter().enumerate().map(|(a, &index)| (a, index, None));
+        let random = self.entries.iter().map(|e| (first + e.to, e.index, Some(e.from)));
+        let moved: Vec<(usize, usize, Option<usize>)> = fixed.chain(random).collect();
         let mut bends = Vec::new();
         for &(a, i, one) in &moved {
             for &(b, j, two) in moved.iter().filter(|(_, j, _)| *j <= i) {
-                let columns = pair(a.min(b), a.max(b), columns);
-                bends.push(Bend { target: triangle(i, j), columns, times: [one, two] });
+                bends.push(Bend { target: triangle(i, j), columns: [a, b], times: [one, two] });
             }
         }
         bends

@@ -31,6 +31,8 @@ use super::chart::{Chart, triangle};
 use super::points::Points;
 use super::rows::RowSums;
 use super::tree::{Group, Tree};
+use crate::objective::dot;
+use crate::special::{exp, vectorized};
 
 /// Nodes of a group at the bottom that are taken at once.
 const BLOCK: usize = 1024;
@@ -38,19 +40,23 @@ const BLOCK: usize = 1024;
 /// The nodes of a group, below all nodes of its parent in turn.
 #[derive(Default)]
 pub struct Visit {
-    /// u of the path, node by node.
+    /// u of the path, effect by node.
     pub path: Vec<f64>,
-    /// p and e.
+    /// p of every node.
     pub weight: Vec<f64>,
-    pub slope: Vec<f64>,
-    /// log I by node of the parent, less log|L|.
+    /// log I less log|L| by node of the parent; sum p e and sum p e x' as well.
     pub value: Vec<f64>,
+    slope: Vec<f64>,
+    dyads: Vec<f64>,
 }
 
+/// The integral of one unit after another. Numbers of the nodes of a group stand quantity by quantity: log-integrals
+/// first, then the derivatives that the chart lists, the lower triangle of second ones, those in the effects of the path.
 pub struct Integral<'a> {
     pub tree: &'a Tree,
     pub arrow: &'a Arrow,
     pub chart: &'a Chart,
+    /// Nodes of every group.
     pub points: Vec<Arc<Points>>,
     /// Modes m, and all Lambda as [`Chart::flat`] has them.
     pub modes: &'a [f64],
@@ -69,16 +75,13 @@ pub struct Changes {
 }
 
 impl Integral<'_> {
-    /// Log-integral of a unit but for |L|, derivatives in all that the chart lists, and the lower triangle of second ones.
+    /// Log-integral of a unit but for |L|, with its derivatives.
     pub fn of_unit(&mut self, unit: &Range<usize>) -> (f64, Vec<f64>, Vec<f64>) {
         let mut sums = self.of_group(unit.start);
-        let bends = sums.split_off(self.bends().end);
         let second = sums.split_off(self.bends().start);
-        debug_assert!(bends.is_empty());
         (sums[0], sums.split_off(1), second)
     }
 
-    /// Where scores and second derivatives stand in the sums of a node, after the value.
     fn scores(&self) -> Range<usize> {
         1..1 + if self.detail == Detail::Value { 0 } else { self.chart.len }
     }
@@ -88,7 +91,7 @@ impl Integral<'_> {
         first..first + if self.detail == Detail::Hessian { n * (n + 1) / 2 } else { 0 }
     }
 
-    /// Numbers of a node: after the others, the derivatives in the effects of the path.
+    /// Number of quantities, with `path` effects on the path.
     fn width(&self, path: usize) -> usize {
         self.bends().end + if self.detail == Detail::Value { 0 } else { path }
     }
@@ -120,169 +123,247 @@ impl Integral<'_> {
 
     /// u = m - E (u_A - m_A) + T x.
     fn visit(&self, group: &Group, points: &Points) -> Visit {
-        let (n, a, q) = (group.path.len(), group.above(), group.own);
+        let (n, a, q, k) = (group.path.len(), group.above(), group.own, points.len());
         let above: &[f64] = group.parent.map_or(&[], |p| &self.visits[p].path);
         let parents = if a == 0 { 1 } else { above.len() / a };
-        let scale = self.arrow.scale(group);
-        let (mut path, mut center) = (Vec::with_capacity(parents * points.len() * n), vec![0.0; q]);
+        let (scale, nodes) = (self.arrow.scale(group), parents * k);
+        let (mut path, mut center, mut apart) = (vec![0.0; n * nodes], vec![0.0; q], vec![0.0; a]);
         for parent in 0..parents {
-            let above = &above[parent * a..(parent + 1) * a];
-            let apart: Vec<f64> = above.iter().zip(&group.path).map(|(u, &m)| u - self.modes[m]).collect();
+            let own = parent * k..(parent + 1) * k;
+            for e in 0..a {
+                let u = above[e * parents + parent];
+                apart[e] = u - self.modes[group.path[e]];
+                path[e * nodes..][own.clone()].fill(u);
+            }
             self.arrow.slope_times(group, &apart, &mut center);
-            center.iter_mut().zip(&group.path[a..]).for_each(|(c, &m)| *c = self.modes[m] - *c);
-            for i in 0..points.len() {
-                path.extend_from_slice(above);
-                let x = points.at(i);
-                path.extend((0..q).map(|r| center[r] + (r..q).map(|c| scale[r * q + c] * x[c]).sum::<f64>()));
+            for r in 0..q {
+                let u = &mut path[(a + r) * nodes..][own.clone()];
+                u.fill(self.modes[group.path[a + r]] - center[r]);
+                (r..q).for_each(|c| add(u, scale[r * q + c], points.x(c)));
             }
         }
-        let nodes = parents * points.len();
-        Visit { path, weight: vec![0.0; nodes], slope: vec![0.0; nodes * q], value: vec![0.0; parents] }
+        let zeros = |n: usize| vec![0.0; n];
+        Visit {
+            path,
+            weight: zeros(nodes),
+            value: zeros(parents),
+            slope: zeros(parents * q),
+            dyads: zeros(parents * q * q),
+        }
     }
 
     /// Sums over the rows of a group at the bottom at some of its nodes.
     fn at_bottom(&mut self, g: usize, nodes: Range<usize>) -> Vec<f64> {
-        let (chart, path, count) = (self.chart, self.chart.path.len(), nodes.len());
-        let u = &self.visits[g].path[nodes.start * path..nodes.end * path];
+        let (path, count) = (self.chart.path.len(), nodes.len());
+        let all = self.visits[g].weight.len();
+        let u: Vec<&[f64]> = (0..path).map(|e| &self.visits[g].path[e * all..][nodes.clone()]).collect();
         let mut b = vec![0.0; path * count];
-        for entry in &chart.entries {
-            let times = self.lambda[entry.index];
-            (0..count).for_each(|i| b[entry.to * count + i] += times * u[i * path + entry.from]);
+        for entry in &self.chart.entries {
+            add(&mut b[entry.to * count..(entry.to + 1) * count], self.lambda[entry.index], u[entry.from]);
         }
         self.rows.sum(self.tree.groups[g].rows.clone(), &b, count, self.detail);
-        let width = self.width(path);
-        let mut out = vec![0.0; count * width];
-        for (i, (out, u)) in out.chunks_exact_mut(width).zip(u.chunks_exact(path)).enumerate() {
-            self.at_node(i, count, u, out);
-        }
+        let mut out = vec![0.0; count * self.width(path)];
+        vectorized(
+            #[inline(always)]
+            || self.derivatives(&u, count, &mut out),
+        );
         out
     }
 
-    /// Moves the sums over rows of node `i` to derivatives.
-    fn at_node(&self, i: usize, count: usize, u: &[f64], out: &mut [f64]) {
-        let (chart, fixed) = (self.chart, self.chart.coefficients.len());
-        out[0] = self.rows.value[i];
+    /// From sums over rows to derivatives.
+    #[inline(always)]
+    fn derivatives(&self, u: &[&[f64]], count: usize, out: &mut [f64]) {
+        out[..count].copy_from_slice(&self.rows.value);
         if self.detail == Detail::Value {
             return;
         }
-        let first = |column: usize| self.rows.first[column * count + i];
-        let slopes = self.bends().end;
+        let (chart, fixed, slopes) = (self.chart, self.chart.coefficients.len(), self.bends().end);
+        let at = |quantity: usize| quantity * count..(quantity + 1) * count;
         for (column, &index) in chart.coefficients.iter().enumerate() {
-            out[1 + index] += first(column);
+            add(&mut out[at(1 + index)], 1.0, self.rows.first(column, count));
         }
         for entry in &chart.entries {
-            let zr = first(fixed + entry.to);
-            out[1 + entry.index] += zr * u[entry.from];
-            out[slopes + entry.from] += zr * self.lambda[entry.index];
+            let zr = self.rows.first(fixed + entry.to, count);
+            out[at(1 + entry.index)].iter_mut().zip(zr).zip(u[entry.from]).for_each(|((o, r), u)| *o += r * u);
+            add(&mut out[at(slopes + entry.from)], self.lambda[entry.index], zr);
         }
         if self.detail == Detail::Hessian {
-            let times = |t: usize| if t == 0 { 1.0 } else { u[t - 1] };
-            let bends = &mut out[self.bends()];
             for bend in &chart.bends {
-                let second = self.rows.second[bend.columns * count + i];
-                bends[bend.target] += second * times(bend.times[0]) * times(bend.times[1]);
+                let out = &mut out[at(self.bends().start + bend.target)];
+                let second = self.rows.second(bend.columns, count);
+                match bend.times {
+                    [None, None] => add(out, 1.0, second),
+                    [Some(d), None] | [None, Some(d)] => add_product(out, second, u[d]),
+                    [Some(d), Some(e)] => {
+                        let both = second.iter().zip(u[d]).zip(u[e]);
+                        out.iter_mut().zip(both).for_each(|(o, ((f, x), y))| *o += f * x * y);
+                    }
+                }
             }
         }
     }
 
     /// Integrates over the nodes of a group below each of some nodes of its parent.
     fn gather(&mut self, g: usize, points: &Points, parents: Range<usize>, sums: &[f64], out: &mut [f64]) {
-        let group = &self.tree.groups[g];
-        let (n, a, k) = (group.path.len(), group.above(), points.len());
-        let (inner, outer) = (self.width(n), self.width(a));
-        for (block, parent) in parents.enumerate() {
-            let sums = &sums[block * k * inner..(block + 1) * k * inner];
-            let out = &mut out[parent * outer..(parent + 1) * outer];
-            let (path, nodes) = (&self.visits[g].path[parent * k * n..], parent * k..(parent + 1) * k);
-            let own = |l: usize| &path[l * n + a..(l + 1) * n];
-            let term = |l: usize| {
-                let value = sums[l * inner];
-                let t = points.log_weight[l] - 0.5 * own(l).iter().map(|u| u * u).sum::<f64>() + value;
-                if t.is_nan() { f64::NEG_INFINITY } else { t }
-            };
-            let terms: Vec<f64> = (0..k).map(term).collect();
-            let top = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let mut p: Vec<f64> = terms.iter().map(|t| (t - top).exp()).collect();
-            let total: f64 = p.iter().sum();
-            p.iter_mut().for_each(|p| *p /= total);
-            out[0] = top + total.ln();
-            if self.detail != Detail::Value {
-                let slope = self.means(group, sums, &own, &p, out);
-                self.visits[g].slope[nodes.start * group.own..nodes.end * group.own].copy_from_slice(&slope);
-            }
-            self.visits[g].value[parent] = out[0];
-            self.visits[g].weight[nodes].copy_from_slice(&p);
-        }
+        let mut visit = std::mem::take(&mut self.visits[g]);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (block, parent) in parents.clone().enumerate() {
+                    let sums = Below { sums, count: parents.len() * points.len(), first: block * points.len() };
+                    self.mean(&self.tree.groups[g], points, parent, &sums, &mut visit, out);
+                }
+            },
+        );
+        self.visits[g] = visit;
     }
 
-    /// Means of the derivatives with weights `p`; returns e of every node.
-    fn means<'u>(
+    /// The same below one node of the parent.
+    #[inline(always)]
+    fn mean(
         &self,
         group: &Group,
-        sums: &[f64],
-        own: &dyn Fn(usize) -> &'u [f64],
-        p: &[f64],
+        points: &Points,
+        parent: usize,
+        sums: &Below<'_>,
+        visit: &mut Visit,
         out: &mut [f64],
-    ) -> Vec<f64> {
-        let (a, q, inner) = (group.above(), group.own, self.width(group.path.len()));
-        let (scores, bends) = (self.scores(), self.bends());
-        let mut slope = vec![0.0; p.len() * q];
-        let reached = sums.chunks_exact(inner).zip(p).enumerate().filter(|(_, (_, p))| **p > 0.0);
-        for (l, (sums, &p)) in reached {
-            let e = &mut slope[l * q..(l + 1) * q];
-            e.iter_mut().zip(&sums[bends.end + a..]).zip(own(l)).for_each(|((e, s), u)| *e = s - u);
-            out[1..].iter_mut().zip(&sums[1..bends.end + a]).for_each(|(o, s)| *o += p * s);
-            self.arrow.add_slope_transposed(group, -p, e, &mut out[bends.end..]);
-            add_square(p, &sums[scores.clone()], &mut out[bends.clone()]);
+    ) {
+        let (a, q, k) = (group.above(), group.own, points.len());
+        let (parents, nodes) = (visit.value.len(), visit.weight.len());
+        let own = |e: usize| (a + e) * nodes + parent * k..(a + e) * nodes + (parent + 1) * k;
+        let p = &mut visit.weight[parent * k..(parent + 1) * k];
+        for (l, p) in p.iter_mut().enumerate() {
+            *p = points.log_weight[l] + sums.of(0, k)[l];
         }
-        let (mean, rest) = out.split_at_mut(bends.start);
-        add_square(-1.0, &mean[1..], &mut rest[..bends.len()]);
-        slope
+        for e in 0..q {
+            p.iter_mut().zip(&visit.path[own(e)]).for_each(|(p, u)| *p -= 0.5 * u * u);
+        }
+        visit.value[parent] = normalise(p);
+        out[parent] = visit.value[parent];
+        if self.detail == Detail::Value {
+            return;
+        }
+        let (scores, bends) = (self.scores(), self.bends());
+        for quantity in 1..bends.end + a {
+            out[quantity * parents + parent] = dot(p, sums.of(quantity, k));
+        }
+        if !bends.is_empty() {
+            for (i, s) in scores.clone().enumerate() {
+                for (j, t) in scores.clone().enumerate().take(i + 1) {
+                    let means = out[s * parents + parent] * out[t * parents + parent];
+                    let square = dot3(p, sums.of(s, k), sums.of(t, k));
+                    out[(bends.start + triangle(i, j)) * parents + parent] += square - means;
+                }
+            }
+        }
+        for i in 0..q {
+            let pull = sums.of(bends.end + a + i, k);
+            let u = &visit.path[own(i)];
+            let e = dot(p, pull) - dot(p, u);
+            visit.slope[parent * q + i] = e;
+            for j in 0..q {
+                visit.dyads[(parent * q + i) * q + j] = dot3(p, pull, points.x(j)) - dot3(p, u, points.x(j));
+            }
+            for (o, slope) in self.arrow.slope(group, i).iter().enumerate() {
+                out[(bends.end + o) * parents + parent] -= slope * e;
+            }
+        }
     }
-}
 
-/// out += times s s', the lower triangle, where there is one.
-fn add_square(times: f64, s: &[f64], out: &mut [f64]) {
-    if out.is_empty() {
-        return;
-    }
-    for (i, si) in s.iter().enumerate() {
-        let row = &mut out[triangle(i, 0)..triangle(i, i) + 1];
-        row.iter_mut().zip(s).for_each(|(o, sj)| *o += times * si * sj);
-    }
-}
-
-impl Integral<'_> {
     /// P of every node of every group of a unit that was just integrated.
     pub fn reach(&self, unit: &Range<usize>) -> Vec<Vec<f64>> {
         let mut reach: Vec<Vec<f64>> = Vec::with_capacity(unit.len());
         for g in unit.clone() {
-            let (parent, k) = (self.tree.groups[g].parent, self.points[g].len());
-            let above = |node: usize| parent.map_or(1.0, |p| reach[p - unit.start][node / k]);
-            reach.push(self.visits[g].weight.iter().enumerate().map(|(node, p)| p * above(node)).collect());
+            let above = self.tree.groups[g].parent.map_or(&[1.0][..], |p| &reach[p - unit.start]);
+            let weights = self.visits[g].weight.chunks_exact(self.points[g].len()).zip(above);
+            reach.push(weights.flat_map(|(p, above)| p.iter().map(move |p| p * above)).collect());
         }
         reach
     }
 
     /// Adds how a unit, just integrated, changes with its modes and with T and E.
     pub fn add_changes(&self, unit: &Range<usize>, out: &mut Changes) {
-        for (g, reach) in unit.clone().zip(self.reach(unit)) {
-            let (group, visit, points) = (&self.tree.groups[g], &self.visits[g], &self.points[g]);
-            let (n, a) = (group.path.len(), group.above());
-            let mut mean = vec![0.0; group.own];
-            let block = &mut out.blocks[group.block()];
-            for (node, (e, &p)) in visit.slope.chunks_exact(group.own).zip(&reach).enumerate() {
-                let (path, x) = (&visit.path[node * n..node * n + a], points.at(node % points.len()));
-                for (i, e) in e.iter().enumerate() {
-                    mean[i] += p * e;
-                    let row = &mut block[i * n..(i + 1) * n];
-                    (0..a).for_each(|j| row[j] -= p * e * (path[j] - self.modes[group.path[j]]));
-                    row[a..].iter_mut().zip(x).for_each(|(t, x)| *t += p * e * x);
+        let reach = self.reach(unit);
+        for g in unit.clone() {
+            let (group, visit) = (&self.tree.groups[g], &self.visits[g]);
+            let (n, a, q) = (group.path.len(), group.above(), group.own);
+            let (path, weights): (&[f64], &[f64]) =
+                group.parent.map_or((&[], &[1.0]), |p| (&self.visits[p].path, &reach[p - unit.start]));
+            let (mut mean, block) = (vec![0.0; q], &mut out.blocks[group.block()]);
+            for (parent, &p) in weights.iter().enumerate() {
+                for i in 0..q {
+                    let (e, row) = (p * visit.slope[parent * q + i], &mut block[i * n..(i + 1) * n]);
+                    mean[i] += e;
+                    for j in 0..a {
+                        row[j] -= e * (path[j * weights.len() + parent] - self.modes[group.path[j]]);
+                    }
+                    add(&mut row[a..], p, &visit.dyads[(parent * q + i) * q..(parent * q + i + 1) * q]);
                 }
             }
-            let mut along = vec![0.0; a];
-            self.arrow.add_slope_transposed(group, 1.0, &mean, &mut along);
-            group.path.iter().zip(along.iter().chain(&mean)).for_each(|(&u, c)| out.modes[u] += c);
+            for (i, e) in mean.iter().enumerate() {
+                out.modes[group.path[a + i]] += e;
+                let slopes = self.arrow.slope(group, i).iter().zip(&group.path);
+                slopes.for_each(|(slope, &u)| out.modes[u] += slope * e);
+            }
         }
     }
+}
+
+/// Numbers of some nodes, quantity by quantity.
+struct Below<'a> {
+    sums: &'a [f64],
+    count: usize,
+    first: usize,
+}
+
+impl<'a> Below<'a> {
+    /// A quantity at the `k` nodes from the first.
+    #[inline(always)]
+    fn of(&self, quantity: usize, k: usize) -> &'a [f64] {
+        &self.sums[quantity * self.count + self.first..][..k]
+    }
+}
+
+/// From logarithms to shares of their sum, whose logarithm is returned. What is not a number has no share.
+#[inline(always)]
+fn normalise(p: &mut [f64]) -> f64 {
+    let top = p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if top == f64::NEG_INFINITY {
+        p.fill(0.0);
+        return top;
+    }
+    let mut total = 0.0;
+    for p in p.iter_mut() {
+        *p = if *p > f64::NEG_INFINITY { exp(*p - top) } else { 0.0 };
+        total += *p;
+    }
+    p.iter_mut().for_each(|p| *p /= total);
+    top + total.ln()
+}
+
+/// out += times x.
+#[inline(always)]
+fn add(out: &mut [f64], times: f64, x: &[f64]) {
+    out.iter_mut().zip(x).for_each(|(o, x)| *o += times * x);
+}
+
+/// out += x y.
+#[inline(always)]
+fn add_product(out: &mut [f64], x: &[f64], y: &[f64]) {
+    out.iter_mut().zip(x).zip(y).for_each(|((o, x), y)| *o += x * y);
+}
+
+/// sum x y z.
+#[inline(always)]
+fn dot3(x: &[f64], y: &[f64], z: &[f64]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let n = x.len() / 4 * 4;
+    for i in (0..n).step_by(4) {
+        for l in 0..4 {
+            lanes[l] += x[i + l] * y[i + l] * z[i + l];
+        }
+    }
+    let rest: f64 = (n..x.len()).map(|i| x[i] * y[i] * z[i]).sum();
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
 }

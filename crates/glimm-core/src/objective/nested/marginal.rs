@@ -63,7 +63,7 @@ impl Integral<'_> {
 
     /// log M at some points; leaves the group without its nodes.
     fn log_density(&mut self, g: usize, log_weights: &[f64], x: &[f64]) -> Vec<f64> {
-        self.points[g] = Arc::new(Points { effects: 1, x: x.to_vec(), log_weight: vec![0.0; x.len()] });
+        self.points[g] = Arc::new(Points::new(x.to_vec(), vec![0.0; x.len()]));
         self.of_group(g);
         let visit = &self.visits[g];
         let term = |k: usize, i: usize| log_weights[k] + visit.value[k] + visit.weight[k * x.len() + i].ln();
@@ -90,12 +90,12 @@ fn rules(log_density: &mut dyn FnMut(&[f64]) -> Vec<f64>, counts: &[usize], tole
         .map(|(x, weight)| {
             let log = |(w, density): (&f64, f64)| w.ln() - density + log_value - HALF_LN_TAU;
             let log_weight = weight.iter().zip(densities.by_ref()).map(log).collect();
-            Points { effects: 1, x, log_weight }
+            Points::new(x, log_weight)
         })
         .collect();
     let matter = nodes.iter().zip(&probability).filter(|(_, p)| **p > NEGLIGIBLE * tolerance);
     let (x, log_weight) = matter.map(|(n, _)| (n.x, n.log_weight - HALF_LN_TAU)).unzip();
-    rules.push(Points { effects: 1, x, log_weight });
+    rules.push(Points::new(x, log_weight));
     rules
 }
 

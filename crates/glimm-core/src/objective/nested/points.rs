@@ -7,44 +7,38 @@ use crate::quadrature;
 /// ln sqrt(2 pi).
 pub const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 
-/// Nodes (node by effect) and log weights: the integral of g / sqrt(2 pi)^q is about sum_i exp(w_i) g(x_i).
+/// Nodes (effect by node) and log weights: the integral of g / sqrt(2 pi)^q is about sum_i exp(w_i) g(x_i).
 #[derive(Clone, Debug)]
 pub struct Points {
-    pub effects: usize,
-    pub x: Vec<f64>,
+    x: Vec<f64>,
     pub log_weight: Vec<f64>,
 }
 
 impl Points {
+    /// Nodes of one effect.
+    pub fn new(x: Vec<f64>, log_weight: Vec<f64>) -> Points {
+        Points { x, log_weight }
+    }
+
     /// Products of Gauss-Hermite nodes.
     pub fn gauss(k: usize, effects: usize) -> Points {
         let (x, w) = quadrature::hermite(k);
-        Points::product(&vec![(x, w); effects])
-    }
-
-    /// Products of nodes and log weights of every effect.
-    pub fn product(rules: &[(Vec<f64>, Vec<f64>)]) -> Points {
-        let mut points = Points { effects: rules.len(), x: Vec::new(), log_weight: Vec::new() };
-        let count: usize = rules.iter().map(|(x, _)| x.len()).product();
-        for node in 0..count {
-            let (mut rest, mut log_weight) = (node, 0.0);
-            for (x, w) in rules {
-                points.x.push(x[rest % x.len()]);
-                log_weight += w[rest % x.len()] - HALF_LN_TAU;
-                rest /= x.len();
-            }
-            points.log_weight.push(log_weight);
+        let digit = |node: usize, effect: usize| node / k.pow(effect as u32) % k;
+        let nodes = || 0..k.pow(effects as u32);
+        let log_weight = |node| (0..effects).map(|e| w[digit(node, e)] - HALF_LN_TAU).sum();
+        Points {
+            x: (0..effects).flat_map(|e| nodes().map(move |node| (node, e))).map(|(n, e)| x[digit(n, e)]).collect(),
+            log_weight: nodes().map(log_weight).collect(),
         }
-        points
     }
 
     pub fn len(&self) -> usize {
         self.log_weight.len()
     }
 
-    /// Node `i`.
-    pub fn at(&self, i: usize) -> &[f64] {
-        &self.x[i * self.effects..(i + 1) * self.effects]
+    /// Effect `e` of all nodes.
+    pub fn x(&self, e: usize) -> &[f64] {
+        &self.x[e * self.len()..(e + 1) * self.len()]
     }
 }
 

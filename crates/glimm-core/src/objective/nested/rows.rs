@@ -26,15 +26,18 @@ pub struct RowSums<'a> {
     columns: Vec<Wide<'a>>,
     /// How many of the columns are fixed effects.
     first_random: usize,
+    /// For every column the first that is the same: intercepts are summed once.
+    same: Vec<usize>,
     eta: Vec<Vec<f64>>,
     y: Vec<f64>,
     size: Vec<f64>,
     freq: Vec<f64>,
     derivs: Derivs,
-    /// Sums of f, of f'w by column, and of f''ww' by pair of columns a <= b, each over all nodes.
+    /// Sums of f, of f'w by column, and of f''ww' by pair of columns a <= b, each over all nodes. Where f is no number all
+    /// others are zero.
     pub value: Vec<f64>,
-    pub first: Vec<f64>,
-    pub second: Vec<f64>,
+    first: Vec<f64>,
+    second: Vec<f64>,
     pub evaluated: usize,
 }
 
@@ -49,9 +52,14 @@ impl<'a> RowSums<'a> {
             let term = &data.terms[t];
             Wide { column: &term.columns[c], predictor: term.predictors[c] }
         }));
+        let ones = |a: &Wide<'_>, b: &Wide<'_>| {
+            a.predictor == b.predictor && matches!((a.column, b.column), (Column::One, Column::One))
+        };
+        let same = |i: usize| columns.iter().position(|c| ones(c, &columns[i])).unwrap_or(i);
         RowSums {
             data,
             fixed,
+            same: (0..columns.len()).map(same).collect(),
             columns,
             first_random,
             eta: vec![Vec::new(); data.predictors.len()],
@@ -64,6 +72,19 @@ impl<'a> RowSums<'a> {
             second: Vec::new(),
             evaluated: 0,
         }
+    }
+
+    /// Sums of f'w for a column, by node.
+    #[inline(always)]
+    pub fn first(&self, column: usize, nodes: usize) -> &[f64] {
+        &self.first[self.same[column] * nodes..][..nodes]
+    }
+
+    /// Sums of f''ww' for two columns, by node.
+    #[inline(always)]
+    pub fn second(&self, columns: [usize; 2], nodes: usize) -> &[f64] {
+        let [a, b] = sorted(columns.map(|c| self.same[c]));
+        &self.second[pair(a, b, self.columns.len()) * nodes..][..nodes]
     }
 
     /// All sums over `rows` at `nodes` nodes, where effect c of the path has the values b[c nodes..].
@@ -84,6 +105,16 @@ impl<'a> RowSums<'a> {
                 || self.strip(strip, b, nodes, detail),
             );
         }
+        self.drop_overflown(nodes);
+    }
+
+    fn drop_overflown(&mut self, nodes: usize) {
+        let lost: Vec<usize> = (0..nodes).filter(|&i| !self.value[i].is_finite()).collect();
+        for i in lost {
+            self.value[i] = f64::NEG_INFINITY;
+            let sums = [&mut self.first, &mut self.second];
+            sums.into_iter().for_each(|s| s.iter_mut().skip(i).step_by(nodes).for_each(|s| *s = 0.0));
+        }
     }
 
     #[inline(always)]
@@ -96,7 +127,7 @@ impl<'a> RowSums<'a> {
             if detail == Detail::Value {
                 continue;
             }
-            for (a, wide) in self.columns.iter().enumerate() {
+            for (a, wide) in self.columns.iter().enumerate().filter(|(a, _)| self.same[*a] == *a) {
                 let w = wide.column.at(row);
                 let r = &self.derivs.get(&[wide.predictor])[at.clone()];
                 add(&mut self.first[a * nodes..(a + 1) * nodes], w, r);
@@ -110,8 +141,9 @@ impl<'a> RowSums<'a> {
     #[inline(always)]
     fn add_second(&mut self, row: usize, at: &Range<usize>, nodes: usize) {
         let n = self.columns.len();
-        for (a, one) in self.columns.iter().enumerate() {
-            for (b, two) in self.columns.iter().enumerate().skip(a) {
+        let distinct = || self.columns.iter().enumerate().filter(|(a, _)| self.same[*a] == *a);
+        for (a, one) in distinct() {
+            for (b, two) in distinct().filter(|(b, _)| *b >= a) {
                 let w = one.column.at(row) * two.column.at(row);
                 let f = &self.derivs.get(&sorted([one.predictor, two.predictor]))[at.clone()];
                 let place = pair(a, b, n) * nodes;
