@@ -1,9 +1,9 @@
 //! How many nodes every unit needs.
 //!
-//! With one effect to a group and at most two levels, the integral of a unit is had by a [`super::reference`] that knows
-//! nothing of nodes, and the cheapest nodes that reproduce it are chosen: those of Gauss and Hermite, those of Gauss
-//! for the distributions of the effects themselves ([`super::marginal`]), or panels. Elsewhere the number of
-//! Gauss-Hermite nodes is raised until the values agree.
+//! The number of Gauss-Hermite nodes is raised until the log-integral settles. Where it does not, and there are at most
+//! two levels of one effect each, the truth is had by panels within panels ([`super::reference`]), and if Gauss and
+//! Hermite's nodes miss it, Gauss's for the distributions of the effects themselves are tried, and panels
+//! ([`super::marginal`]). The cheapest nodes near the truth are chosen; stated errors are distances from it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,16 +16,19 @@ use crate::objective::Reject;
 
 /// Newton decrement of the modes around which nodes are chosen.
 pub const MODES: f64 = 1e-12;
-/// Nodes per effect that are tried, of Gauss and Hermite and of Gauss for the effects' distributions.
-const LADDER: [usize; 11] = [1, 3, 5, 7, 9, 11, 15, 21, 31, 45, 65];
-const HERMITE: Range<usize> = 0..8;
-const OWN: Range<usize> = 3..10;
-/// Row evaluations of one unit that are worth its error.
-const AFFORDABLE: usize = 20_000_000;
+/// Nodes per effect that are tried: of Gauss and Hermite, then of Gauss for the effects' distributions.
+const HERMITE: [usize; 9] = [1, 3, 5, 7, 9, 11, 15, 21, 31];
+const OWN: [usize; 7] = [7, 9, 11, 15, 21, 31, 45];
+/// Numbers of nodes that are tried whatever they cost, and row evaluations of a unit beyond which no more are.
+const LEAST: usize = 5;
+const AFFORDABLE: usize = 5_000_000;
+/// Values are this many times as far from the truth as the last two steps were long.
+const CAUTION: f64 = 10.0;
+/// The shares of the tolerance that agreeing values and the reference may miss.
+const AGREED: f64 = 0.5;
+const REFERENCE: f64 = 0.1;
 /// Levels up to which there is a reference.
 const LEVELS: usize = 2;
-/// The share of the tolerance that the reference may miss.
-const REFERENCE: f64 = 0.1;
 
 /// Nodes for the groups of a unit, and the stated error of its log-integral.
 struct Chosen {
@@ -49,7 +52,7 @@ impl Chunk {
                 error = 0.0;
                 for unit in &self.tree.units {
                     crate::objective::proceed(job.control)?;
-                    let chosen = Search { integral: &mut integral, unit, shelf: &mut shelf }.run(tolerance);
+                    let chosen = Search { integral: &mut integral, unit, shelf: &mut shelf, tolerance }.run();
                     error += chosen.error;
                     points.extend(chosen.points);
                 }
@@ -77,72 +80,115 @@ struct Search<'s, 'a> {
     integral: &'s mut Integral<'a>,
     unit: &'s Range<usize>,
     shelf: &'s mut Shelf,
+    tolerance: f64,
+}
+
+/// Some nodes with their log-integral.
+struct Rung {
+    points: Vec<Arc<Points>>,
+    value: f64,
+}
+
+impl Rung {
+    /// The distance from a value that may itself miss the truth.
+    fn error(&self, (truth, missed): (f64, f64)) -> f64 {
+        (self.value - truth).abs() + missed
+    }
+}
+
+/// The last rung.
+fn top(ladder: &[Rung], truth: (f64, f64)) -> Chosen {
+    let rung = &ladder[ladder.len() - 1];
+    Chosen { points: rung.points.clone(), error: rung.error(truth) }
 }
 
 impl Search<'_, '_> {
-    fn run(&mut self, tolerance: f64) -> Chosen {
-        let groups = &self.integral.tree.groups[self.unit.clone()];
-        let levels = groups.iter().map(|g| g.path.len()).max().unwrap_or(0);
-        if levels > LEVELS || groups.iter().any(|g| g.own > 1) {
-            return self.by_agreement(tolerance);
+    fn run(&mut self) -> Chosen {
+        let ladder = self.hermite();
+        let agreed = agreement(&ladder);
+        if agreed.1 <= AGREED * self.tolerance || !self.has_reference() {
+            return self.first_near(&ladder, agreed).unwrap_or_else(|| top(&ladder, agreed));
         }
-        let (truth, missed) = self.integral.reference(self.unit.start, &[], REFERENCE * tolerance);
-        let hermite = LADDER[HERMITE].iter().map(|&k| self.hermite(k)).collect::<Vec<_>>();
-        if let Some(chosen) = self.first_near(&hermite, truth, missed, tolerance) {
+        let truth = self.integral.reference(self.unit.start, &[], REFERENCE * self.tolerance);
+        if let Some(chosen) = self.first_near(&ladder, truth) {
             return chosen;
         }
-        let start = &hermite[hermite.len() - 1];
-        let mut own = self.integral.marginals(self.unit, start, &LADDER[OWN], REFERENCE * tolerance);
-        self.first_near(&own, truth, missed, tolerance).unwrap_or_else(|| {
-            let points = own.pop().unwrap_or_default();
-            let error = (self.value(&points) - truth).abs() + missed;
-            Chosen { points, error }
-        })
+        let start = &ladder[ladder.len() - 1].points;
+        let own = self.integral.marginals(self.unit, start, &OWN, REFERENCE * self.tolerance);
+        let ladder: Vec<Rung> = own.into_iter().map(|points| self.rung(points)).collect();
+        self.first_near(&ladder, truth).unwrap_or_else(|| top(&ladder, truth))
     }
 
-    fn hermite(&mut self, k: usize) -> Vec<Arc<Points>> {
-        self.unit.clone().map(|g| self.shelf.gauss(k, self.integral.tree.groups[g].own)).collect()
+    /// Whether a group has one effect and there are few levels.
+    fn has_reference(&self) -> bool {
+        let groups = &self.integral.tree.groups[self.unit.clone()];
+        groups.iter().all(|g| g.own == 1 && g.path.len() <= LEVELS)
     }
 
-    /// The log-integral by some nodes.
-    fn value(&mut self, points: &[Arc<Points>]) -> f64 {
-        self.integral.points[self.unit.clone()].clone_from_slice(points);
-        self.integral.of_unit(self.unit).0
+    fn rung(&mut self, points: Vec<Arc<Points>>) -> Rung {
+        self.integral.points[self.unit.clone()].clone_from_slice(&points);
+        Rung { value: self.integral.of_unit(self.unit).0, points }
     }
 
-    /// The first nodes that are near the truth, if the next are as well: one of them could be so by chance.
-    fn first_near(&mut self, ladder: &[Vec<Arc<Points>>], truth: f64, missed: f64, tolerance: f64) -> Option<Chosen> {
-        let mut last: Option<Chosen> = None;
-        for points in ladder {
-            let error = (self.value(points) - truth).abs() + missed;
-            let near = error <= tolerance;
-            if near && last.is_some() {
-                return last;
-            }
-            last = near.then(|| Chosen { points: points.clone(), error });
-        }
-        last
-    }
-
-    /// Raises the number of nodes until three values in turn agree; the error is their largest difference, or the last
-    /// where more nodes are too many.
-    fn by_agreement(&mut self, tolerance: f64) -> Chosen {
+    /// Gauss-Hermite nodes, more and more until their values agree or more are too many.
+    fn hermite(&mut self) -> Vec<Rung> {
         let groups = &self.integral.tree.groups[self.unit.clone()];
         let effects = groups.iter().map(|g| g.path.len()).max().unwrap_or(0) as u32;
         let rows = groups[0].rows.len();
         let affordable = |k: usize| k.checked_pow(effects).is_some_and(|n| n.saturating_mul(rows) <= AFFORDABLE);
-        let mut found = Chosen { points: self.hermite(LADDER[0]), error: f64::INFINITY };
-        let mut value = self.value(&found.points);
-        for &k in LADDER[1..].iter().take_while(|&&k| affordable(k)) {
-            let points = self.hermite(k);
-            let next = self.value(&points);
-            let difference = (next - value).abs();
-            if difference.max(found.error) <= tolerance {
-                return Chosen { error: difference.max(found.error), ..found };
+        let mut ladder: Vec<Rung> = Vec::new();
+        for &k in HERMITE.iter().take_while(|&&k| k <= LEAST || affordable(k)) {
+            let own = |g: usize| self.integral.tree.groups[g].own;
+            let points = self.unit.clone().map(|g| self.shelf.gauss(k, own(g))).collect();
+            ladder.push(self.rung(points));
+            if agreement(&ladder).1 <= AGREED * self.tolerance {
+                break;
             }
-            value = next;
-            found = Chosen { points, error: difference };
         }
-        found
+        ladder
     }
+
+    /// The first rung that is near the truth, if the next is as well: one of them could be so by chance.
+    fn first_near(&mut self, ladder: &[Rung], truth: (f64, f64)) -> Option<Chosen> {
+        let near = |rung: &Rung| rung.error(truth) <= self.tolerance;
+        let found = (1..ladder.len()).find(|&i| near(&ladder[i - 1]) && near(&ladder[i]))?;
+        Some(self.thin(&ladder[..found], truth))
+    }
+
+    /// The last rung, with fewer nodes at the levels that need fewer.
+    fn thin(&mut self, ladder: &[Rung], truth: (f64, f64)) -> Chosen {
+        let mut best = top(ladder, truth);
+        for level in self.levels() {
+            for fewer in ladder.iter().rev().skip(1) {
+                let of = |(i, g): (usize, usize)| {
+                    let at_level = self.integral.tree.groups[g].path.len() == level;
+                    if at_level { fewer.points[i].clone() } else { best.points[i].clone() }
+                };
+                let points = self.unit.clone().enumerate().map(of).collect();
+                let rung = self.rung(points);
+                if rung.error(truth) > self.tolerance {
+                    break;
+                }
+                best = Chosen { error: rung.error(truth), points: rung.points };
+            }
+        }
+        best
+    }
+
+    /// The levels of the unit, by the number of effects of their paths.
+    fn levels(&self) -> Vec<usize> {
+        let mut levels: Vec<usize> =
+            self.integral.tree.groups[self.unit.clone()].iter().map(|g| g.path.len()).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        levels
+    }
+}
+
+/// The last value, and how far it can be from the truth where values settle geometrically.
+fn agreement(ladder: &[Rung]) -> (f64, f64) {
+    let differences = ladder.windows(2).rev().take(2).map(|r| (r[1].value - r[0].value).abs());
+    let enough = ladder.len() > 2;
+    let largest = differences.fold(0.0, f64::max);
+    (ladder[ladder.len() - 1].value, if enough { CAUTION * largest } else { f64::INFINITY })
 }

@@ -108,6 +108,22 @@ impl Chunk {
         Some(chunk)
     }
 
+    pub fn n(&self) -> usize {
+        self.data.n()
+    }
+
+    pub fn log_constant(&self) -> f64 {
+        self.data.log_constant()
+    }
+
+    /// The units that are wanted, if any.
+    pub fn subset(&self, wanted: &[bool]) -> Option<Chunk> {
+        let units = self.tree.units.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+        let rows: Vec<u32> =
+            units.flat_map(|(u, _)| self.tree.groups[u.start].rows.clone()).map(|row| row as u32).collect();
+        if rows.is_empty() { None } else { Chunk::new(&self.data, &self.tree.chain, &rows) }
+    }
+
     pub fn units(&self) -> usize {
         self.tree.units.len()
     }

@@ -78,6 +78,27 @@ impl Nested {
         self.chunks.iter().map(Chunk::units).sum()
     }
 
+    /// A new problem of some of the units, numbered as [`Nodes`] lists them; their order does not matter.
+    pub fn subset(&self, units: &[usize]) -> Nested {
+        let (mut wanted, mut first) = (vec![false; self.units()], 0);
+        units.iter().for_each(|&u| wanted[u] = true);
+        let mut chunks = Vec::new();
+        for chunk in &self.chunks {
+            chunks.extend(chunk.subset(&wanted[first..first + chunk.units()]));
+            first += chunk.units();
+        }
+        Nested {
+            shape: self.shape.clone(),
+            layout: self.layout.clone(),
+            n: chunks.iter().map(Chunk::n).sum(),
+            log_constant: chunks.iter().map(Chunk::log_constant).sum(),
+            chunks,
+            last: Vec::new(),
+            passes: 0.0,
+            control: self.control.clone(),
+        }
+    }
+
     /// Runs `work` on all chunks, on the threads of the current pool, and counts the rows.
     fn each<T: Send>(
         &mut self,
