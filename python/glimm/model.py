@@ -44,6 +44,8 @@ class Model:
     hold : tuple of (str, float)
         Parameters of the family that are held at a value.
     penalty : Penalty, optional
+    integration : str
+        ``"auto"``, ``"laplace"``, ``"agq:k"``, ``"exact"`` or ``"importance:n"``.
     """
 
     formula: Formula
@@ -58,6 +60,7 @@ class Model:
     zi: Formula | None = None
     hold: tuple[tuple[str, float], ...] = ()
     penalty: Penalty | None = None
+    integration: str = "auto"
 
     @property
     def held(self) -> dict[str, float]:
@@ -97,6 +100,7 @@ def fit(
     threads: int | None = None,
     compress: bool | None = None,
     progress: bool | None = None,
+    integration: str = "auto",
     engine: str = "auto",
 ) -> Fit:
     """Fit a linear or generalized linear mixed model by (restricted) maximum likelihood.
@@ -219,6 +223,7 @@ def fit(
         zi_side,
         held,
         penalty,
+        integration,
     )
     _check_parts(model, precision is not None)
     design = build(

@@ -151,6 +151,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             reml=model.reml,
             threads=model.threads,
             engine=model.engine,
+            integration=model.integration,
             compress=model.compress,
             memory=available(),
             penalty=core_penalty(model, design),

@@ -53,8 +53,11 @@ pub enum Rule {
     /// A product of k Gauss-Hermite nodes per random effect about the mode, on the scale of its curvature; one node is
     /// Laplace's approximation.
     Gauss(usize),
-    /// Panels of Gauss and Kronrod, halved until the stated error of the log-integral of a unit is below this.
+    /// Nodes by which the log-integral of each unit is known to this error, measured against [`Rule::Reference`].
     Adaptive(f64),
+    /// The rule that cannot be fooled: panels of Gauss and Kronrod, halved until the stated error of the log-integral of a
+    /// unit is below this; many draws where there are too many effects for panels.
+    Reference(f64),
 }
 
 /// The nodes that a rule got at one point.

@@ -4,7 +4,7 @@ use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
 use glimm_core::fit::{Aliased, Fitted, Identified, Options, Problem as Core};
-use glimm_core::integration::Integration;
+use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
 use glimm_core::objective::penalty::Penalty;
@@ -31,6 +31,7 @@ impl Problem {
     #[new]
     #[pyo3(signature = (
         family, y, size, freq, predictors, terms, reml=false, threads=None, engine="auto", laplace=false,
+        integration="auto",
         compress=None, memory=None, penalty=None
     ))]
     #[allow(clippy::too_many_arguments)]
@@ -46,12 +47,13 @@ impl Problem {
         threads: Option<usize>,
         engine: &str,
         laplace: bool,
+        integration: &str,
         compress: Option<bool>,
         memory: Option<u64>,
         penalty: Option<(Vec<Vec<f64>>, f64, f64)>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
-        let engine = Engine::lookup(engine);
+        let (engine, integration) = (Engine::lookup(engine), Integration::lookup(integration));
         let pool = (data.n() >= PARALLEL_ROWS)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
@@ -64,7 +66,7 @@ impl Problem {
         let core = enter(py, None, |control| {
             let penalty = penalty.map(|(scales, df, power)| Penalty { scales, df, power });
             let control = control.clone();
-            let integration = Integration::Auto;
+            let integration = integration?;
             let options = Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, control };
             inside(pool.as_ref(), || Core::new(data, &options))
         })?;
@@ -196,11 +198,28 @@ impl Problem {
         out.set_item("passes", f.passes)?;
         out.set_item("draws_se", f.draws_se)?;
         out.set_item("loglik_se", f.loglik_se)?;
+        out.set_item("certificate", certificate(py, f.certificate)?)?;
         let arrays = |v: Vec<Vec<f64>>| v.into_iter().map(|m| m.into_pyarray(py)).collect::<Vec<_>>();
         out.set_item("modes", arrays(f.posterior.modes))?;
         out.set_item("covariances", arrays(f.posterior.covariances))?;
         Ok(out)
     }
+}
+
+/// The numbers of a certificate, by name.
+fn certificate(py: Python<'_>, c: Certificate) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    out.set_item("method", c.method)?;
+    out.set_item("units", c.units)?;
+    out.set_item("checked", c.checked)?;
+    out.set_item("nodes", (c.nodes[0], c.nodes[1], c.nodes[2]))?;
+    out.set_item("loglik_error", c.loglik_error)?;
+    out.set_item("laplace_error", c.laplace_error)?;
+    out.set_item("bias", c.bias.into_pyarray(py))?;
+    out.set_item("bias_se", c.bias_se.into_pyarray(py))?;
+    out.set_item("effective_size", c.effective_size)?;
+    out.set_item("runaway", c.runaway)?;
+    Ok(out)
 }
 
 /// On the pool's threads, or on this one where there is no pool.

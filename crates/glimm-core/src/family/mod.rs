@@ -164,6 +164,11 @@ pub trait Family: Send + Sync {
         None
     }
 
+    /// What the log density of a row costs, roughly, in units of that of a binomial with the logit link.
+    fn price(&self) -> f64 {
+        1.0
+    }
+
     /// Mean of the response; for a binomial the mean proportion.
     fn mean(&self, eta: &[f64]) -> f64;
 

@@ -1,6 +1,7 @@
 //! From data to a maximum-likelihood fit.
 
 mod inference;
+mod integrate;
 mod iterative;
 mod lmm;
 pub mod memory;
@@ -27,7 +28,7 @@ use crate::compress::Compressed;
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
-use crate::integration::Certificate;
+use crate::integration::{Certificate, Integration};
 use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::crossed::Crossed;
@@ -83,6 +84,7 @@ pub struct Problem {
     compressed: Option<Compressed>,
     memory: u64,
     prior: Option<Prior>,
+    integration: Integration,
     /// The size of a notable effect on the link scale, once it is known.
     unit: Option<f64>,
 }
@@ -143,7 +145,22 @@ impl Problem {
             let why = "a penalty needs an engine without draws, 'dense' or 'sparse'".into();
             return Err(Error::Engine { name: "iterative", why });
         }
-        Ok(Problem { data, sample, layout, standard, engine, path, weight, compressed, memory, prior, unit: None })
+        let integration = options.integration;
+        let unit = None;
+        Ok(Problem {
+            data,
+            sample,
+            layout,
+            standard,
+            engine,
+            path,
+            weight,
+            compressed,
+            memory,
+            prior,
+            integration,
+            unit,
+        })
     }
 
     /// What is climbed.
@@ -250,6 +267,9 @@ impl Problem {
         }
         let before = self.objective().passes();
         self.objective().reset();
+        if let Engine::Block(block) = &mut self.engine {
+            block.forget_nodes();
+        }
         let warmed = warm.is_some();
         let start = match warm {
             Some(psi) => {
@@ -263,12 +283,29 @@ impl Problem {
         if self.path == Path::Iterative {
             return self.fit_iterative(start, before, observe);
         }
-        let mut outcome = self.climb(start, warmed, observe)?;
+        let laplace = self.fit_laplace(start, warmed, observe);
+        if self.path != Path::Block {
+            let (outcome, last) = laplace?;
+            return self.finish(outcome, last, before);
+        }
+        let found = self.integrate(laplace, observe)?;
+        let fitted = self.finish(found.outcome, found.last, before)?;
+        Ok(Fitted { certificate: found.certificate, ..fitted })
+    }
+
+    /// The maximum of Laplace's approximation, with all derivatives there.
+    fn fit_laplace(
+        &mut self,
+        start: Vec<f64>,
+        warm: bool,
+        observe: Observer<'_>,
+    ) -> Result<(Outcome, Evaluation), Error> {
+        let mut outcome = self.climb(start, warm, observe)?;
         if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
             return Err(perfect());
         }
         let last = self.settle(&mut outcome, observe)?;
-        self.finish(outcome, last, before)
+        Ok((outcome, last))
     }
 
     /// A start from scratch, which also tells the size of a notable effect.

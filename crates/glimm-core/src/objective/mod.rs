@@ -2,6 +2,7 @@
 
 pub mod block;
 mod chain;
+pub mod corrected;
 pub mod crossed;
 pub mod geometry;
 mod laplace;

@@ -40,6 +40,7 @@ pub(super) fn informs(iteration: usize, decrement: f64) -> bool {
 const LOOSEST: f64 = 1e-4;
 
 /// Where second derivatives come from.
+#[derive(Clone, Copy)]
 pub enum Curvature {
     /// The exact Hessian at every point.
     Exact,
@@ -47,6 +48,7 @@ pub enum Curvature {
     Updated,
 }
 
+#[derive(Clone)]
 pub struct Settings {
     pub curvature: Curvature,
     /// Decrement at which to stop.

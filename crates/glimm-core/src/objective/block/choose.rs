@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::cluster::{Chosen, Cluster, Parts, product};
+use super::cluster::{Chosen, Cluster, Parts, Product};
 use super::lanes::{LANES, Lanes};
 use super::quadrature::{Grid, NO_NODE};
 use super::{Block, PARALLEL_ROWS};
@@ -23,13 +23,16 @@ impl Quadrature for Block {
         }
         match rule {
             Rule::Gauss(k) => {
-                self.grids = vec![Arc::new(shared_grid(k, q)); self.places.tiles.len()];
-                Ok(Nodes { counts: vec![k.pow(q as u32); self.groups()], error: f64::NAN })
+                let grid = shared_grid(k, q);
+                let counts = vec![grid.log_weight.len(); self.groups()];
+                self.grids = vec![Arc::new(grid); self.places.tiles.len()];
+                Ok(Nodes { counts, error: f64::NAN })
             }
-            Rule::Adaptive(tolerance) => {
+            Rule::Adaptive(tolerance) | Rule::Reference(tolerance) => {
+                let cheaper = matches!(rule, Rule::Adaptive(_));
                 self.forget_nodes();
                 self.evaluate(psi, Order::Gradient, MODES)?;
-                let chosen = self.choose_all(psi, tolerance)?;
+                let chosen = self.choose_all(psi, tolerance, cheaper)?;
                 self.grids =
                     self.places.tiles.iter().map(|t| Arc::new(grid(&chosen[t.group..][..t.groups], q))).collect();
                 let error = chosen.iter().enumerate().map(|(g, c)| self.copies_of(g) * c.error).sum();
@@ -45,12 +48,25 @@ impl Block {
         self.grids = Vec::new();
     }
 
-    /// Nodes of every group, each known to `tolerance`.
-    fn choose_all(&self, psi: &[f64], tolerance: f64) -> Result<Vec<Chosen>, Reject> {
+    /// Laplace's approximation at `psi`, whatever nodes there are; NaN where it has no value.
+    pub fn laplace_value(&mut self, psi: &[f64]) -> f64 {
+        let grids = std::mem::take(&mut self.grids);
+        let found = self.evaluate(psi, Order::Gradient, MODES);
+        self.grids = grids;
+        found.map_or(f64::NAN, |e| e.value)
+    }
+
+    /// Nodes of every group: those of the reference, or cheaper ones that reproduce it.
+    fn choose_all(&self, psi: &[f64], tolerance: f64, cheaper: bool) -> Result<Vec<Chosen>, Reject> {
         let lambda = self.lambda(psi);
+        let rules = Product::tried(self.q());
         let one = |g: usize| {
             proceed(&self.control)?;
-            Ok(self.cluster(g, psi, &lambda).choose(tolerance))
+            let mut cluster = self.cluster(g, psi, &lambda);
+            let seed = g as u64;
+            let chosen =
+                if cheaper { cluster.choose(&rules, tolerance, seed) } else { cluster.reference(tolerance, seed) };
+            if chosen.log_value.is_finite() { Ok(chosen) } else { Err(Reject::NoMode) }
         };
         if self.n() < PARALLEL_ROWS {
             return (0..self.groups()).map(one).collect();
@@ -91,7 +107,7 @@ fn upper_root(c: &[f64], q: usize) -> Vec<f64> {
 
 /// The product rule, the same in all lanes.
 fn shared_grid(k: usize, q: usize) -> Grid {
-    let (x, log_weight) = product(k, q);
+    let Product { x, log_weight } = Product::new(k, q);
     let all = |v: &[f64]| v.iter().map(|v| Lanes([*v; LANES])).collect();
     let constant = 0.5 * q as f64 * std::f64::consts::TAU.ln();
     Grid { x: all(&x), log_weight: all(&log_weight.iter().map(|w| w - constant).collect::<Vec<f64>>()) }

@@ -1,13 +1,18 @@
 //! The integrand of one group by itself, and nodes for it whose error is measured.
 //!
 //! In standard coordinates x, u = mode + S x with S = R^-T and H = RR', the integrand is exp(-h(u)) / |R| and its curvature
-//! at zero the identity. Its integral is taken one effect after the other, each by adaptive panels given the outer ones.
+//! at zero the identity. Its integral is taken one effect after the other, each by adaptive panels given the outer ones;
+//! where there are more than two, by draws from a multivariate t.
 
 use std::sync::Arc;
 
-use crate::family::{Derivs, Family, Rows, Want};
+use rand::{RngExt, SeedableRng};
+use rand_distr::{ChiSquared, Distribution, StandardNormal};
+
+use crate::family::{Derivs, Family, Random, Rows, Want};
 use crate::linalg::dense;
 use crate::quadrature::{hermite, line};
+use crate::special::lgamma;
 
 /// Rows that are evaluated together, if a group has fewer.
 const BATCH: usize = 512;
@@ -15,6 +20,15 @@ const BATCH: usize = 512;
 const NOTHING: f64 = 1e-4;
 /// Nodes per effect of the rules of Gauss and Hermite that are tried.
 const TRIED: [usize; 8] = [1, 3, 5, 7, 9, 11, 15, 21];
+/// Effects whose integral is taken by panels at most.
+const PANEL_EFFECTS: usize = 2;
+/// Pairs of draws, and the degrees of freedom of their distribution.
+const PAIRS: usize = 2000;
+const DEGREES: f64 = 6.0;
+/// Probability of a node of Gauss and Hermite, relative to the most probable one, below which it is left out.
+const IMPROBABLE: f64 = 1e-30;
+/// Nodes of a product rule beyond which it is not tried.
+const MOST_TRIED: f64 = 2500.0;
 /// Tolerance of an inner integral relative to that of the outer one.
 const INNER: f64 = 0.1;
 
@@ -161,30 +175,70 @@ impl Cluster {
             .sum()
     }
 
-    /// Nodes by which the log-integral is known to `tolerance`: the fewest of Gauss and Hermite that reproduce what
-    /// adaptive panels find, or else those of the panels.
-    pub fn choose(&mut self, tolerance: f64) -> Chosen {
-        let reference = self.panels(tolerance);
-        let q = self.q();
-        let at_mode = self.log_integrand(&vec![0.0; q])[0];
-        for k in TRIED {
-            let (x, log_weight) = product(k, q);
-            if log_weight.len() * 2 > reference.log_weight.len() {
-                break;
+    /// Nodes by which the log-integral is known to `tolerance`: the fewest of Gauss and Hermite that reproduce the
+    /// reference, or else those of the reference.
+    pub fn choose(&mut self, rules: &[Product], tolerance: f64, seed: u64) -> Chosen {
+        let reference = self.reference(tolerance, seed);
+        let exact = self.q() <= PANEL_EFFECTS;
+        let mut previous: Option<Chosen> = None;
+        let at_mode = self.at_mode();
+        for rule in rules.iter().take_while(|rule| rule.log_weight.len() * 2 <= reference.log_weight.len()) {
+            let log_value = log_sum(&self.log_integrand(&rule.x), &rule.log_weight) - at_mode;
+            let chosen =
+                |error: f64| Chosen { x: rule.x.clone(), log_weight: rule.log_weight.clone(), log_value, error };
+            let difference = (log_value - reference.log_value).abs();
+            if exact && difference + reference.error < tolerance {
+                return chosen(difference + reference.error);
             }
-            let found = log_sum(&self.log_integrand(&x), &log_weight) - at_mode;
-            let error = (found - reference.log_value).abs() + reference.error;
-            if error < tolerance {
-                return Chosen { x, log_weight, log_value: found, error };
+            // Draws only contradict: successive rules tell the error.
+            if let Some(before) = previous.filter(|_| !exact && difference < 2.0 * reference.error) {
+                let error = (log_value - before.log_value).abs();
+                if error < tolerance {
+                    return Chosen { error, ..before };
+                }
             }
+            previous = Some(chosen(f64::NAN));
         }
         reference
     }
 
+    /// The rule that others are measured by.
+    pub fn reference(&mut self, tolerance: f64, seed: u64) -> Chosen {
+        if self.q() <= PANEL_EFFECTS { self.panels(tolerance) } else { self.draws(seed) }
+    }
+
+    fn at_mode(&mut self) -> f64 {
+        self.log_integrand(&vec![0.0; self.q()])[0]
+    }
+
+    /// Antithetic draws as nodes; the error is two standard errors.
+    fn draws(&mut self, seed: u64) -> Chosen {
+        let (q, mut random) = (self.q(), Random::seed_from_u64(seed));
+        let chi = ChiSquared::new(DEGREES).expect("positive degrees of freedom");
+        let (mut x, mut log_weight) = (Vec::new(), Vec::new());
+        let constant = lgamma(0.5 * (DEGREES + q as f64))
+            - lgamma(0.5 * DEGREES)
+            - 0.5 * q as f64 * (DEGREES * std::f64::consts::PI).ln();
+        for _ in 0..PAIRS {
+            let stretch = (DEGREES / random.sample::<f64, _>(chi)).sqrt();
+            let draw: Vec<f64> =
+                (0..q).map(|_| stretch * Distribution::<f64>::sample(&StandardNormal, &mut random)).collect();
+            let square: f64 = draw.iter().map(|z| z * z).sum();
+            let density = constant - 0.5 * (DEGREES + q as f64) * (square / DEGREES).ln_1p();
+            x.extend(draw.iter().copied().chain(draw.iter().map(|z| -z)));
+            log_weight.extend([-density - (2.0 * PAIRS as f64).ln(); 2]);
+        }
+        let (f, at_mode) = (self.log_integrand(&x), self.at_mode());
+        let total = log_sum(&f, &log_weight);
+        let relative: Vec<f64> = f.iter().zip(&log_weight).map(|(f, w)| (f + w - total).exp()).collect();
+        let mean = 1.0 / PAIRS as f64;
+        let variance: f64 = relative.chunks_exact(2).map(|pair| (pair[0] + pair[1] - mean).powi(2)).sum();
+        Chosen { x, log_weight, log_value: total - at_mode, error: 2.0 * variance.sqrt() }
+    }
+
     /// Nodes of adaptive panels.
-    pub fn panels(&mut self, tolerance: f64) -> Chosen {
-        let q = self.q();
-        let at_mode = self.log_integrand(&vec![0.0; q])[0];
+    fn panels(&mut self, tolerance: f64) -> Chosen {
+        let (q, at_mode) = (self.q(), self.at_mode());
         let mut all = self.descend(q, &mut vec![0.0; q], tolerance);
         let total = all.log_value;
         let least = total + (NOTHING * tolerance).ln() - (all.nodes.len() as f64).ln();
@@ -249,14 +303,34 @@ struct Point {
     log_value: f64,
 }
 
-/// The product rule of Gauss and Hermite with `k` nodes for each of `q` coordinates.
-pub fn product(k: usize, q: usize) -> (Vec<f64>, Vec<f64>) {
-    let (one, weight) = hermite(k);
-    let count = k.pow(q as u32);
-    let digit = |i: usize, c: usize| i / k.pow(c as u32) % k;
-    let x = (0..count).flat_map(|i| (0..q).map(move |c| (i, c))).map(|(i, c)| one[digit(i, c)]).collect();
-    let log_weight = (0..count).map(|i| (0..q).map(|c| weight[digit(i, c)]).sum()).collect();
-    (x, log_weight)
+/// A product rule of Gauss and Hermite, without improbable nodes.
+pub struct Product {
+    pub x: Vec<f64>,
+    pub log_weight: Vec<f64>,
+}
+
+impl Product {
+    /// `k` nodes for each of `q` coordinates.
+    pub fn new(k: usize, q: usize) -> Product {
+        let (one, weight) = hermite(k);
+        let probability = |i: usize| weight[i] - 0.5 * one[i] * one[i];
+        let least = if q > 1 { q as f64 * probability(k / 2) + IMPROBABLE.ln() } else { f64::NEG_INFINITY };
+        let mut product = Product { x: Vec::new(), log_weight: Vec::new() };
+        for i in 0..k.pow(q as u32) {
+            let digits: Vec<usize> = (0..q).map(|c| i / k.pow(c as u32) % k).collect();
+            if digits.iter().map(|&d| probability(d)).sum::<f64>() > least {
+                product.x.extend(digits.iter().map(|&d| one[d]));
+                product.log_weight.push(digits.iter().map(|&d| weight[d]).sum());
+            }
+        }
+        product
+    }
+
+    /// Those that are tried, cheapest first.
+    pub fn tried(q: usize) -> Vec<Product> {
+        let few = |k: &usize| (*k as f64).powi(q as i32) <= MOST_TRIED;
+        TRIED.into_iter().filter(few).map(|k| Product::new(k, q)).collect()
+    }
 }
 
 /// log sum_i exp(f_i + w_i).

@@ -1,0 +1,145 @@
+//! How far a rule is from the reference, at given parameters.
+
+use super::super::standard::Standard;
+use super::super::{INNER_LAST, Problem, inference};
+use super::{AFFORDABLE, NEGLIGIBLE};
+use crate::error::Error;
+use crate::integration::{Certificate, Rule};
+use crate::linalg::dense;
+use crate::objective::block::Block;
+use crate::objective::corrected::Batch;
+use crate::objective::{Evaluation, Order, Quadrature, Reject};
+use crate::optim::Outcome;
+use crate::shuffle;
+
+/// Groups that are looked at together.
+const TOGETHER: usize = 64;
+/// Parts of a sample, whose spread tells its error.
+const BATCHES: usize = 20;
+/// How many times the affordable work the least sample may take.
+const STRETCH: f64 = 10.0;
+/// Nodes per effect of the reference where panels cost too much.
+const PLAIN: usize = 7;
+
+/// What the reference adds to the log-likelihood and its gradient.
+pub(super) struct Check {
+    pub value: f64,
+    pub gradient: Vec<f64>,
+    /// Standard error of the value and covariance of the gradient, where only a sample was looked at.
+    pub value_se: f64,
+    pub covariance: Vec<f64>,
+    /// Stated error of the reference itself.
+    pub stated: f64,
+    pub checked: usize,
+}
+
+/// Which groups are looked at, by which reference, and how many groups each stands for.
+pub(super) struct Sample {
+    pub batches: Vec<Vec<usize>>,
+    pub reference: Rule,
+    pub weight: f64,
+}
+
+impl Problem {
+    /// All groups if that is affordable, or a sample of them.
+    pub(super) fn sample_for_check(&self, groups: usize) -> Sample {
+        let all = self.reference_cost(self.data.n());
+        let reference = Rule::Reference(NEGLIGIBLE);
+        if all <= AFFORDABLE || groups <= BATCHES {
+            let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();
+            return Sample { batches, reference, weight: 1.0 };
+        }
+        let wanted = (groups as f64 * AFFORDABLE / all) as usize / BATCHES * BATCHES;
+        let least = 2 * BATCHES;
+        let panels = all * least as f64 / groups as f64 <= STRETCH * AFFORDABLE;
+        let count = wanted.max(least).min(groups);
+        let mut batches = vec![Vec::new(); BATCHES];
+        for (i, g) in shuffle::sample(groups, count).into_iter().enumerate() {
+            batches[i % BATCHES].push(g as usize);
+        }
+        let reference = if panels { reference } else { Rule::Gauss(PLAIN) };
+        Sample { batches, reference, weight: groups as f64 / count as f64 }
+    }
+
+    /// What the reference adds to `cheap` at `psi`; no rule is Laplace's.
+    pub(super) fn check(
+        &self,
+        block: &Block,
+        psi: &[f64],
+        cheap: Option<Rule>,
+        sample: &Sample,
+    ) -> Result<Check, Reject> {
+        let mut stated = 0.0;
+        let mut differences = Vec::new();
+        for groups in &sample.batches {
+            let mut better = block.subset(groups);
+            stated += better.choose(psi, sample.reference)?.error;
+            let mut plain = block.subset(groups);
+            cheap.map(|rule| plain.choose(psi, rule)).transpose()?;
+            let mut batch = Batch { better, cheap: plain };
+            differences.push(batch.difference(psi, Order::Gradient, INNER_LAST)?);
+        }
+        let checked = sample.batches.iter().map(Vec::len).sum();
+        Ok(Check { stated: stated * sample.weight, checked, ..Check::new(&differences, sample.weight) })
+    }
+
+    /// Laplace's approximation as it is, with its error.
+    pub(super) fn certify_laplace(&self, outcome: &Outcome, last: &Evaluation) -> Result<Certificate, Error> {
+        let Some(block) = self.block() else { return Ok(Certificate::default()) };
+        let sample = self.sample_for_check(block.groups());
+        let mut certificate =
+            Certificate { method: "laplace", units: block.groups(), nodes: [1; 3], ..Default::default() };
+        match self.check(block, &outcome.psi, None, &sample) {
+            Ok(check) => check.report(&self.standard, last, &mut certificate),
+            Err(Reject::Interrupted) => return Err(Error::Interrupted),
+            Err(_) => certificate.loglik_error = f64::NAN,
+        }
+        certificate.laplace_error = -certificate.laplace_error;
+        Ok(certificate)
+    }
+}
+
+impl Check {
+    /// Totals of the batches' differences, and what the batches' spread says of them.
+    pub fn new(differences: &[Evaluation], weight: f64) -> Check {
+        let p = differences[0].gradient.len();
+        let (n, mut gradient, mut value) = (differences.len() as f64, vec![0.0; p], 0.0);
+        for d in differences {
+            value += weight * d.value;
+            gradient.iter_mut().zip(&d.gradient).for_each(|(s, g)| *s += weight * g);
+        }
+        let (mut value_se, mut covariance) = (0.0, vec![0.0; p * p]);
+        if weight > 1.0 {
+            // The sum of n batches varies n / (n - 1) times as much as they do about their mean; less what is known.
+            let times = n / (n - 1.0) * weight * (weight - 1.0);
+            for d in differences {
+                let off: Vec<f64> = d.gradient.iter().zip(&gradient).map(|(g, s)| g - s / (weight * n)).collect();
+                value_se += times * (d.value - value / (weight * n)).powi(2);
+                (0..p * p).for_each(|i| covariance[i] += times * off[i / p] * off[i % p]);
+            }
+        }
+        Check { value, gradient, value_se: value_se.sqrt(), covariance, stated: 0.0, checked: 0 }
+    }
+
+    /// The move of every parameter of the user's that the difference predicts, and its standard error, both in standard
+    /// errors.
+    pub fn bias(&self, standard: &Standard, last: &Evaluation) -> (Vec<f64>, Vec<f64>) {
+        let (c, p) = (inference::information_inverse(last), self.gradient.len());
+        let (mut moves, mut noise, mut room) = (vec![0.0; p], vec![0.0; p * p], vec![0.0; p * p]);
+        dense::matvec(&c, &self.gradient, p, &mut moves);
+        dense::matmul(&c, &self.covariance, p, &mut room);
+        dense::matmul(&room, &c, p, &mut noise);
+        let (c, noise) = (standard.covariance_to_user(&c), standard.covariance_to_user(&noise));
+        let se = |j: usize| c[j * p + j].sqrt();
+        let moves = standard.direction_to_user(&moves);
+        ((0..p).map(|j| moves[j] / se(j)).collect(), (0..p).map(|j| noise[j * p + j].sqrt() / se(j)).collect())
+    }
+
+    /// Writes what was found; `laplace_error` gets what the reference adds.
+    pub fn report(&self, standard: &Standard, last: &Evaluation, certificate: &mut Certificate) {
+        (certificate.bias, certificate.bias_se) = self.bias(standard, last);
+        certificate.checked = self.checked;
+        certificate.loglik_error = self.value.abs() + 2.0 * self.value_se + self.stated;
+        certificate.laplace_error = self.value;
+    }
+}

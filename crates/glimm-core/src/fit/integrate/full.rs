@@ -1,0 +1,194 @@
+//! Every group by a rule of its own.
+
+use super::super::{DECREMENT, INNER, INNER_LAST, Observer, Problem, inference};
+use super::{Integrated, SANE_BIAS, SANE_ERROR, rejected};
+use crate::error::Error;
+use crate::integration::{Certificate, Nodes, Rule};
+use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
+use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
+
+/// Nodes are chosen anew after this many steps at first, and so many times at most.
+const STEPS: usize = 4;
+const ROUNDS: usize = 20;
+/// Newton steps by differences, the decrement at which they end, and the change of a parameter (standard units).
+const POLISH: usize = 5;
+const ARRIVED: f64 = 1e-14;
+const DIFFERENCE: f64 = 2e-3;
+/// Loss of log-likelihood, by new nodes, that marks a step taken on the word of old ones.
+const LOSS: f64 = 1e-6;
+
+impl Problem {
+    /// The maximum by `rule`, from Laplace's if that is near.
+    pub(super) fn by_rule(
+        &mut self,
+        laplace: Result<(Outcome, Evaluation), Error>,
+        rule: Rule,
+        observe: Observer<'_>,
+    ) -> Result<Integrated, Error> {
+        let (start, runaway) = match laplace {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Ok((outcome, last)) if self.is_sane(&outcome, &last)? => (outcome.psi, false),
+            _ => (self.start(), true),
+        };
+        let (outcome, last, nodes) = self.climb_nodes(start, rule, observe)?;
+        let mut certificate = self.certify_nodes(&outcome, &last, rule, &nodes)?;
+        certificate.runaway = runaway;
+        Ok(Integrated { outcome, last, certificate })
+    }
+
+    /// Whether the maximum of Laplace's approximation is near enough to the truth to climb on from.
+    fn is_sane(&self, outcome: &Outcome, last: &Evaluation) -> Result<bool, Error> {
+        let Some(block) = self.block() else { return Ok(true) };
+        match self.check(block, &outcome.psi, None, &self.sample_for_check(block.groups())) {
+            Err(Reject::Interrupted) => Err(Error::Interrupted),
+            Err(_) => Ok(false),
+            Ok(check) => {
+                let far = check.bias(&self.standard, last).0.iter().any(|b| b.abs() > SANE_BIAS || b.is_nan());
+                Ok(check.value.is_finite() && !(far && check.value.abs() > SANE_ERROR))
+            }
+        }
+    }
+
+    /// Climbs from `psi`, choosing nodes anew until they and the maximum agree.
+    fn climb_nodes(
+        &mut self,
+        mut psi: Vec<f64>,
+        rule: Rule,
+        observe: Observer<'_>,
+    ) -> Result<(Outcome, Evaluation, Nodes), Error> {
+        self.orient(&mut psi);
+        let (mut here, _) = self.at_new_nodes(&psi, rule)?;
+        for round in 0..ROUNDS {
+            let settings = Settings {
+                max_iterations: if round < 2 { STEPS } else { super::super::MAX_ITERATIONS },
+                ..self.settings(Curvature::Exact, DECREMENT, INNER)
+            };
+            let mut objective = self.objective();
+            let mut outcome = maximise(&mut objective, &psi, settings, &mut |i, v, d| observe("quadrature", i, v, d));
+            if outcome.reason == Reason::Interrupted {
+                return Err(Error::Interrupted);
+            }
+            self.orient(&mut outcome.psi);
+            let mut next = self.at_new_nodes(&outcome.psi, rule);
+            // What old nodes promised and new ones do not keep is taken back by halves.
+            while !next.as_ref().is_ok_and(|n| n.0.value >= here.value - LOSS) {
+                if next.as_ref().is_err_and(|e| *e == Error::Interrupted) {
+                    return Err(Error::Interrupted);
+                }
+                outcome.psi.iter_mut().zip(&psi).for_each(|(x, y)| *x = 0.5 * (*x + y));
+                if outcome.psi.iter().zip(&psi).all(|(x, y)| (x - y).abs() <= 1e-12 * (1.0 + y.abs())) {
+                    break;
+                }
+                next = self.at_new_nodes(&outcome.psi, rule);
+            }
+            (here, _) = next?;
+            psi.clone_from(&outcome.psi);
+            if inference::decrement(&here) < DECREMENT || matches!(rule, Rule::Gauss(_)) {
+                return self.settle_nodes(outcome, rule, observe);
+            }
+        }
+        let why = "the nodes of the quadrature and the maximum of the likelihood did not come to agree".into();
+        Err(Error::Degenerate { why })
+    }
+
+    /// The end of the climb, as for Laplace's approximation, and nodes chosen at the maximum.
+    fn settle_nodes(
+        &mut self,
+        mut outcome: Outcome,
+        rule: Rule,
+        observe: Observer<'_>,
+    ) -> Result<(Outcome, Evaluation, Nodes), Error> {
+        self.settle(&mut outcome, observe)?;
+        let (mut last, nodes) = self.at_new_nodes(&outcome.psi, rule)?;
+        if matches!(rule, Rule::Gauss(_)) {
+            last = self.polish(&mut outcome, last)?;
+        }
+        outcome.decrement = inference::decrement(&last);
+        Ok((outcome, last, nodes))
+    }
+
+    /// Newton's method with the Hessian of a rule that may not have converged, by differences of its exact gradient:
+    /// second derivatives at fixed nodes are then not those of the objective.
+    fn polish(&mut self, outcome: &mut Outcome, mut last: Evaluation) -> Result<Evaluation, Error> {
+        for _ in 0..POLISH {
+            last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
+            if inference::decrement(&last) < ARRIVED {
+                break;
+            }
+            let step = inference::newton_step(&last);
+            // A zero variance stays zero.
+            outcome.psi.iter_mut().zip(step).filter(|(x, _)| **x != 0.0).for_each(|(x, d)| *x += d);
+            let mut objective = self.objective();
+            last = objective.evaluate(&outcome.psi, Order::Gradient, INNER_LAST).map_err(rejected)?;
+            objective.accept();
+        }
+        if last.hessian.is_none() {
+            last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
+        }
+        Ok(last)
+    }
+
+    /// Central differences with one step of Richardson's extrapolation.
+    fn hessian_by_differences(&mut self, psi: &[f64]) -> Result<Vec<f64>, Error> {
+        let p = psi.len();
+        let mut objective = self.objective();
+        let mut central = |j: usize, h: f64| -> Result<Vec<f64>, Error> {
+            let mut at = |h: f64| {
+                let mut moved = psi.to_vec();
+                moved[j] += h;
+                objective.evaluate(&moved, Order::Gradient, INNER_LAST).map(|e| e.gradient).map_err(rejected)
+            };
+            let (up, down) = (at(h)?, at(-h)?);
+            Ok(up.iter().zip(&down).map(|(a, b)| (a - b) / (2.0 * h)).collect())
+        };
+        let mut hessian = vec![0.0; p * p];
+        for j in 0..p {
+            let (wide, narrow) = (central(j, DIFFERENCE)?, central(j, 0.5 * DIFFERENCE)?);
+            for i in 0..p {
+                let d = (4.0 * narrow[i] - wide[i]) / 3.0;
+                hessian[i * p + j] += 0.5 * d;
+                hessian[j * p + i] += 0.5 * d;
+            }
+        }
+        Ok(hessian)
+    }
+
+    /// New nodes at `psi`, and all derivatives by them.
+    fn at_new_nodes(&mut self, psi: &[f64], rule: Rule) -> Result<(Evaluation, Nodes), Error> {
+        let nodes = self.block_mut().map_or(Ok(Nodes::default()), |b| b.choose(psi, rule)).map_err(rejected)?;
+        let mut objective = self.objective();
+        let evaluation = objective.evaluate(psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
+        objective.accept();
+        Ok((evaluation, nodes))
+    }
+
+    fn certify_nodes(
+        &mut self,
+        outcome: &Outcome,
+        last: &Evaluation,
+        rule: Rule,
+        nodes: &Nodes,
+    ) -> Result<Certificate, Error> {
+        let Some(block) = self.block() else { return Ok(Certificate::default()) };
+        let units = block.groups();
+        let mut certificate =
+            Certificate { method: "quadrature", units, nodes: spread(&nodes.counts), ..Default::default() };
+        match self.check(block, &outcome.psi, Some(rule), &self.sample_for_check(units)) {
+            Ok(check) => check.report(&self.standard, last, &mut certificate),
+            Err(Reject::Interrupted) => return Err(Error::Interrupted),
+            Err(_) => certificate.loglik_error = f64::NAN,
+        }
+        let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));
+        let laplace = self.block_mut().map_or(f64::NAN, |b| b.laplace_value(&outcome.psi));
+        certificate.laplace_error = laplace - (last.value - prior + certificate.laplace_error);
+        Ok(certificate)
+    }
+}
+
+/// Least, median and largest.
+pub(super) fn spread(counts: &[usize]) -> [usize; 3] {
+    let mut sorted = counts.to_vec();
+    sorted.sort_unstable();
+    let at = |i: usize| sorted.get(i).copied().unwrap_or(0);
+    [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))]
+}

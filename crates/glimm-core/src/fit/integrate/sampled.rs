@@ -1,0 +1,177 @@
+//! A cheap rule for all groups, corrected by the reference on a sample of them.
+
+use super::super::path::Engine;
+use super::super::{DECREMENT, INNER, INNER_LAST, Observer, Problem, inference};
+use super::check::{Check, Sample};
+use super::full::spread;
+use super::{AFFORDABLE, Integrated, rejected};
+use crate::error::Error;
+use crate::integration::{Certificate, Rule};
+use crate::linalg::dense;
+use crate::objective::block::Block;
+use crate::objective::corrected::{Batch, Corrected};
+use crate::objective::penalty::Penalised;
+use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
+use crate::optim::{Curvature, Outcome, Reason, maximise};
+
+/// Nodes per effect of the cheap rules that are tried, cheapest first; one is Laplace's.
+const CHEAP: [usize; 6] = [1, 3, 5, 7, 9, 11];
+/// Bias, in standard errors, and error of the log-likelihood that need no correction.
+const SMALL_BIAS: f64 = 0.02;
+const SMALL_ERROR: f64 = 0.05;
+/// Error that the sample may leave in a corrected estimate, in standard errors.
+const SAMPLE_ERROR: f64 = 0.05;
+/// Error of the log-integral of a group in the sample that is negligible beside the sampling.
+const ENOUGH: f64 = 1e-7;
+/// Climbs with nodes chosen anew.
+const ROUNDS: usize = 4;
+
+/// The cheap rule with what the reference adds to it on the sample.
+struct Choice {
+    nodes: usize,
+    check: Check,
+}
+
+impl Problem {
+    pub(super) fn by_sample(
+        &mut self,
+        (outcome, last): (Outcome, Evaluation),
+        observe: Observer<'_>,
+    ) -> Result<Integrated, Error> {
+        let Some(block) = self.block() else { unreachable!("one grouping factor") };
+        let sample = self.sample_for_check(block.groups());
+        let laplace = self.check(block, &outcome.psi, None, &sample).map_err(rejected)?;
+        let (bias, se) = laplace.bias(&self.standard, &last);
+        let fine = bias.iter().zip(&se).all(|(b, se)| b.abs() + 2.0 * se < SMALL_BIAS);
+        if fine && laplace.value.abs() + 2.0 * laplace.value_se < SMALL_ERROR {
+            let certificate = self.certify_laplace(&outcome, &last)?;
+            return Ok(Integrated { outcome, last, certificate });
+        }
+        let choice = self.cheapest(&outcome, &last, laplace, &sample)?;
+        self.climb_corrected(outcome, choice.nodes, &sample, observe)
+    }
+
+    /// The cheapest rule that the sample can correct well enough, among those that can be afforded for all groups.
+    fn cheapest(&self, outcome: &Outcome, last: &Evaluation, laplace: Check, sample: &Sample) -> Result<Choice, Error> {
+        let Some(block) = self.block() else { unreachable!("one grouping factor") };
+        let q: usize = self.data.terms.iter().map(|t| t.effects()).sum();
+        let mut best = Choice { nodes: 1, check: laplace };
+        for k in CHEAP.into_iter().skip(1) {
+            let noise = |c: &Check| c.bias(&self.standard, last).1.into_iter().fold(0.0, f64::max);
+            let cost = (k as f64).powi(q as i32) * self.data.n() as f64 * self.data.family.price();
+            if noise(&best.check) < SAMPLE_ERROR || cost > AFFORDABLE {
+                break;
+            }
+            let check = self.check(block, &outcome.psi, Some(Rule::Gauss(k)), sample).map_err(rejected)?;
+            if noise(&check) < noise(&best.check) {
+                best = Choice { nodes: k, check };
+            }
+        }
+        Ok(best)
+    }
+
+    /// Climbs with the correction, whose nodes are chosen anew until they and the maximum agree.
+    fn climb_corrected(
+        &mut self,
+        mut outcome: Outcome,
+        k: usize,
+        sample: &Sample,
+        observe: Observer<'_>,
+    ) -> Result<Integrated, Error> {
+        let settings = self.settings(Curvature::Exact, DECREMENT, INNER);
+        let (prior, engine) = (self.prior.as_ref(), &mut self.engine);
+        let Engine::Block(all) = engine else { unreachable!("one grouping factor") };
+        let mut rounds = 0;
+        let (mut last, check) = loop {
+            let mut corrected = corrected(all, &outcome.psi, k, sample).map_err(rejected)?;
+            let mut objective = Penalised { objective: &mut corrected, prior };
+            let here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
+            objective.accept();
+            outcome.decrement = inference::decrement(&here);
+            if outcome.decrement < DECREMENT || rounds == ROUNDS {
+                let differences = corrected.differences(&outcome.psi, INNER_LAST).map_err(rejected)?;
+                break (here, Check::new(&differences, sample.weight));
+            }
+            let more =
+                maximise(&mut objective, &outcome.psi, settings.clone(), &mut |i, v, d| observe("sample", i, v, d));
+            if more.reason == Reason::Interrupted {
+                return Err(Error::Interrupted);
+            }
+            outcome = Outcome {
+                iterations: outcome.iterations + more.iterations,
+                evaluations: outcome.evaluations + more.evaluations,
+                ..more
+            };
+            rounds += 1;
+        };
+        let certificate = self.certify_sample(&outcome, &last, k, &check, sample);
+        widen(&mut last, &check.covariance);
+        Ok(Integrated { outcome, last, certificate })
+    }
+
+    fn certify_sample(
+        &mut self,
+        outcome: &Outcome,
+        last: &Evaluation,
+        k: usize,
+        check: &Check,
+        sample: &Sample,
+    ) -> Certificate {
+        let q: usize = self.data.terms.iter().map(|t| t.effects()).sum();
+        let units = self.block().map_or(0, Block::groups);
+        let laplace = self.block_mut().map_or(f64::NAN, |b| b.laplace_value(&outcome.psi));
+        let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));
+        Certificate {
+            method: if k > 1 { "quadrature" } else { "laplace, corrected" },
+            units,
+            checked: sample.batches.iter().map(Vec::len).sum(),
+            nodes: spread(&[k.pow(q as u32)]),
+            loglik_error: 2.0 * check.value_se,
+            laplace_error: laplace - (last.value - prior),
+            bias: vec![0.0; outcome.psi.len()],
+            bias_se: check.bias(&self.standard, last).1,
+            effective_size: None,
+            runaway: false,
+        }
+    }
+}
+
+/// `all` by the cheap rule with `k` nodes per effect, corrected on the sample.
+fn corrected<'a>(all: &'a mut Block, psi: &[f64], k: usize, sample: &Sample) -> Result<Corrected<'a>, Reject> {
+    let by_rule = |block: &mut Block, rule: Rule| block.choose(psi, rule).map(|_| ());
+    let reference = match sample.reference {
+        Rule::Reference(_) => Rule::Adaptive(ENOUGH),
+        rule => rule,
+    };
+    let mut batches = Vec::new();
+    for groups in &sample.batches {
+        let (mut better, mut cheap) = (all.subset(groups), all.subset(groups));
+        by_rule(&mut better, reference)?;
+        if k > 1 {
+            by_rule(&mut cheap, Rule::Gauss(k))?;
+        }
+        batches.push(Batch { better, cheap });
+    }
+    if k > 1 {
+        by_rule(all, Rule::Gauss(k))?;
+    }
+    Ok(Corrected { all, batches, weight: sample.weight })
+}
+
+/// Adds the covariance S of the gradient, due to the sample, to that of the estimates: with H the negative Hessian,
+/// H^-1 + H^-1 S H^-1 = (H (H + S)^-1 H)^-1.
+fn widen(last: &mut Evaluation, s: &[f64]) {
+    let p = last.gradient.len();
+    let Some(hessian) = &mut last.hessian else { return };
+    let sum: Vec<f64> = hessian.iter().zip(s).map(|(h, s)| s - h).collect();
+    let (mut factor, mut inverse) = (sum, vec![0.0; p * p]);
+    if !dense::cholesky(&mut factor, p) {
+        return;
+    }
+    dense::cholesky_inverse(&factor, p, &mut inverse);
+    let product = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        (0..p * p).map(|i| (0..p).map(|k| a[i / p * p + k] * b[k * p + i % p]).sum()).collect()
+    };
+    let wide = product(&product(hessian, &inverse), hessian);
+    hessian.iter_mut().zip(wide).for_each(|(h, w)| *h = -w);
+}

@@ -1,0 +1,89 @@
+//! A cheap objective for all groups, corrected by a better one on a sample of them (a control variate):
+//!
+//! ```text
+//! L(psi) = L_cheap(all) + w sum over the sample of (L_better - L_cheap),     w = groups / groups of the sample
+//! ```
+
+use std::sync::Arc;
+
+use super::block::Block;
+use super::{Evaluation, Objective, Order, Posterior, Reject};
+use crate::control::Control;
+
+/// Some groups of the sample, by both rules.
+pub struct Batch {
+    pub better: Block,
+    pub cheap: Block,
+}
+
+pub struct Corrected<'a> {
+    pub all: &'a mut Block,
+    pub batches: Vec<Batch>,
+    /// Groups that one of the sample stands for.
+    pub weight: f64,
+}
+
+impl Batch {
+    /// What the better rule adds.
+    pub fn difference(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
+        let mut difference = self.better.evaluate(psi, order, tolerance)?;
+        let cheap = self.cheap.evaluate(psi, order, tolerance)?;
+        add(&mut difference, -1.0, &cheap);
+        Ok(difference)
+    }
+}
+
+fn add(sum: &mut Evaluation, times: f64, other: &Evaluation) {
+    sum.value += times * other.value;
+    sum.gradient.iter_mut().zip(&other.gradient).for_each(|(a, b)| *a += times * b);
+    if let (Some(a), Some(b)) = (&mut sum.hessian, &other.hessian) {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += times * b);
+    }
+}
+
+impl Corrected<'_> {
+    /// What the better rule adds, batch by batch.
+    pub fn differences(&mut self, psi: &[f64], tolerance: f64) -> Result<Vec<Evaluation>, Reject> {
+        self.batches.iter_mut().map(|batch| batch.difference(psi, Order::Gradient, tolerance)).collect()
+    }
+
+    fn blocks(&mut self) -> impl Iterator<Item = &mut Block> {
+        let batches = self.batches.iter_mut().flat_map(|b| [&mut b.better, &mut b.cheap]);
+        std::iter::once(&mut *self.all).chain(batches)
+    }
+}
+
+impl Objective for Corrected<'_> {
+    fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
+        let mut sum = self.all.evaluate(psi, order, tolerance)?;
+        for batch in &mut self.batches {
+            let difference = batch.difference(psi, order, tolerance)?;
+            add(&mut sum, self.weight, &difference);
+        }
+        Ok(sum)
+    }
+
+    fn accept(&mut self) {
+        self.blocks().for_each(Objective::accept);
+    }
+
+    fn information(&mut self) -> Option<Vec<f64>> {
+        None
+    }
+
+    fn reset(&mut self) {
+        self.blocks().for_each(Objective::reset);
+    }
+
+    fn set_control(&mut self, control: &Arc<Control>) {
+        self.blocks().for_each(|b| b.set_control(control));
+    }
+
+    fn passes(&self) -> f64 {
+        self.all.passes()
+    }
+
+    fn posterior(&self) -> Posterior {
+        self.all.posterior()
+    }
+}
