@@ -94,6 +94,9 @@ fn one_node_is_the_laplace_approximation() {
             let a = evaluate(&mut one, &psi, Order::Hessian);
             let b = evaluate(&mut Crossed::new(&data, Engine::Dense).unwrap(), &psi, Order::Hessian);
             assert!((a.value - b.value).abs() < EXACT * b.value.abs(), "{label}: {} {}", a.value, b.value);
+            one.choose(&psi, Rule::Gauss(3)).unwrap();
+            let again = one.laplace_value(&psi).unwrap();
+            assert!((again - a.value).abs() < EXACT * a.value.abs(), "{label}: {again} {}", a.value);
             assert!(relative(&a.gradient, &b.gradient) < EXACT_GRADIENT, "{label}: {:?} {:?}", a.gradient, b.gradient);
             assert!(relative(&a.hessian.unwrap(), &b.hessian.unwrap()) < EXACT_GRADIENT, "{label}");
         }
@@ -209,19 +212,50 @@ fn stated_errors_hold_for_hard_units() {
         for psi in [[0.3, 1.0, 1.5], [-0.5, 5.0, 2.0], [0.2, 2.0, 8.0], [1.0, 10.0, 10.0]] {
             let truth = brute_force(unit, &psi);
             let mut objective = Nested::new(&binary(std::slice::from_ref(unit))).unwrap();
-            for tolerance in [1e-3, 1e-6] {
-                let began = std::time::Instant::now();
-                let nodes = objective.choose(&psi, Rule::Adaptive(tolerance)).unwrap();
-                let took = began.elapsed();
+            for rule in [Rule::Adaptive(1e-3), Rule::Adaptive(1e-6), Rule::Reference(1e-4)] {
+                let (Rule::Adaptive(tolerance) | Rule::Reference(tolerance)) = rule else { unreachable!() };
+                let nodes = objective.choose(&psi, rule).unwrap();
                 let found = evaluate(&mut objective, &psi, Order::Gradient).value;
                 let error = (found - truth).abs();
                 println!(
-                    "{name} {psi:?} {tolerance:e}: {:?} nodes, error {error:.1e}, stated {:.1e}, {took:?}",
+                    "{name} {psi:?} {rule:?}: {:?} nodes, error {error:.1e}, stated {:.1e}",
                     nodes.counts, nodes.error
                 );
                 assert!(error <= nodes.error, "{name} {psi:?}: {error:e}, stated {:e}", nodes.error);
                 assert!(nodes.error <= tolerance, "{name} {psi:?}: stated {:e}", nodes.error);
             }
+        }
+    }
+}
+
+#[test]
+fn stated_errors_hold_for_three_hard_levels() {
+    let unit = [[vec![0.0, 0.0], vec![0.0]], [vec![1.0, 1.0], vec![0.0, 1.0]]];
+    let region: Vec<Vec<f64>> = unit.iter().flatten().cloned().collect();
+    for psi in [[0.2, 1.0, 1.5, 1.0], [0.5, 2.0, 3.0, 3.0]] {
+        let (most, step) = (9.0, 0.1);
+        let grid: Vec<f64> = (0..=2 * (most / step) as i32).map(|i| -most + step * f64::from(i)).collect();
+        let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt() * step;
+        let row = |y: f64, eta: f64| if y > 0.5 { 1.0 / (1.0 + (-eta).exp()) } else { 1.0 / (1.0 + eta.exp()) };
+        let mother = |children: &Vec<f64>, eta: f64| -> f64 {
+            let at = |u: f64| children.iter().map(|y| row(*y, eta + psi[3] * u)).product::<f64>();
+            grid.iter().map(|&u| density(u) * at(u)).sum()
+        };
+        let community = |mothers: &[Vec<f64>; 2], eta: f64| -> f64 {
+            let at = |w: f64| mothers.iter().map(|m| mother(m, eta + psi[2] * w)).product::<f64>();
+            grid.iter().map(|&w| density(w) * at(w)).sum()
+        };
+        let at = |v: f64| unit.iter().map(|c| community(c, psi[0] + psi[1] * v)).product::<f64>();
+        let truth = grid.iter().map(|&v| density(v) * at(v)).sum::<f64>().ln();
+        let mut data = binary(std::slice::from_ref(&region));
+        let communities: Vec<u32> = data.terms[1].codes.iter().map(|mother| mother / 2).collect();
+        data.terms.insert(1, term(&communities, vec![Column::One], 0));
+        let mut objective = Nested::new(&data).unwrap();
+        for tolerance in [1e-3, 1e-5] {
+            let nodes = objective.choose(&psi, Rule::Adaptive(tolerance)).unwrap();
+            let error = (evaluate(&mut objective, &psi, Order::Gradient).value - truth).abs();
+            println!("{psi:?} {tolerance:e}: {:?} nodes, error {error:.1e}, stated {:.1e}", nodes.counts, nodes.error);
+            assert!(error <= nodes.error, "{psi:?}: {error:e}, stated {:e}", nodes.error);
         }
     }
 }
@@ -391,4 +425,73 @@ fn modes_and_their_covariances_are_those_of_the_other_engine() {
     for (a, b) in a.covariances.iter().chain(&a.modes).zip(b.covariances.iter().chain(&b.modes)) {
         assert!(relative(a, b) < EXACT_GRADIENT, "{a:?} {b:?}");
     }
+}
+
+#[test]
+fn timing() {
+    use glimm_core::objective::Objective;
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let data = guatemala(161, 15, 1.5, 12);
+            let psi = [0.5, 1.5, 1.5];
+            let run = |label: &str, objective: &mut dyn Objective| {
+                for order in [Order::Gradient, Order::Hessian] {
+                    objective.reset();
+                    objective.evaluate(&psi, order, 1e-8).unwrap();
+                    objective.accept();
+                    let began = std::time::Instant::now();
+                    for _ in 0..3 {
+                        objective.evaluate(&psi, order, 1e-8).unwrap();
+                    }
+                    println!("{threads} {label} {order:?}: {:?}", began.elapsed() / 3);
+                }
+            };
+            run("crossed", &mut Crossed::new(&data, Engine::Auto).unwrap());
+            run("sparse", &mut Crossed::new(&data, Engine::Sparse).unwrap());
+            let mut nested = Nested::new(&data).unwrap();
+            run("nested laplace", &mut nested);
+            for rule in [
+                Rule::Gauss(3),
+                Rule::Gauss(5),
+                Rule::Gauss(7),
+                Rule::Gauss(9),
+                Rule::Gauss(15),
+                Rule::Adaptive(1e-3),
+                Rule::Adaptive(1e-4),
+                Rule::Adaptive(1e-6),
+            ] {
+                let began = std::time::Instant::now();
+                let mut nodes = nested.choose(&psi, rule).unwrap();
+                nodes.counts.sort_unstable();
+                println!(
+                    "{threads} choose {rule:?}: {:?}, error {:e}, counts {:?} {:?} {:?}",
+                    began.elapsed(),
+                    nodes.error,
+                    nodes.counts[0],
+                    nodes.counts[80],
+                    nodes.counts[160]
+                );
+                run(&format!("{rule:?}"), &mut nested);
+            }
+        });
+    }
+}
+
+#[test]
+fn profile() {
+    use glimm_core::objective::Objective;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let data = guatemala(161, 15, 1.5, 12);
+        let psi = [0.5, 1.5, 1.5];
+        let mut nested = Nested::new(&data).unwrap();
+        nested.choose(&psi, Rule::Gauss(9)).unwrap();
+        let began = std::time::Instant::now();
+        for _ in 0..100 {
+            nested.evaluate(&psi, Order::Gradient, 1e-8).unwrap();
+            nested.accept();
+        }
+        println!("gradient {:?}", began.elapsed() / 100);
+    });
 }

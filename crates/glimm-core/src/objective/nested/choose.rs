@@ -12,7 +12,7 @@ use super::chunk::{Chunk, Job};
 use super::integral::Integral;
 use super::points::{Points, Shelf};
 use crate::integration::{Nodes, Rule};
-use crate::objective::Reject;
+use crate::objective::{Reject, proceed};
 
 /// Newton decrement of the modes around which nodes are chosen.
 pub const MODES: f64 = 1e-12;
@@ -39,29 +39,35 @@ struct Chosen {
 impl Chunk {
     /// Chooses the nodes of all units of the chunk.
     pub fn choose(&mut self, job: &Job<'_>, rule: Rule) -> Result<(Nodes, usize), Reject> {
-        let (mut error, mut evaluated) = (f64::NAN, 0);
-        match rule {
-            Rule::Gauss(k) => self.points = self.gauss(k),
-            Rule::Adaptive(tolerance) => {
-                let mut u = self.u.clone();
-                let mut patch = self.at_modes(&mut u, job)?;
-                let (_, arrow, _) = self.factorise(&mut patch)?;
-                let lambda = self.chart.flat(job.lambda);
-                let mut integral = self.integral(&patch, &arrow, &lambda);
-                let (mut points, mut shelf) = (Vec::with_capacity(self.points.len()), Shelf::default());
-                error = 0.0;
-                for unit in &self.tree.units {
-                    crate::objective::proceed(job.control)?;
-                    let chosen = Search { integral: &mut integral, unit, shelf: &mut shelf, tolerance }.run();
-                    error += chosen.error;
-                    points.extend(chosen.points);
-                }
-                evaluated = patch.evaluated + integral.rows.evaluated;
-                self.points = points;
+        let (error, evaluated) = match rule {
+            Rule::Gauss(k) => {
+                self.points = self.gauss(k);
+                (f64::NAN, 0)
             }
-        }
+            Rule::Adaptive(tolerance) => self.search(job, tolerance, true)?,
+            Rule::Reference(tolerance) => self.search(job, tolerance, false)?,
+        };
         let counts = self.tree.units.iter().map(|unit| self.nodes(unit)).collect();
         Ok((Nodes { counts, error }, evaluated))
+    }
+
+    /// Searches for nodes unit by unit; returns the sum of the stated errors and the rows seen.
+    fn search(&mut self, job: &Job<'_>, tolerance: f64, trusts: bool) -> Result<(f64, usize), Reject> {
+        let mut u = self.u.clone();
+        let mut patch = self.at_modes(&mut u, job)?;
+        let (_, arrow, _) = self.factorise(&mut patch)?;
+        let lambda = self.chart.flat(job.lambda);
+        let mut integral = self.integral(&patch, &arrow, &lambda);
+        let (mut points, mut shelf, mut error) = (Vec::with_capacity(self.points.len()), Shelf::default(), 0.0);
+        for unit in &self.tree.units {
+            proceed(job.control)?;
+            let chosen = Search { integral: &mut integral, unit, shelf: &mut shelf, tolerance, trusts }.run();
+            error += chosen.error;
+            points.extend(chosen.points);
+        }
+        let evaluated = patch.evaluated + integral.rows.evaluated;
+        self.points = points;
+        if error.is_nan() { Err(Reject::NoMode) } else { Ok((error, evaluated)) }
     }
 
     /// Nodes on the way from the top of a unit to a row.
@@ -81,6 +87,8 @@ struct Search<'s, 'a> {
     unit: &'s Range<usize>,
     shelf: &'s mut Shelf,
     tolerance: f64,
+    /// Whether values that agree are taken for the truth even where there is a reference.
+    trusts: bool,
 }
 
 /// Some nodes with their log-integral.
@@ -106,7 +114,8 @@ impl Search<'_, '_> {
     fn run(&mut self) -> Chosen {
         let ladder = self.hermite();
         let agreed = agreement(&ladder);
-        if agreed.1 <= AGREED * self.tolerance || !self.has_reference() {
+        let settled = self.trusts && agreed.1 <= AGREED * self.tolerance;
+        if settled || !self.has_reference() {
             return self.first_near(&ladder, agreed).unwrap_or_else(|| top(&ladder, agreed));
         }
         let truth = self.integral.reference(self.unit.start, &[], REFERENCE * self.tolerance);

@@ -134,6 +134,12 @@ impl Chunk {
         self.tree.groups.iter().map(|g| shelf.gauss(k, g.own)).collect()
     }
 
+    /// Back to one node for every group; returns those there were.
+    pub fn forget_nodes(&mut self) -> Vec<Arc<Points>> {
+        let one = self.gauss(1);
+        std::mem::replace(&mut self.points, one)
+    }
+
     /// All rows with their effects, at the modes.
     pub fn at_modes<'a>(&'a self, u: &'a mut [f64], job: &'a Job<'_>) -> Result<Unit<'a>, Reject> {
         let buffers = || vec![vec![0.0; self.data.n()]; self.data.predictors.len()];
@@ -214,6 +220,7 @@ impl Chunk {
             rows: RowSums::new(&self.data, &patch.fixed, &self.chart.path),
             detail: Detail::Value,
             visits: self.tree.groups.iter().map(|_| Visit::default()).collect(),
+            room: Vec::new(),
         }
     }
 

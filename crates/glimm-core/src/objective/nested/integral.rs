@@ -64,6 +64,8 @@ pub struct Integral<'a> {
     pub rows: RowSums<'a>,
     pub detail: Detail,
     pub visits: Vec<Visit>,
+    /// For the numbers of groups at the bottom, one after another.
+    pub room: Vec<f64>,
 }
 
 /// What the value of some units changes with.
@@ -117,6 +119,7 @@ impl Integral<'_> {
             let block = first..parents.min(first + step);
             let sums = self.at_bottom(g, block.start * points.len()..block.end * points.len());
             self.gather(g, &points, block, &sums, &mut out);
+            self.room = sums;
         }
         out
     }
@@ -125,7 +128,7 @@ impl Integral<'_> {
     fn visit(&self, group: &Group, points: &Points) -> Visit {
         let (n, a, q, k) = (group.path.len(), group.above(), group.own, points.len());
         let above: &[f64] = group.parent.map_or(&[], |p| &self.visits[p].path);
-        let parents = if a == 0 { 1 } else { above.len() / a };
+        let parents = above.len().checked_div(a).unwrap_or(1);
         let (scale, nodes) = (self.arrow.scale(group), parents * k);
         let (mut path, mut center, mut apart) = (vec![0.0; n * nodes], vec![0.0; q], vec![0.0; a]);
         for parent in 0..parents {
@@ -162,7 +165,9 @@ impl Integral<'_> {
             add(&mut b[entry.to * count..(entry.to + 1) * count], self.lambda[entry.index], u[entry.from]);
         }
         self.rows.sum(self.tree.groups[g].rows.clone(), &b, count, self.detail);
-        let mut out = vec![0.0; count * self.width(path)];
+        let mut out = std::mem::take(&mut self.room);
+        out.clear();
+        out.resize(count * self.width(path), 0.0);
         vectorized(
             #[inline(always)]
             || self.derivatives(&u, count, &mut out),

@@ -99,6 +99,14 @@ impl Nested {
         }
     }
 
+    /// Laplace's approximation at `psi`, whatever nodes there are.
+    pub fn laplace_value(&mut self, psi: &[f64]) -> Result<f64, Reject> {
+        let nodes: Vec<_> = self.chunks.iter_mut().map(Chunk::forget_nodes).collect();
+        let found = self.evaluate(psi, Order::Gradient, choose::MODES);
+        self.chunks.iter_mut().zip(nodes).for_each(|(chunk, points)| chunk.points = points);
+        found.map(|e| e.value)
+    }
+
     /// Runs `work` on all chunks, on the threads of the current pool, and counts the rows.
     fn each<T: Send>(
         &mut self,
