@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Detail;
 use super::arrow::Arrow;
 use super::chart::Chart;
-use super::integral::{Changes, Integral, Visit};
+use super::integral::{Changes, Integral};
 use super::points::{Points, Shelf};
 use super::rows::RowSums;
 use super::tree::Tree;
@@ -219,7 +219,8 @@ impl Chunk {
             lambda,
             rows: RowSums::new(&self.data, &patch.fixed, &self.chart.path),
             detail: Detail::Value,
-            visits: self.tree.groups.iter().map(|_| Visit::default()).collect(),
+            visits: Vec::new(),
+            first: 0,
             room: Vec::new(),
         }
     }

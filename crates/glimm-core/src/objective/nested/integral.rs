@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Means over p of the scores of rows add up to derivatives at fixed u, and of their squares to second ones (Louis
-//! 1982, J. R. Stat. Soc. B 44, 226-233): groups below are independent given u, so that covariances add. With
+//! 1982, J. R. Stat. Soc. B 44, 226-233): groups below are independent given u, so that covariances add. Second
+//! derivatives leave the movement of the nodes out, which is exact where the rule has converged. First ones do not: with
 //! e_l = -u_l + sum_c d log I_c / du_l, the derivative in the place of a node,
 //!
 //! ```text
@@ -50,6 +51,17 @@ pub struct Visit {
     dyads: Vec<f64>,
 }
 
+impl Visit {
+    /// Room for `k` nodes below each of those of the parent, with `path` effects of which `own` are the group's.
+    fn resize(&mut self, parents: usize, k: usize, path: usize, own: usize) {
+        self.path.resize(path * parents * k, 0.0);
+        self.weight.resize(parents * k, 0.0);
+        self.value.resize(parents, 0.0);
+        self.slope.resize(parents * own, 0.0);
+        self.dyads.resize(parents * own * own, 0.0);
+    }
+}
+
 /// The integral of one unit after another. Numbers of the nodes of a group stand quantity by quantity: log-integrals
 /// first, then the derivatives that the chart lists, the lower triangle of second ones, those in the effects of the path.
 pub struct Integral<'a> {
@@ -63,7 +75,9 @@ pub struct Integral<'a> {
     pub lambda: &'a [f64],
     pub rows: RowSums<'a>,
     pub detail: Detail,
+    /// Of the groups of the unit in hand, whose first is `first`; the room serves the next unit too.
     pub visits: Vec<Visit>,
+    pub first: usize,
     /// For the numbers of groups at the bottom, one after another.
     pub room: Vec<f64>,
 }
@@ -79,6 +93,8 @@ pub struct Changes {
 impl Integral<'_> {
     /// Log-integral of a unit but for |L|, with its derivatives.
     pub fn of_unit(&mut self, unit: &Range<usize>) -> (f64, Vec<f64>, Vec<f64>) {
+        self.first = unit.start;
+        self.visits.resize_with(self.visits.len().max(unit.len()), Visit::default);
         let mut sums = self.of_group(unit.start);
         let second = sums.split_off(self.bends().start);
         (sums[0], sums.split_off(1), second)
@@ -102,8 +118,8 @@ impl Integral<'_> {
     pub fn of_group(&mut self, g: usize) -> Vec<f64> {
         let (tree, points) = (self.tree, self.points[g].clone());
         let group = &tree.groups[g];
-        self.visits[g] = self.visit(group, &points);
-        let parents = self.visits[g].value.len();
+        self.visit(g, &points);
+        let parents = self.visits[g - self.first].value.len();
         let mut out = vec![0.0; parents * self.width(group.above())];
         if !group.children.is_empty() {
             let mut sums = vec![0.0; parents * points.len() * self.width(group.path.len())];
@@ -124,42 +140,38 @@ impl Integral<'_> {
         out
     }
 
-    /// u = m - E (u_A - m_A) + T x.
-    fn visit(&self, group: &Group, points: &Points) -> Visit {
+    /// Places the nodes of a group: u = m - E (u_A - m_A) + T x.
+    fn visit(&mut self, g: usize, points: &Points) {
+        let mut visit = std::mem::take(&mut self.visits[g - self.first]);
+        let group = &self.tree.groups[g];
         let (n, a, q, k) = (group.path.len(), group.above(), group.own, points.len());
-        let above: &[f64] = group.parent.map_or(&[], |p| &self.visits[p].path);
+        let above: &[f64] = group.parent.map_or(&[], |p| &self.visits[p - self.first].path);
         let parents = above.len().checked_div(a).unwrap_or(1);
         let (scale, nodes) = (self.arrow.scale(group), parents * k);
-        let (mut path, mut center, mut apart) = (vec![0.0; n * nodes], vec![0.0; q], vec![0.0; a]);
+        visit.resize(parents, k, n, q);
+        let (mut center, mut apart) = (vec![0.0; q], vec![0.0; a]);
         for parent in 0..parents {
             let own = parent * k..(parent + 1) * k;
             for e in 0..a {
                 let u = above[e * parents + parent];
                 apart[e] = u - self.modes[group.path[e]];
-                path[e * nodes..][own.clone()].fill(u);
+                visit.path[e * nodes..][own.clone()].fill(u);
             }
             self.arrow.slope_times(group, &apart, &mut center);
             for r in 0..q {
-                let u = &mut path[(a + r) * nodes..][own.clone()];
+                let u = &mut visit.path[(a + r) * nodes..][own.clone()];
                 u.fill(self.modes[group.path[a + r]] - center[r]);
                 (r..q).for_each(|c| add(u, scale[r * q + c], points.x(c)));
             }
         }
-        let zeros = |n: usize| vec![0.0; n];
-        Visit {
-            path,
-            weight: zeros(nodes),
-            value: zeros(parents),
-            slope: zeros(parents * q),
-            dyads: zeros(parents * q * q),
-        }
+        self.visits[g - self.first] = visit;
     }
 
     /// Sums over the rows of a group at the bottom at some of its nodes.
     fn at_bottom(&mut self, g: usize, nodes: Range<usize>) -> Vec<f64> {
         let (path, count) = (self.chart.path.len(), nodes.len());
-        let all = self.visits[g].weight.len();
-        let u: Vec<&[f64]> = (0..path).map(|e| &self.visits[g].path[e * all..][nodes.clone()]).collect();
+        let visit = &self.visits[g - self.first];
+        let u: Vec<&[f64]> = (0..path).map(|e| &visit.path[e * visit.weight.len()..][nodes.clone()]).collect();
         let mut b = vec![0.0; path * count];
         for entry in &self.chart.entries {
             add(&mut b[entry.to * count..(entry.to + 1) * count], self.lambda[entry.index], u[entry.from]);
@@ -210,7 +222,7 @@ impl Integral<'_> {
 
     /// Integrates over the nodes of a group below each of some nodes of its parent.
     fn gather(&mut self, g: usize, points: &Points, parents: Range<usize>, sums: &[f64], out: &mut [f64]) {
-        let mut visit = std::mem::take(&mut self.visits[g]);
+        let mut visit = std::mem::take(&mut self.visits[g - self.first]);
         vectorized(
             #[inline(always)]
             || {
@@ -220,7 +232,7 @@ impl Integral<'_> {
                 }
             },
         );
-        self.visits[g] = visit;
+        self.visits[g - self.first] = visit;
     }
 
     /// The same below one node of the parent.
@@ -281,7 +293,7 @@ impl Integral<'_> {
         let mut reach: Vec<Vec<f64>> = Vec::with_capacity(unit.len());
         for g in unit.clone() {
             let above = self.tree.groups[g].parent.map_or(&[1.0][..], |p| &reach[p - unit.start]);
-            let weights = self.visits[g].weight.chunks_exact(self.points[g].len()).zip(above);
+            let weights = self.visits[g - unit.start].weight.chunks_exact(self.points[g].len()).zip(above);
             reach.push(weights.flat_map(|(p, above)| p.iter().map(move |p| p * above)).collect());
         }
         reach
@@ -291,10 +303,10 @@ impl Integral<'_> {
     pub fn add_changes(&self, unit: &Range<usize>, out: &mut Changes) {
         let reach = self.reach(unit);
         for g in unit.clone() {
-            let (group, visit) = (&self.tree.groups[g], &self.visits[g]);
+            let (group, visit) = (&self.tree.groups[g], &self.visits[g - unit.start]);
             let (n, a, q) = (group.path.len(), group.above(), group.own);
             let (path, weights): (&[f64], &[f64]) =
-                group.parent.map_or((&[], &[1.0]), |p| (&self.visits[p].path, &reach[p - unit.start]));
+                group.parent.map_or((&[], &[1.0]), |p| (&self.visits[p - unit.start].path, &reach[p - unit.start]));
             let (mut mean, block) = (vec![0.0; q], &mut out.blocks[group.block()]);
             for (parent, &p) in weights.iter().enumerate() {
                 for i in 0..q {

@@ -51,7 +51,7 @@ impl Integral<'_> {
         for g in unit.clone().rev() {
             let above = self.tree.groups[g].parent.map_or(&[1.0][..], |p| &reach[p - unit.start]);
             let log = |(p, value): (&f64, &f64)| p.ln() - value;
-            let log_weights: Vec<f64> = above.iter().zip(&self.visits[g].value).map(log).collect();
+            let log_weights: Vec<f64> = above.iter().zip(&self.visits[g - self.first].value).map(log).collect();
             let mut log_density = |x: &[f64]| self.log_density(g, &log_weights, x);
             let rules = rules(&mut log_density, counts, tolerance);
             self.points[g] = current[g - unit.start].clone();
@@ -65,7 +65,7 @@ impl Integral<'_> {
     fn log_density(&mut self, g: usize, log_weights: &[f64], x: &[f64]) -> Vec<f64> {
         self.points[g] = Arc::new(Points::new(x.to_vec(), vec![0.0; x.len()]));
         self.of_group(g);
-        let visit = &self.visits[g];
+        let visit = &self.visits[g - self.first];
         let term = |k: usize, i: usize| log_weights[k] + visit.value[k] + visit.weight[k * x.len() + i].ln();
         let over_parents = |i: usize| {
             let terms: Vec<f64> = (0..log_weights.len()).map(|k| term(k, i)).collect();
