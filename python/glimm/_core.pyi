@@ -29,6 +29,7 @@ class Problem:
         threads: int | None = None,
         engine: str = "auto",
         laplace: bool = False,
+        integration: str = "auto",
         compress: bool | None = None,
         memory: int | None = None,
         penalty: tuple[list[list[float]], float, float] | None = None,

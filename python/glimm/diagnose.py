@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .certificate import SMALL
 from .errors import CODES, listed
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _NOISY = 0.05
 _FEW = 5
 _NO_ZEROS = math.log(1e-4)
 _WITHOUT_UNITS = frozenset({"log", "logit", "probit", "cloglog", "loglog", "cauchit"})
-_SERIOUS = frozenset({"not_converged", "separation", "unidentified"})
+_SERIOUS = frozenset({"not_converged", "separation", "unidentified", "integral_bias"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
             f"{fit.estimates.draws_se:.2g} of their standard errors.",
             "engine='dense' or 'sparse' is exact, if there is time and memory for it.",
         )
+    yield from _integral(fit)
     yield from _separation(fit)
     yield from _unidentified(fit)
     for name, reason in _aliased(fit):
@@ -196,6 +198,36 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
         yield from _levels(fit, term)
     for drop in fit.design.dropped:
         yield Finding("rows_dropped", f"{drop}.", "missing='error' refuses such data.")
+
+
+def _integral(fit: Fit) -> Iterator[Finding]:
+    """An integral over the random effects that is too wrong, or not known to be right."""
+    found = fit.certificate
+    if not found.measured:
+        yield Finding(
+            "integral_unknown",
+            "How far the Laplace approximation of the integral over the random effects is from the "
+            "truth is not known for this model.",
+            "It is good where every level has many rows or large counts, and poor for binary rows "
+            "in small groups.",
+        )
+    elif found.worst > SMALL:
+        worst = int(np.nanargmax(np.abs(found.bias) + 2 * found.bias_se))
+        yield Finding(
+            "integral_bias",
+            f"The integral over the random effects ({fit.model.integration}) is too coarse: "
+            f"estimates are off by up to {found.worst:.2g} of their standard errors "
+            f"({fit.parameter_names[worst]}).",
+            "integration='auto' or 'exact' removes that error.",
+        )
+    if found.runaway:
+        yield Finding(
+            "laplace_runaway",
+            "The Laplace approximation alone has its maximum far from that of the likelihood, "
+            f"which it misstates by {abs(found.laplace_error):.2g} nats at these estimates.",
+            "None: this fit went on by quadrature from its start. Programs without quadrature "
+            "will report something else.",
+        )
 
 
 def _aliased(fit: Fit) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .certificate import Certificate, certificate
 from .custom import CustomFamily, restored
 from .design import record, restore
 from .errors import GlimmError
@@ -21,7 +22,7 @@ from .model import Model
 from .penalty import Penalty
 from .problem import Estimates
 
-FORMAT = 3
+FORMAT = 4
 """Version of the file format; raised when files of the old kind can no longer be read."""
 
 _LISTS = ("modes", "covariances")
@@ -79,6 +80,7 @@ def to_bytes(fit: Fit) -> bytes:
         "missing": fit.model.missing,
         "reml": fit.model.reml,
         "engine": fit.model.engine,
+        "integration": fit.model.integration,
         "hold": [list(pair) for pair in fit.model.hold],
         "penalty": None if fit.model.penalty is None else asdict(fit.model.penalty),
         "design": design,
@@ -90,6 +92,8 @@ def to_bytes(fit: Fit) -> bytes:
             arrays |= {f"{item.name}{i}": array for i, array in enumerate(value)}
         elif isinstance(value, np.ndarray):
             arrays[item.name] = value
+        elif isinstance(value, Certificate):
+            header["estimates"][item.name] = value.record()
         else:
             header["estimates"][item.name] = value
     content, numbers = io.BytesIO(), io.BytesIO()
@@ -127,7 +131,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     known = header["family"] if custom is None else restored(custom)
     family, link = choose(known, header["link"])
     formula, missing = parse(header["design"]["formula"]), header["missing"]
-    options: dict[str, Any] = {"reml": header["reml"], "engine": header["engine"]}
+    options: dict[str, Any] = {name: header[name] for name in ("reml", "engine", "integration")}
     for name, _, text in header["design"]["others"]:
         options["disp" if name == "dispersion" else name] = parse_side(text)
     options["hold"] = tuple((name, value) for name, value in header["hold"])
@@ -142,6 +146,8 @@ def _estimates(header: dict[str, Any], arrays: dict[str, Any], terms: int) -> Es
     for item in fields(Estimates):
         if item.name in _LISTS:
             values[item.name] = tuple(arrays[f"{item.name}{i}"] for i in range(terms))
+        elif item.name == "certificate":
+            values[item.name] = certificate(header[item.name])
         elif item.name in header:
             values[item.name] = _tuples(header[item.name])
         elif item.name in arrays:

@@ -19,10 +19,12 @@ from .parts import Coefficients, parts
 from .problem import factor_of, order, solve_again
 
 if TYPE_CHECKING:
+    from .certificate import Certificate
     from .design import Design, DesignTerm
     from .model import Model
     from .problem import Estimates
     from .summary import Summary
+    from .verify import Verification
 
 Array = NDArray[np.float64]
 
@@ -221,6 +223,11 @@ class Fit:
         return self.estimates.loglik
 
     @property
+    def certificate(self) -> Certificate:
+        """How the integral over the random effects was taken, and how wrong it can be."""
+        return self.estimates.certificate
+
+    @property
     def nobs(self) -> int:
         """Observations used: rows, or the sum of frequency weights rounded."""
         freq = self.design.freq
@@ -370,6 +377,21 @@ class Fit:
     def diagnostics(self) -> Diagnostics:
         """Whether to trust the fit, and what was found on the way."""
         return diagnose(self)
+
+    def verify(self) -> Verification:
+        """Compute the log-likelihood at the estimates again, independently.
+
+        By another rule of integration or another engine; with the rows in reverse order, the levels
+        renamed, a covariate in other units, successes and failures swapped.
+
+        Returns
+        -------
+        Verification
+            `checks` with what was allowed; `print` shows a table.
+        """
+        from .verify import verify
+
+        return verify(self)
 
     def summary(self) -> Summary:
         """Return the fit in words and tables; `print` shows it."""

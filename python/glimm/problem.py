@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .certificate import Certificate, certificate
 from .errors import (
     DataError,
     FamilyError,
@@ -78,6 +79,8 @@ class Estimates:
     draws_se, loglik_se : float
         Of an iterative engine: the largest error of an estimate due to its draws, in standard
         errors, and the standard error of the log-likelihood. Zero for exact ones.
+    certificate : Certificate
+        How the integral over the random effects was taken, and how wrong it can be.
     compressed_rows : (int, int), optional
         Rows before and after lossless compression, if it was used.
     compressed_groups : (int, int), optional
@@ -105,6 +108,7 @@ class Estimates:
     threads: int
     draws_se: float
     loglik_se: float
+    certificate: Certificate
     compressed_rows: tuple[int, int] | None = None
     compressed_groups: tuple[int, int] | None = None
 
@@ -276,6 +280,7 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
         compressed_groups=groups,
         draws_se=found["draws_se"],
         loglik_se=found["loglik_se"],
+        certificate=certificate(found["certificate"]),
     )
     for array in (estimates.parameters, estimates.covariance, *modes, *blocks):
         array.flags.writeable = False

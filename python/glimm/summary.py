@@ -154,6 +154,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "reason": diagnostics.reason,
         "loglik_left": _plain(diagnostics.loglik_left),
         "loglik": _plain(fit.loglik),
+        "certificate": _certificate(fit),
         "aic": _plain(fit.aic),
         "bic": _plain(fit.bic),
         "df_model": fit.df_model,
@@ -171,6 +172,13 @@ def record(fit: Fit) -> dict[str, Any]:
             {"code": f.code, "message": f.message, "remedy": f.remedy} for f in diagnostics.findings
         ],
     }
+
+
+def _certificate(fit: Fit) -> dict[str, Any]:
+    values = fit.certificate.record()
+    for name in ("bias", "bias_se"):
+        values[name] = [_plain(value) for value in values[name]]
+    return {k: v if isinstance(v, list) else _plain(v) for k, v in values.items()}
 
 
 def _title(fit: Fit) -> str:
@@ -210,26 +218,16 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     yield "Converged", _converged(fit)
     if fit.diagnostics.path in ENGINES:
         yield "Engine", _engine(fit)
+    if fit.design.terms:
+        yield "Integral", fit.certificate.verdict
     yield "Parameters", f"{fit.df_model:,}, leaving {fit.df_resid:,} residual degrees of freedom"
     name = "REML logLik" if fit.model.reml else "logLik"
     yield "Fit", f"{name} {fit.loglik + 0.0:.3f}, AIC {fit.aic:.1f}, BIC {fit.bic:.1f}"
 
 
 def _estimator(fit: Fit) -> str:
-    if fit.model.penalty is not None:
-        exact = "random effects integrated exactly" if _is_exact(fit) else "Laplace approximation"
-        return "penalised maximum likelihood" + (f"; {exact}" if fit.design.terms else "")
-    if not fit.design.terms:
-        return (
-            "restricted maximum likelihood (REML)"
-            if fit.model.reml
-            else "maximum likelihood (exact)"
-        )
-    if fit.model.reml:
-        return "restricted maximum likelihood (REML); random effects integrated exactly"
-    if _is_exact(fit):
-        return "maximum likelihood; random effects integrated exactly"
-    return "maximum likelihood; Laplace approximation, whose error is not estimated"
+    kind = "penalised maximum likelihood" if fit.model.penalty is not None else "maximum likelihood"
+    return "restricted maximum likelihood (REML)" if fit.model.reml else kind
 
 
 def _engine(fit: Fit) -> str:

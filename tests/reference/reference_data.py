@@ -71,6 +71,7 @@ def fitted(case: str, model_id: str) -> glimm.Fit:
         data(case),
         family=model["family"],
         link=model["link"],
+        integration="laplace",
         **model["options"],
     )
 

@@ -56,7 +56,13 @@ def fitted(row: int) -> glimm.Fit:
     r = ROWS[row]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if is_flat(row) else "error", glimm.FitWarning)
-        return glimm.fit(r["formula"], data(r["data"]), family=r["family"], **r["options"])
+        return glimm.fit(
+            r["formula"],
+            data(r["data"]),
+            family=r["family"],
+            integration="laplace",
+            **r["options"],
+        )
 
 
 def is_flat(row: int) -> bool:

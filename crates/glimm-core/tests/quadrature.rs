@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::integration::Rule;
 use glimm_core::objective::block::Block;
 use glimm_core::objective::{Objective, Order, Quadrature};
@@ -10,7 +11,7 @@ use glimm_core::objective::{Objective, Order, Quadrature};
 const FAMILIES: [(&str, &str); 5] =
     [("binomial", "logit"), ("poisson", "log"), ("nbinom2", "log"), ("gamma", "log"), ("beta", "logit")];
 
-fn with_rule(data: &glimm_core::design::Data, psi: &[f64], rule: Rule) -> Block {
+fn with_rule(data: &Data, psi: &[f64], rule: Rule) -> Block {
     let mut block = Block::new(data);
     block.choose(psi, rule).unwrap();
     block
@@ -75,4 +76,55 @@ fn check_gradient(objective: &mut dyn Objective, psi: &[f64], label: &str) {
     };
     let least = [0.005, 0.002].map(error).into_iter().fold(f64::INFINITY, f64::min);
     assert!(least < 1e-8, "{label}: {least:e}");
+}
+
+/// One cluster with a random intercept of standard deviation `sd`.
+fn cluster(family: &str, rows: f64, sum: f64, offset: f64) -> Data {
+    let counts = family == "poisson";
+    let (y, freq) = if counts { (vec![sum / rows], vec![rows]) } else { (vec![1.0, 0.0], vec![sum, rows - sum]) };
+    let kept: Vec<usize> = (0..y.len()).filter(|&i| freq[i] > 0.0).collect();
+    let pick = |v: &[f64]| kept.iter().map(|&i| v[i]).collect::<Vec<f64>>();
+    let n = kept.len();
+    Data {
+        family: glimm_core::family::lookup(family, None).unwrap(),
+        y: pick(&y),
+        size: (!counts).then(|| vec![1.0; n]),
+        freq: Some(pick(&freq)),
+        predictors: vec![Predictor::new(vec![], Some(vec![offset; n]))],
+        terms: vec![Term {
+            codes: vec![0; n],
+            levels: 1,
+            predictors: vec![0],
+            columns: vec![Column::One],
+            structure: glimm_core::structure::lookup("us", 1).unwrap(),
+        }],
+        copies: None,
+        constants: None,
+    }
+}
+
+/// Cases of `tests/reference/integrals`, in 50-digit arithmetic: no stated error may be below the true one.
+#[test]
+fn stated_errors_hold_against_fifty_digits() {
+    let table = include_str!("../../../tests/reference/integrals/integrals.csv");
+    let (mut cases, mut worst) = (0, 0.0_f64);
+    for line in table.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [rows, sum, sd, offset, truth] = [1, 2, 3, 4, 5].map(|i| fields[i].parse::<f64>().unwrap());
+        let data = cluster(fields[0], rows, sum, offset);
+        let counts = fields[0] == "poisson";
+        let factorials = if counts { rows * glimm_core::special::lgamma(sum / rows + 1.0) } else { 0.0 };
+        for rule in [Rule::Reference(1e-10), Rule::Adaptive(1e-10), Rule::Adaptive(1e-6)] {
+            let mut block = Block::new(&data);
+            let stated = block.choose(&[sd], rule).unwrap_or_else(|e| panic!("{line}: {e:?}")).error;
+            let value = block.evaluate(&[sd], Order::Gradient, 1e-14).unwrap().value + factorials;
+            let error = (value - truth).abs();
+            assert!(error <= stated, "{line} {rule:?}: {value}, off by {error:e}, stated {stated:e}");
+            assert!(stated < 1e-5 + 1e-13 * truth.abs(), "{line} {rule:?}: stated {stated:e}");
+            worst = worst.max(error / (1.0 + truth.abs()));
+        }
+        cases += 1;
+    }
+    println!("{cases} integrals, largest relative error {worst:e}");
+    assert!(cases > 500);
 }

@@ -124,6 +124,10 @@ impl Beta {
 }
 
 impl Family for Beta {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         "beta"
     }

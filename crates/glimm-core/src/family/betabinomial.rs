@@ -147,6 +147,10 @@ fn log_gamma_draw(rng: &mut Random, shape: f64) -> f64 {
 }
 
 impl Family for BetaBinomial {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         "betabinomial"
     }

@@ -128,6 +128,10 @@ impl Counts {
 }
 
 impl Family for Compois {
+    fn price(&self) -> f64 {
+        100.0
+    }
+
     fn name(&self) -> &'static str {
         "compois"
     }

@@ -87,6 +87,10 @@ impl GenPois {
 }
 
 impl Family for GenPois {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         "genpois"
     }

@@ -48,6 +48,10 @@ impl Density<2> for InverseGaussian {
 }
 
 impl Family for InverseGaussian {
+    fn price(&self) -> f64 {
+        5.0
+    }
+
     fn name(&self) -> &'static str {
         "inverse_gaussian"
     }

@@ -75,6 +75,10 @@ impl Loop for Power<'_> {
 }
 
 impl Family for Nbinom {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         "nbinom"
     }

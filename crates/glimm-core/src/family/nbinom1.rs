@@ -47,6 +47,10 @@ fn combine(inner: &Derivs, zeros: usize, ones: usize, out: &mut [f64]) {
 }
 
 impl Family for Nbinom1 {
+    fn price(&self) -> f64 {
+        3.0
+    }
+
     fn name(&self) -> &'static str {
         "nbinom1"
     }

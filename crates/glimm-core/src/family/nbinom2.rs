@@ -299,6 +299,10 @@ pub(super) fn draw(rng: &mut Random, mean: f64, log_theta: f64) -> f64 {
 }
 
 impl Family for Nbinom2 {
+    fn price(&self) -> f64 {
+        2.0
+    }
+
     fn name(&self) -> &'static str {
         "nbinom2"
     }

@@ -73,6 +73,10 @@ fn shares(eta: &[f64]) -> [f64; 3] {
 }
 
 impl Family for Ordbeta {
+    fn price(&self) -> f64 {
+        10.0
+    }
+
     fn name(&self) -> &'static str {
         "ordbeta"
     }

@@ -67,6 +67,10 @@ impl Density<3> for Ordinal {
 }
 
 impl Family for Ordinal {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         "ordinal"
     }

@@ -115,6 +115,10 @@ const WEIGHTS: [f64; 6] = [
 ];
 
 impl Family for Skewnormal {
+    fn price(&self) -> f64 {
+        10.0
+    }
+
     fn name(&self) -> &'static str {
         "skewnormal"
     }

@@ -120,6 +120,10 @@ fn inverse_trigamma(value: f64) -> f64 {
 }
 
 impl Family for StudentT {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         "student_t"
     }

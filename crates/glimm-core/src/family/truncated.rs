@@ -114,6 +114,10 @@ impl<F: Family> Truncated<F> {
 }
 
 impl<F: Family> Family for Truncated<F> {
+    fn price(&self) -> f64 {
+        2.0 * self.base.price()
+    }
+
     fn name(&self) -> &'static str {
         self.name
     }

@@ -152,6 +152,10 @@ fn tail_sum(peak: f64, log_rate: f64, shape: f64, x: f64, upper: bool) -> f64 {
 }
 
 impl Family for Tweedie {
+    fn price(&self) -> f64 {
+        60.0
+    }
+
     fn name(&self) -> &'static str {
         "tweedie"
     }

@@ -122,6 +122,10 @@ fn log_sum<const D: usize, const N: usize>(a: Jet<D, N>, b: Jet<D, N>) -> Jet<D,
 }
 
 impl Family for ZeroInflated {
+    fn price(&self) -> f64 {
+        5.0 + self.base.price()
+    }
+
     fn name(&self) -> &'static str {
         self.base.name()
     }

@@ -230,9 +230,11 @@ impl Problem {
         Ok(())
     }
 
-    /// The objective and its gradient at the user's parameters; `None` where it has no value.
+    /// The objective and its gradient at the user's parameters, integrated as asked with nodes chosen there; `None` where
+    /// it has no value.
     pub fn evaluate(&mut self, psi: &[f64]) -> Result<Option<(f64, Vec<f64>)>, Error> {
         let standard = self.standard_parameters(psi)?;
+        self.place_nodes(&standard)?;
         let found = match &mut self.engine {
             Engine::Lmm(l) => l.evaluate_at(&standard),
             engine => engine.objective().evaluate(&standard, Order::Gradient, 1e-20).map(|e| (e.value, e.gradient)),
@@ -436,8 +438,20 @@ impl Problem {
             passes,
             draws_se: 0.0,
             loglik_se: 0.0,
-            certificate: Certificate::default(),
+            certificate: self.uncertified(),
         })
+    }
+
+    /// The certificate where the integral is not measured.
+    fn uncertified(&self) -> Certificate {
+        let exact = matches!(self.path, Path::Lmm | Path::Glm);
+        let method = match self.path {
+            Path::Lmm => "closed form",
+            Path::Glm => "none",
+            _ => "laplace",
+        };
+        let error = if exact { 0.0 } else { f64::NAN };
+        Certificate { method, loglik_error: error, laplace_error: error, nodes: [1; 3], ..Certificate::default() }
     }
 
     /// Modes and covariances per unit of the user's columns: M b and M C M'.

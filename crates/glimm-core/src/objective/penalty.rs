@@ -55,7 +55,7 @@ impl Prior {
         if self.power == 0.0 { coefficients } else { coefficients + self.power * diagonals }
     }
 
-    fn add_to(&self, psi: &[f64], e: &mut Evaluation) {
+    pub fn add_to(&self, psi: &[f64], e: &mut Evaluation) {
         let p = psi.len();
         e.value += self.value(psi);
         for c in &self.coefficients {

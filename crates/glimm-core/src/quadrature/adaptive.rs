@@ -31,7 +31,7 @@ const ORDER: usize = 15;
 /// Fall of the log integrand from its top, beyond what the tolerance needs, at which its tails are cut off.
 const MARGIN: f64 = 5.0;
 /// Distance of the first edges from the top.
-const FIRST: f64 = 2.0;
+const FIRST: f64 = 3.0;
 /// Doublings of a step that looks for a tail.
 const DOUBLINGS: usize = 60;
 /// Panels at most.

@@ -147,6 +147,10 @@ fn interned_parameters(spec: &Spec) -> &'static [Parameter] {
 }
 
 impl Family for Custom {
+    fn price(&self) -> f64 {
+        8.0
+    }
+
     fn name(&self) -> &'static str {
         self.name
     }

@@ -2,13 +2,13 @@
 
 use super::super::standard::Standard;
 use super::super::{INNER_LAST, Problem, inference};
-use super::{AFFORDABLE, NEGLIGIBLE};
+use super::{AFFORDABLE, SLACK};
 use crate::error::Error;
 use crate::integration::{Certificate, Rule};
 use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::corrected::Batch;
-use crate::objective::{Evaluation, Order, Quadrature, Reject};
+use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
 use crate::optim::Outcome;
 use crate::shuffle;
 
@@ -42,9 +42,9 @@ pub(super) struct Sample {
 
 impl Problem {
     /// All groups if that is affordable, or a sample of them.
-    pub(super) fn sample_for_check(&self, groups: usize) -> Sample {
+    pub(super) fn sample_for_check(&self, groups: usize, tolerance: f64) -> Sample {
         let all = self.reference_cost(self.data.n());
-        let reference = Rule::Reference(NEGLIGIBLE);
+        let reference = Rule::Reference(tolerance);
         if all <= AFFORDABLE || groups <= BATCHES {
             let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();
             return Sample { batches, reference, weight: 1.0 };
@@ -83,10 +83,39 @@ impl Problem {
         Ok(Check { stated: stated * sample.weight, checked, ..Check::new(&differences, sample.weight) })
     }
 
+    /// What the reference of all groups adds to the objective `last` at `psi`.
+    pub(super) fn check_all(
+        &self,
+        block: &Block,
+        psi: &[f64],
+        last: &Evaluation,
+        sample: &Sample,
+    ) -> Result<Check, Reject> {
+        let mut cheap = Evaluation { hessian: None, ..last.clone() };
+        if let Some(prior) = &self.prior {
+            let mut own = Evaluation { value: 0.0, gradient: vec![0.0; psi.len()], hessian: None };
+            prior.add_to(psi, &mut own);
+            cheap.value -= own.value;
+            cheap.gradient.iter_mut().zip(&own.gradient).for_each(|(a, b)| *a -= b);
+        }
+        // Constants of compressed groups are known for all of them together only.
+        let (mut value, mut gradient, mut stated) = (block.log_constant() - cheap.value, cheap.gradient, 0.0);
+        gradient.iter_mut().for_each(|g| *g = -*g);
+        for groups in &sample.batches {
+            let mut better = block.subset(groups);
+            stated += better.choose(psi, sample.reference)?.error;
+            let part = better.evaluate(psi, Order::Gradient, INNER_LAST)?;
+            value += part.value - better.log_constant();
+            gradient.iter_mut().zip(&part.gradient).for_each(|(a, b)| *a += b);
+        }
+        let p = psi.len();
+        Ok(Check { value, gradient, value_se: 0.0, covariance: vec![0.0; p * p], stated, checked: block.groups() })
+    }
+
     /// Laplace's approximation as it is, with its error.
     pub(super) fn certify_laplace(&self, outcome: &Outcome, last: &Evaluation) -> Result<Certificate, Error> {
         let Some(block) = self.block() else { return Ok(Certificate::default()) };
-        let sample = self.sample_for_check(block.groups());
+        let sample = self.sample_for_check(block.groups(), SLACK * self.negligible());
         let mut certificate =
             Certificate { method: "laplace", units: block.groups(), nodes: [1; 3], ..Default::default() };
         match self.check(block, &outcome.psi, None, &sample) {

@@ -1,7 +1,7 @@
 //! Every group by a rule of its own.
 
 use super::super::{DECREMENT, INNER, INNER_LAST, Observer, Problem, inference};
-use super::{Integrated, SANE_BIAS, SANE_ERROR, rejected};
+use super::{COARSE, Integrated, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Nodes, Rule};
 use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
@@ -14,6 +14,10 @@ const ROUNDS: usize = 20;
 const POLISH: usize = 5;
 const ARRIVED: f64 = 1e-14;
 const DIFFERENCE: f64 = 2e-3;
+/// Change of a parameter (standard units) after which nodes are chosen anew.
+const FAR: f64 = 0.01;
+/// Squared distance to the maximum, in standard errors, at which nodes become exact.
+const CLOSE: f64 = 1e-2;
 /// Loss of log-likelihood, by new nodes, that marks a step taken on the word of old ones.
 const LOSS: f64 = 1e-6;
 
@@ -25,12 +29,15 @@ impl Problem {
         rule: Rule,
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
+        let before = laplace.as_ref().map_or([0; 2], |(o, _)| [o.iterations, o.evaluations]);
         let (start, runaway) = match laplace {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Ok((outcome, last)) if self.is_sane(&outcome, &last)? => (outcome.psi, false),
             _ => (self.start(), true),
         };
-        let (outcome, last, nodes) = self.climb_nodes(start, rule, observe)?;
+        let (mut outcome, last, nodes) = self.climb_nodes(start, rule, observe)?;
+        outcome.iterations += before[0];
+        outcome.evaluations += before[1];
         let mut certificate = self.certify_nodes(&outcome, &last, rule, &nodes)?;
         certificate.runaway = runaway;
         Ok(Integrated { outcome, last, certificate })
@@ -39,7 +46,7 @@ impl Problem {
     /// Whether the maximum of Laplace's approximation is near enough to the truth to climb on from.
     fn is_sane(&self, outcome: &Outcome, last: &Evaluation) -> Result<bool, Error> {
         let Some(block) = self.block() else { return Ok(true) };
-        match self.check(block, &outcome.psi, None, &self.sample_for_check(block.groups())) {
+        match self.check(block, &outcome.psi, None, &self.sample_for_check(block.groups(), COARSE)) {
             Err(Reject::Interrupted) => Err(Error::Interrupted),
             Err(_) => Ok(false),
             Ok(check) => {
@@ -57,7 +64,9 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<(Outcome, Evaluation, Nodes), Error> {
         self.orient(&mut psi);
-        let (mut here, _) = self.at_new_nodes(&psi, rule)?;
+        let mut now = coarse(rule);
+        let (mut here, mut nodes) = self.at_new_nodes(&psi, now)?;
+        let mut count = [0; 2];
         for round in 0..ROUNDS {
             let settings = Settings {
                 max_iterations: if round < 2 { STEPS } else { super::super::MAX_ITERATIONS },
@@ -68,10 +77,17 @@ impl Problem {
             if outcome.reason == Reason::Interrupted {
                 return Err(Error::Interrupted);
             }
+            count = [count[0] + outcome.iterations, count[1] + outcome.evaluations + 1];
+            [outcome.iterations, outcome.evaluations] = count;
             self.orient(&mut outcome.psi);
-            let mut next = self.at_new_nodes(&outcome.psi, rule);
+            if now == rule && inference::decrement(&here) < CLOSE {
+                // So short a way leaves the nodes as good as they were.
+                return self.settle_nodes(outcome, nodes, rule, observe);
+            }
+            let mut next = self.at_new_nodes(&outcome.psi, now);
             // What old nodes promised and new ones do not keep is taken back by halves.
-            while !next.as_ref().is_ok_and(|n| n.0.value >= here.value - LOSS) {
+            let loss = LOSS.max(self.coarseness(now));
+            while !next.as_ref().is_ok_and(|n| n.0.value >= here.value - loss) {
                 if next.as_ref().is_err_and(|e| *e == Error::Interrupted) {
                     return Err(Error::Interrupted);
                 }
@@ -79,27 +95,44 @@ impl Problem {
                 if outcome.psi.iter().zip(&psi).all(|(x, y)| (x - y).abs() <= 1e-12 * (1.0 + y.abs())) {
                     break;
                 }
-                next = self.at_new_nodes(&outcome.psi, rule);
+                next = self.at_new_nodes(&outcome.psi, now);
             }
-            (here, _) = next?;
+            (here, nodes) = next?;
             psi.clone_from(&outcome.psi);
-            if inference::decrement(&here) < DECREMENT || matches!(rule, Rule::Gauss(_)) {
-                return self.settle_nodes(outcome, rule, observe);
+            let left = inference::decrement(&here);
+            if matches!(rule, Rule::Gauss(_)) || (left < DECREMENT && now == rule) {
+                return self.settle_nodes(outcome, nodes, rule, observe);
+            }
+            if left < CLOSE && now != rule {
+                now = rule;
+                (here, nodes) = self.at_new_nodes(&psi, now)?;
             }
         }
         let why = "the nodes of the quadrature and the maximum of the likelihood did not come to agree".into();
         Err(Error::Degenerate { why })
     }
 
-    /// The end of the climb, as for Laplace's approximation, and nodes chosen at the maximum.
+    /// What the log-likelihood may change by with new nodes.
+    fn coarseness(&self, rule: Rule) -> f64 {
+        match rule {
+            Rule::Adaptive(tolerance) => 2.0 * tolerance * self.weight,
+            _ => 0.0,
+        }
+    }
+
+    /// The end of the climb, as for Laplace's approximation. Nodes are chosen anew if that moved far.
     fn settle_nodes(
         &mut self,
         mut outcome: Outcome,
+        mut nodes: Nodes,
         rule: Rule,
         observe: Observer<'_>,
     ) -> Result<(Outcome, Evaluation, Nodes), Error> {
-        self.settle(&mut outcome, observe)?;
-        let (mut last, nodes) = self.at_new_nodes(&outcome.psi, rule)?;
+        let before = outcome.psi.clone();
+        let mut last = self.settle(&mut outcome, observe)?;
+        if outcome.psi.iter().zip(&before).any(|(x, y)| (x - y).abs() > FAR) {
+            (last, nodes) = self.at_new_nodes(&outcome.psi, rule)?;
+        }
         if matches!(rule, Rule::Gauss(_)) {
             last = self.polish(&mut outcome, last)?;
         }
@@ -173,7 +206,12 @@ impl Problem {
         let units = block.groups();
         let mut certificate =
             Certificate { method: "quadrature", units, nodes: spread(&nodes.counts), ..Default::default() };
-        match self.check(block, &outcome.psi, Some(rule), &self.sample_for_check(units)) {
+        let sample = self.sample_for_check(units, SLACK * self.negligible());
+        let found = match sample.weight {
+            1.0 => self.check_all(block, &outcome.psi, last, &sample),
+            _ => self.check(block, &outcome.psi, Some(rule), &sample),
+        };
+        match found {
             Ok(check) => check.report(&self.standard, last, &mut certificate),
             Err(Reject::Interrupted) => return Err(Error::Interrupted),
             Err(_) => certificate.loglik_error = f64::NAN,
@@ -182,6 +220,14 @@ impl Problem {
         let laplace = self.block_mut().map_or(f64::NAN, |b| b.laplace_value(&outcome.psi));
         certificate.laplace_error = laplace - (last.value - prior + certificate.laplace_error);
         Ok(certificate)
+    }
+}
+
+/// The rule far from the end of a climb.
+fn coarse(rule: Rule) -> Rule {
+    match rule {
+        Rule::Adaptive(tolerance) => Rule::Adaptive(tolerance.max(COARSE)),
+        rule => rule,
     }
 }
 

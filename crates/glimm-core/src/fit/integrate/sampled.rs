@@ -22,7 +22,7 @@ const SMALL_ERROR: f64 = 0.05;
 /// Error that the sample may leave in a corrected estimate, in standard errors.
 const SAMPLE_ERROR: f64 = 0.05;
 /// Error of the log-integral of a group in the sample that is negligible beside the sampling.
-const ENOUGH: f64 = 1e-7;
+const ENOUGH: f64 = 1e-6;
 /// Climbs with nodes chosen anew.
 const ROUNDS: usize = 4;
 
@@ -39,7 +39,7 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
         let Some(block) = self.block() else { unreachable!("one grouping factor") };
-        let sample = self.sample_for_check(block.groups());
+        let sample = self.sample_for_check(block.groups(), ENOUGH);
         let laplace = self.check(block, &outcome.psi, None, &sample).map_err(rejected)?;
         let (bias, se) = laplace.bias(&self.standard, &last);
         let fine = bias.iter().zip(&se).all(|(b, se)| b.abs() + 2.0 * se < SMALL_BIAS);
@@ -54,7 +54,7 @@ impl Problem {
     /// The cheapest rule that the sample can correct well enough, among those that can be afforded for all groups.
     fn cheapest(&self, outcome: &Outcome, last: &Evaluation, laplace: Check, sample: &Sample) -> Result<Choice, Error> {
         let Some(block) = self.block() else { unreachable!("one grouping factor") };
-        let q: usize = self.data.terms.iter().map(|t| t.effects()).sum();
+        let q = self.effects();
         let mut best = Choice { nodes: 1, check: laplace };
         for k in CHEAP.into_iter().skip(1) {
             let noise = |c: &Check| c.bias(&self.standard, last).1.into_iter().fold(0.0, f64::max);
@@ -117,7 +117,7 @@ impl Problem {
         check: &Check,
         sample: &Sample,
     ) -> Certificate {
-        let q: usize = self.data.terms.iter().map(|t| t.effects()).sum();
+        let q = self.effects();
         let units = self.block().map_or(0, Block::groups);
         let laplace = self.block_mut().map_or(f64::NAN, |b| b.laplace_value(&outcome.psi));
         let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));

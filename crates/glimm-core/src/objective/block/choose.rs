@@ -12,6 +12,8 @@ use crate::integration::{Nodes, Rule};
 use crate::linalg::dense;
 use crate::objective::{Objective, Order, Quadrature, Reject, proceed};
 
+/// Rounding of a sum of log densities, relative to its size.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
 /// Newton decrement of the modes about which nodes are placed.
 const MODES: f64 = 1e-10;
 
@@ -35,7 +37,8 @@ impl Quadrature for Block {
                 let chosen = self.choose_all(psi, tolerance, cheaper)?;
                 self.grids =
                     self.places.tiles.iter().map(|t| Arc::new(grid(&chosen[t.group..][..t.groups], q))).collect();
-                let error = chosen.iter().enumerate().map(|(g, c)| self.copies_of(g) * c.error).sum();
+                let error = |(g, c): (usize, &Chosen)| self.copies_of(g) * (c.error + ROUNDING * c.size);
+                let error = chosen.iter().enumerate().map(error).sum();
                 Ok(Nodes { counts: chosen.iter().map(|c| c.log_weight.len()).collect(), error })
             }
         }

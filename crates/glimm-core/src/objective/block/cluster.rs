@@ -17,9 +17,9 @@ use crate::special::lgamma;
 /// Rows that are evaluated together, if a group has fewer.
 const BATCH: usize = 512;
 /// Contribution to the integral, relative to the tolerance, of nodes that are left out.
-const NOTHING: f64 = 1e-4;
+const NOTHING: f64 = 0.05;
 /// Nodes per effect of the rules of Gauss and Hermite that are tried.
-const TRIED: [usize; 8] = [1, 3, 5, 7, 9, 11, 15, 21];
+const TRIED: [usize; 10] = [1, 3, 5, 7, 9, 11, 15, 21, 31, 41];
 /// Effects whose integral is taken by panels at most.
 const PANEL_EFFECTS: usize = 2;
 /// Pairs of draws, and the degrees of freedom of their distribution.
@@ -82,6 +82,8 @@ pub struct Chosen {
     /// The log-integral of exp(h(mode) - h(u)) over x, and a bound on its error by these nodes.
     pub log_value: f64,
     pub error: f64,
+    /// The size of what was summed.
+    pub size: f64,
 }
 
 impl Cluster {
@@ -184,8 +186,13 @@ impl Cluster {
         let at_mode = self.at_mode();
         for rule in rules.iter().take_while(|rule| rule.log_weight.len() * 2 <= reference.log_weight.len()) {
             let log_value = log_sum(&self.log_integrand(&rule.x), &rule.log_weight) - at_mode;
-            let chosen =
-                |error: f64| Chosen { x: rule.x.clone(), log_weight: rule.log_weight.clone(), log_value, error };
+            let chosen = |error: f64| Chosen {
+                x: rule.x.clone(),
+                log_weight: rule.log_weight.clone(),
+                log_value,
+                error,
+                size: at_mode.abs(),
+            };
             let difference = (log_value - reference.log_value).abs();
             if exact && difference + reference.error < tolerance {
                 return chosen(difference + reference.error);
@@ -233,7 +240,7 @@ impl Cluster {
         let relative: Vec<f64> = f.iter().zip(&log_weight).map(|(f, w)| (f + w - total).exp()).collect();
         let mean = 1.0 / PAIRS as f64;
         let variance: f64 = relative.chunks_exact(2).map(|pair| (pair[0] + pair[1] - mean).powi(2)).sum();
-        Chosen { x, log_weight, log_value: total - at_mode, error: 2.0 * variance.sqrt() }
+        Chosen { x, log_weight, log_value: total - at_mode, error: 2.0 * variance.sqrt(), size: at_mode.abs() }
     }
 
     /// Nodes of adaptive panels.
@@ -244,10 +251,11 @@ impl Cluster {
         let least = total + (NOTHING * tolerance).ln() - (all.nodes.len() as f64).ln();
         all.nodes.retain(|node| node.log_weight + node.log_value > least);
         Chosen {
-            x: all.nodes.iter().flat_map(|node| node.x.iter().copied()).collect(),
+            x: all.nodes.iter().flat_map(|node| node.x[..q].iter().copied()).collect(),
             log_weight: all.nodes.iter().map(|node| node.log_weight).collect(),
             log_value: total - at_mode,
             error: all.error + NOTHING * tolerance,
+            size: at_mode.abs(),
         }
     }
 
@@ -256,7 +264,9 @@ impl Cluster {
         let own = free - 1;
         let mut over_own = |places: &[f64]| -> Vec<(f64, Option<Integral>)> {
             if own == 0 {
-                let points: Vec<f64> = places.iter().flat_map(|p| [&[*p], &x[1..]].concat()).collect();
+                let q = x.len();
+                let mut points = x.repeat(places.len());
+                places.iter().enumerate().for_each(|(i, p)| points[i * q] = *p);
                 return self.log_integrand(&points).into_iter().map(|v| (v, None)).collect();
             }
             let inner = |p: &f64| {
@@ -272,8 +282,10 @@ impl Cluster {
         for node in found.nodes {
             match node.kept {
                 None => {
-                    x[own] = node.x;
-                    all.nodes.push(Point { x: x.clone(), log_weight: node.log_weight, log_value: node.log_value });
+                    let mut place = [0.0; PANEL_EFFECTS];
+                    place[..x.len()].copy_from_slice(x);
+                    place[own] = node.x;
+                    all.nodes.push(Point { x: place, log_weight: node.log_weight, log_value: node.log_value });
                 }
                 Some(inner) => {
                     let relative = node.log_weight + inner.log_value - all.log_value;
@@ -298,7 +310,7 @@ struct Integral {
 }
 
 struct Point {
-    x: Vec<f64>,
+    x: [f64; PANEL_EFFECTS],
     log_weight: f64,
     log_value: f64,
 }
