@@ -23,7 +23,7 @@ pub use standard::Aliased;
 use std::sync::Arc;
 
 use self::path::{Engine, natural, one_factor};
-use self::refusals::{perfect, refuse_constant, refuse_quadrature};
+use self::refusals::{perfect, refuse_constant};
 use self::settings::prior;
 use self::standard::Standard;
 use crate::compress::Compressed;
@@ -36,7 +36,7 @@ use crate::objective::block::Block;
 use crate::objective::crossed::{Crossed, Restricted};
 use crate::objective::lmm::Lmm;
 use crate::objective::penalty::{Penalised, Prior};
-use crate::objective::{Evaluation, Objective, Order, Posterior};
+use crate::objective::{Evaluation, Objective, Order, Posterior, Units};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 use crate::shuffle;
 
@@ -87,6 +87,7 @@ pub struct Problem {
     memory: u64,
     prior: Option<Prior>,
     integration: Integration,
+    control: Arc<Control>,
     /// The size of a notable effect on the link scale, once it is known.
     unit: Option<f64>,
 }
@@ -117,7 +118,6 @@ impl Problem {
     pub fn new(data: Data, options: &Options) -> Result<Problem, Error> {
         data.check()?;
         let path = natural(&data, options)?;
-        refuse_quadrature(path, options.integration)?;
         refuse_constant(&data)?;
         let (mut data, compressed, memory) = options.reduce(data, path)?;
         let standard = Standard::new(&mut data);
@@ -166,6 +166,7 @@ impl Problem {
             memory,
             prior,
             integration,
+            control: options.control.clone(),
             unit,
         })
     }
@@ -182,6 +183,7 @@ impl Problem {
 
     /// Whom to ask whether to stop from now on.
     pub fn set_control(&mut self, control: &Arc<Control>) {
+        self.control = control.clone();
         self.objective().set_control(control);
     }
 
@@ -234,6 +236,8 @@ impl Problem {
             Engine::Crossed(s) => s.set_response(&self.data.y),
             Engine::Restricted(r) => r.set_response(&self.data.y),
             Engine::Lmm(l) => l.set_response(&self.data),
+            // Made for one fit.
+            Engine::Nested(_) => {}
         }
         Ok(())
     }
@@ -284,17 +288,21 @@ impl Problem {
         if self.path == Path::Iterative {
             return self.fit_iterative(start, before, observe);
         }
+        let crossed = matches!(self.path, Path::Dense | Path::Sparse);
+        let nested = if crossed { self.nested()? } else { None };
         let laplace = self.fit_laplace(start, warmed, observe);
+        if let Some(nested) = nested {
+            return self.integrate_nested(nested, laplace, before, observe);
+        }
         if self.path != Path::Block {
             let (outcome, last) = laplace?;
-            return match self.path {
-                Path::Dense | Path::Sparse if !self.restricted() => self.finish_crossed(outcome, last, before, observe),
-                _ => self.finish(outcome, last, before),
+            return match crossed && !self.restricted() {
+                true => self.finish_crossed(outcome, last, before, observe),
+                false => self.finish(outcome, last, before),
             };
         }
         let found = self.integrate(laplace, observe)?;
-        let fitted = self.finish(found.outcome, found.last, before)?;
-        Ok(Fitted { certificate: found.certificate, ..fitted })
+        self.finish_integrated(found, before)
     }
 
     /// The maximum of Laplace's approximation, with all derivatives there.

@@ -7,6 +7,7 @@ use crate::objective::Objective;
 use crate::objective::block::Block;
 use crate::objective::crossed::{self, Crossed, Restricted};
 use crate::objective::lmm::Lmm;
+use crate::objective::nested::Nested;
 
 /// How random effects are integrated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
 pub enum Engine {
     Block(Box<Block>),
     Crossed(Box<Crossed>),
+    /// Nested factors, while their integral is taken by quadrature.
+    Nested(Box<Nested>),
     Restricted(Box<Restricted>),
     Lmm(Box<Lmm>),
 }
@@ -74,6 +77,7 @@ impl Engine {
         match self {
             Engine::Block(b) => b.as_mut(),
             Engine::Crossed(s) => s.as_mut(),
+            Engine::Nested(n) => n.as_mut(),
             Engine::Restricted(r) => r.as_mut(),
             Engine::Lmm(l) => l.as_mut(),
         }

@@ -1,9 +1,7 @@
 //! Data that have no maximum-likelihood estimate, and integrals that are not taken as asked.
 
-use super::Path;
 use crate::design::Data;
 use crate::error::Error;
-use crate::integration::Integration;
 
 /// The model reproduces the response, so that its likelihood has no bound.
 pub fn perfect() -> Error {
@@ -29,12 +27,8 @@ pub fn refuse_constant(data: &Data) -> Result<(), Error> {
 }
 
 /// Products of nodes are for the few effects of a single factor's levels.
-pub fn refuse_quadrature(path: Path, integration: Integration) -> Result<(), Error> {
-    let crossed = matches!(path, Path::Dense | Path::Sparse | Path::Iterative);
-    if crossed && matches!(integration, Integration::Gauss(_) | Integration::Exact) {
-        let why =
-            "quadrature is for one grouping factor; with several, ask for \"auto\", \"laplace\" or \"importance:n\"";
-        return Err(Error::Degenerate { why: why.into() });
-    }
-    Ok(())
+pub fn refuse_quadrature() -> Error {
+    let why = "quadrature is for one grouping factor or nested ones; with crossed ones, ask for \"auto\", \"laplace\" or \
+               \"importance:n\"";
+    Error::Degenerate { why: why.into() }
 }

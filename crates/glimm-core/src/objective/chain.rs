@@ -1,6 +1,9 @@
 //! From derivatives in the entries of each Lambda to derivatives in the structures' parameters.
 
-use crate::design::{Data, Layout};
+use std::ops::Range;
+
+use super::geometry::Factors;
+use crate::design::{Data, Layout, Term};
 
 pub struct Chain<'a> {
     data: &'a Data,
@@ -10,9 +13,19 @@ pub struct Chain<'a> {
     derivatives: Vec<Vec<Vec<f64>>>,
 }
 
+/// Lambda of every term at `psi`.
+pub fn factors(data: &Data, layout: &Layout, psi: &[f64]) -> Factors {
+    let of_term = |(term, theta): (&Term, &Range<usize>)| {
+        let mut f = vec![0.0; term.effects() * term.effects()];
+        term.structure.factor(&psi[theta.clone()], &mut f);
+        f
+    };
+    data.terms.iter().zip(&layout.theta).map(of_term).collect()
+}
+
 impl<'a> Chain<'a> {
     pub fn new(data: &'a Data, layout: &'a Layout, psi: &'a [f64]) -> Chain<'a> {
-        let of_term = |(term, theta): (&crate::design::Term, &std::ops::Range<usize>)| {
+        let of_term = |(term, theta): (&Term, &Range<usize>)| {
             let size = term.effects();
             let one = |j| {
                 let mut d = vec![0.0; size * size];

@@ -6,18 +6,17 @@
 
 use std::sync::Arc;
 
-use super::block::Block;
-use super::{Evaluation, Objective, Order, Posterior, Reject};
+use super::{Evaluation, Objective, Order, Posterior, Reject, Units};
 use crate::control::Control;
 
 /// Some groups of the sample, by both rules.
 pub struct Batch {
-    pub better: Block,
-    pub cheap: Block,
+    pub better: Box<dyn Units>,
+    pub cheap: Box<dyn Units>,
 }
 
 pub struct Corrected<'a> {
-    pub all: &'a mut Block,
+    pub all: &'a mut dyn Units,
     pub batches: Vec<Batch>,
     /// Groups that one of the sample stands for.
     pub weight: f64,
@@ -47,9 +46,12 @@ impl Corrected<'_> {
         self.batches.iter_mut().map(|batch| batch.difference(psi, Order::Gradient, tolerance)).collect()
     }
 
-    fn blocks(&mut self) -> impl Iterator<Item = &mut Block> {
-        let batches = self.batches.iter_mut().flat_map(|b| [&mut b.better, &mut b.cheap]);
-        std::iter::once(&mut *self.all).chain(batches)
+    fn each(&mut self, mut work: impl FnMut(&mut dyn Objective)) {
+        work(self.all.as_objective());
+        for batch in &mut self.batches {
+            work(batch.better.as_objective());
+            work(batch.cheap.as_objective());
+        }
     }
 }
 
@@ -64,7 +66,7 @@ impl Objective for Corrected<'_> {
     }
 
     fn accept(&mut self) {
-        self.blocks().for_each(Objective::accept);
+        self.each(|o| o.accept());
     }
 
     fn information(&mut self) -> Option<Vec<f64>> {
@@ -72,11 +74,11 @@ impl Objective for Corrected<'_> {
     }
 
     fn reset(&mut self) {
-        self.blocks().for_each(Objective::reset);
+        self.each(|o| o.reset());
     }
 
     fn set_control(&mut self, control: &Arc<Control>) {
-        self.blocks().for_each(|b| b.set_control(control));
+        self.each(|o| o.set_control(control));
     }
 
     fn passes(&self) -> f64 {

@@ -65,6 +65,8 @@ pub struct AtMode {
     pub zs: Vec<f64>,
     pub zq: Vec<f64>,
     pub a: Vec<f64>,
+    /// How the value changes with the modes other than through H: by zero, as they are modes.
+    pub pull: Vec<f64>,
     /// Rows: v^kl for k <= l among the random predictors, and c^k = Z^k Lambda a.
     pub v: Vec<Vec<f64>>,
     pub c_rows: Vec<Vec<f64>>,
@@ -181,7 +183,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
     }
 
     /// Fills Z'r, S and C; returns sum_i f_i - u'Pu/2 - log|H|/2.
-    fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
+    pub fn at_modes(&mut self, at: &mut AtMode) -> Result<f64, Reject> {
         let mut value = total(self.derivs.value()) - self.prior();
         if !self.u.is_empty() {
             self.score(&mut at.zr);
@@ -271,6 +273,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
             self.geometry.sum(k, s, &mut at.zs);
         }
         self.geometry.apply_transpose(self.lambda, &at.zs, &mut at.a);
+        at.a.iter_mut().zip(&at.pull).for_each(|(a, pull)| *a -= pull);
         self.geometry.solve(&mut at.a);
         let mut la = vec![0.0; at.a.len()];
         self.geometry.apply(self.lambda, &at.a, &mut la);
@@ -281,7 +284,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
 
     /// What the value still lacks because u is not exactly the mode: with g = Lambda'Z'r - Pu,
     /// g'Cg/2 for the integrand and -a'g for log|H|; the error left is of second order.
-    fn mode_correction(&mut self, at: &AtMode) -> f64 {
+    pub fn mode_correction(&mut self, at: &AtMode) -> f64 {
         let g = self.slope(&at.zr);
         let mut cg = g.clone();
         self.geometry.solve(&mut cg);
@@ -306,7 +309,7 @@ impl<'a, G: Geometry> Patch<'a, G> {
 }
 
 impl AtMode {
-    pub(super) fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
+    pub fn new<G: Geometry>(geometry: &G, random: usize, rows: usize) -> AtMode {
         let vector = || vec![0.0; geometry.vector_len()];
         let matrix = || vec![0.0; geometry.matrix_len()];
         AtMode {
@@ -316,6 +319,7 @@ impl AtMode {
             zs: vector(),
             zq: vector(),
             a: vector(),
+            pull: vector(),
             v: vec![vec![0.0; rows]; random * (random + 1) / 2],
             c_rows: vec![vec![0.0; rows]; random],
         }

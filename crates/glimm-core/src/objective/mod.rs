@@ -7,6 +7,7 @@ pub mod crossed;
 pub mod geometry;
 mod laplace;
 pub mod lmm;
+pub mod nested;
 pub mod penalty;
 mod tangent;
 
@@ -72,6 +73,27 @@ pub trait Quadrature: Objective {
     /// Chooses the nodes of every unit at `psi` by `rule`. They keep their places relative to the mode and the scale of
     /// each unit, so that the objective stays smooth, until they are chosen again.
     fn choose(&mut self, psi: &[f64], rule: Rule) -> Result<Nodes, Reject>;
+}
+
+/// One that is a sum over units, which can be looked at by themselves.
+pub trait Units: Quadrature {
+    /// Number of units.
+    fn units(&self) -> usize;
+
+    /// A problem of some of the units.
+    fn of_units(&self, units: &[usize]) -> Box<dyn Units>;
+
+    /// The part of the value that depends on the responses alone.
+    fn log_constant(&self) -> f64;
+
+    /// Laplace's approximation at `psi`, whatever nodes there are; NaN where it has no value.
+    fn laplace_value(&mut self, psi: &[f64]) -> f64;
+
+    /// Back to Laplace's approximation.
+    fn forget_nodes(&mut self);
+
+    /// All methods of an objective.
+    fn as_objective(&mut self) -> &mut dyn Objective;
 }
 
 /// A log-likelihood with exact derivatives. It keeps the modes of the last accepted point as the

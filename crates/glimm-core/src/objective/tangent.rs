@@ -16,8 +16,10 @@
 //! and the rows of the Hessian are X'dq and the derivative of (Z'q)u' - (Z'r)a' - S Lambda C.
 //! No exponential is computed: all row derivatives, to the fourth order, are at hand.
 
+use super::chain::Chain;
 use super::geometry::{Factors, Geometry};
 use super::laplace::{AtMode, Patch, Share, pair, sorted};
+use crate::design::{Data, Layout};
 use crate::special::vectorized;
 
 /// A direction in parameter space: one coefficient, or one parameter of a factor.
@@ -26,6 +28,24 @@ pub enum Direction {
     Beta(Vec<(usize, usize)>),
     /// dLambda.
     Factor(Factors),
+}
+
+/// The directions of all parameters, in their order.
+pub fn directions(data: &Data, layout: &Layout, chain: &Chain<'_>) -> Vec<Direction> {
+    let places = |p: usize| {
+        let with = layout.beta.iter().enumerate().filter(move |(_, range)| range.contains(&p));
+        with.map(move |(k, range)| (k, p - range.start)).collect()
+    };
+    let betas = (0..layout.fixed()).map(|p| Direction::Beta(places(p)));
+    let zeros = || data.terms.iter().map(|t| vec![0.0; t.effects() * t.effects()]).collect::<Factors>();
+    let thetas = layout.theta.iter().enumerate().flat_map(|(t, range)| {
+        (0..range.len()).map(move |j| {
+            let mut factors = zeros();
+            factors[t].copy_from_slice(chain.derivative(t, j));
+            Direction::Factor(factors)
+        })
+    });
+    betas.chain(thetas).collect()
 }
 
 type Rows = Vec<Vec<f64>>;

@@ -6,9 +6,8 @@ use super::{AFFORDABLE, SLACK};
 use crate::error::Error;
 use crate::integration::{Certificate, Rule};
 use crate::linalg::dense;
-use crate::objective::block::Block;
 use crate::objective::corrected::Batch;
-use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
+use crate::objective::{Evaluation, Order, Reject, Units};
 use crate::optim::Outcome;
 use crate::shuffle;
 
@@ -64,7 +63,7 @@ impl Problem {
     /// What the reference adds to `cheap` at `psi`; no rule is Laplace's.
     pub(super) fn check(
         &self,
-        block: &Block,
+        all: &dyn Units,
         psi: &[f64],
         cheap: Option<Rule>,
         sample: &Sample,
@@ -72,9 +71,9 @@ impl Problem {
         let mut stated = 0.0;
         let mut differences = Vec::new();
         for groups in &sample.batches {
-            let mut better = block.subset(groups);
+            let mut better = all.of_units(groups);
             stated += better.choose(psi, sample.reference)?.error;
-            let mut plain = block.subset(groups);
+            let mut plain = all.of_units(groups);
             cheap.map(|rule| plain.choose(psi, rule)).transpose()?;
             let mut batch = Batch { better, cheap: plain };
             differences.push(batch.difference(psi, Order::Gradient, INNER_LAST)?);
@@ -86,7 +85,7 @@ impl Problem {
     /// What the reference of all groups adds to the objective `last` at `psi`.
     pub(super) fn check_all(
         &self,
-        block: &Block,
+        all: &dyn Units,
         psi: &[f64],
         last: &Evaluation,
         sample: &Sample,
@@ -99,26 +98,26 @@ impl Problem {
             cheap.gradient.iter_mut().zip(&own.gradient).for_each(|(a, b)| *a -= b);
         }
         // Constants of compressed groups are known for all of them together only.
-        let (mut value, mut gradient, mut stated) = (block.log_constant() - cheap.value, cheap.gradient, 0.0);
+        let (mut value, mut gradient, mut stated) = (all.log_constant() - cheap.value, cheap.gradient, 0.0);
         gradient.iter_mut().for_each(|g| *g = -*g);
         for groups in &sample.batches {
-            let mut better = block.subset(groups);
+            let mut better = all.of_units(groups);
             stated += better.choose(psi, sample.reference)?.error;
             let part = better.evaluate(psi, Order::Gradient, INNER_LAST)?;
             value += part.value - better.log_constant();
             gradient.iter_mut().zip(&part.gradient).for_each(|(a, b)| *a += b);
         }
         let p = psi.len();
-        Ok(Check { value, gradient, value_se: 0.0, covariance: vec![0.0; p * p], stated, checked: block.groups() })
+        Ok(Check { value, gradient, value_se: 0.0, covariance: vec![0.0; p * p], stated, checked: all.units() })
     }
 
     /// Laplace's approximation as it is, with its error.
     pub(super) fn certify_laplace(&self, outcome: &Outcome, last: &Evaluation) -> Result<Certificate, Error> {
-        let Some(block) = self.block() else { return Ok(Certificate::default()) };
-        let sample = self.sample_for_check(block.groups(), SLACK * self.negligible());
+        let Some(all) = self.units() else { return Ok(Certificate::default()) };
+        let sample = self.sample_for_check(all.units(), SLACK * self.negligible());
         let mut certificate =
-            Certificate { method: "laplace", units: block.groups(), nodes: [1; 3], ..Default::default() };
-        match self.check(block, &outcome.psi, None, &sample) {
+            Certificate { method: "laplace", units: all.units(), nodes: [1; 3], ..Default::default() };
+        match self.check(all, &outcome.psi, None, &sample) {
             Ok(check) => check.report(&self.standard, last, &mut certificate),
             Err(Reject::Interrupted) => return Err(Error::Interrupted),
             Err(_) => certificate.loglik_error = f64::NAN,

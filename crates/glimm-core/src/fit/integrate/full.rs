@@ -5,7 +5,7 @@ use super::super::{DECREMENT, INNER, INNER_LAST, Observer, PERFECT, Problem, inf
 use super::{COARSE, Integrated, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Nodes, Rule};
-use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
+use crate::objective::{Evaluation, Objective, Order, Reject};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 
 /// Nodes are chosen anew after this many steps at first, and so many times at most.
@@ -46,8 +46,8 @@ impl Problem {
 
     /// Whether the maximum of Laplace's approximation is near enough to the truth to climb on from.
     fn is_sane(&self, outcome: &Outcome, last: &Evaluation) -> Result<bool, Error> {
-        let Some(block) = self.block() else { return Ok(true) };
-        match self.check(block, &outcome.psi, None, &self.sample_for_check(block.groups(), COARSE)) {
+        let Some(all) = self.units() else { return Ok(true) };
+        match self.check(all, &outcome.psi, None, &self.sample_for_check(all.units(), COARSE)) {
             Err(Reject::Interrupted) => Err(Error::Interrupted),
             Err(_) => Ok(false),
             Ok(check) => {
@@ -197,7 +197,7 @@ impl Problem {
 
     /// New nodes at `psi`, and all derivatives by them.
     fn at_new_nodes(&mut self, psi: &[f64], rule: Rule) -> Result<(Evaluation, Nodes), Error> {
-        let nodes = self.block_mut().map_or(Ok(Nodes::default()), |b| b.choose(psi, rule)).map_err(rejected)?;
+        let nodes = self.units_mut().map_or(Ok(Nodes::default()), |u| u.choose(psi, rule)).map_err(rejected)?;
         let mut objective = self.objective();
         let evaluation = objective.evaluate(psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
         objective.accept();
@@ -211,14 +211,14 @@ impl Problem {
         rule: Rule,
         nodes: &Nodes,
     ) -> Result<Certificate, Error> {
-        let Some(block) = self.block() else { return Ok(Certificate::default()) };
-        let units = block.groups();
+        let Some(all) = self.units() else { return Ok(Certificate::default()) };
+        let units = all.units();
         let mut certificate =
             Certificate { method: "quadrature", units, nodes: spread(&nodes.counts), ..Default::default() };
         let sample = self.sample_for_check(units, SLACK * self.negligible());
         let found = match sample.weight {
-            1.0 => self.check_all(block, &outcome.psi, last, &sample),
-            _ => self.check(block, &outcome.psi, Some(rule), &sample),
+            1.0 => self.check_all(all, &outcome.psi, last, &sample),
+            _ => self.check(all, &outcome.psi, Some(rule), &sample),
         };
         match found {
             Ok(check) => check.report(&self.standard, last, &mut certificate),
@@ -226,7 +226,7 @@ impl Problem {
             Err(_) => certificate.loglik_error = f64::NAN,
         }
         let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));
-        let laplace = self.block_mut().map_or(f64::NAN, |b| b.laplace_value(&outcome.psi));
+        let laplace = self.units_mut().map_or(f64::NAN, |u| u.laplace_value(&outcome.psi));
         certificate.laplace_error = laplace - (last.value - prior + certificate.laplace_error);
         Ok(certificate)
     }

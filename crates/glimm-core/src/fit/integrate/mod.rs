@@ -8,11 +8,12 @@ mod full;
 mod sampled;
 
 use super::path::Engine;
-use super::{Observer, Problem};
+use super::refusals::refuse_quadrature;
+use super::{Fitted, Observer, Problem};
 use crate::error::Error;
 use crate::integration::{Certificate, Integration, Rule};
-use crate::objective::block::Block;
-use crate::objective::{Evaluation, Quadrature, Reject};
+use crate::objective::nested::Nested;
+use crate::objective::{Evaluation, Objective, Reject, Units};
 use crate::optim::Outcome;
 
 /// Row evaluations, in units of a cheap family's, up to which every group is integrated to the last digit.
@@ -21,6 +22,9 @@ const AFFORDABLE: f64 = 2e7;
 const PANEL_NODES: f64 = 100.0;
 /// Draws that it takes where there are too many effects for panels.
 const DRAWS: f64 = 4000.0;
+/// Nodes that the reference of nested factors takes, all levels together, and the error of all its log-integrals.
+const NESTED_NODES: f64 = 500.0;
+const NESTED_ERROR: f64 = 2e-3;
 /// Error of the log-integral of a group that is negligible, by the number of its effects.
 const NEGLIGIBLE: [f64; 3] = [1e-10, 1e-7, 1e-4];
 /// The error at which nodes serve a climb that is far from its end, or a look at a place.
@@ -75,10 +79,10 @@ impl Problem {
             Integration::Auto if affordable => Some(Rule::Adaptive(self.negligible())),
             _ => None,
         };
-        match (self.block_mut(), rule) {
-            (Some(block), Some(rule)) => block.choose(psi, rule).map(|_| ()).map_err(rejected),
-            (Some(block), None) => {
-                block.forget_nodes();
+        match (self.units_mut(), rule) {
+            (Some(units), Some(rule)) => units.choose(psi, rule).map(|_| ()).map_err(rejected),
+            (Some(units), None) => {
+                units.forget_nodes();
                 Ok(())
             }
             (None, _) => Ok(()),
@@ -91,27 +95,72 @@ impl Problem {
     }
 
     fn negligible(&self) -> f64 {
+        if let Engine::Nested(nested) = &self.engine {
+            return (NESTED_ERROR / nested.units() as f64).clamp(NEGLIGIBLE[1], NEGLIGIBLE[2]);
+        }
         NEGLIGIBLE[self.effects().clamp(1, NEGLIGIBLE.len()) - 1]
     }
 
-    fn block(&self) -> Option<&Block> {
+    fn units(&self) -> Option<&dyn Units> {
         match &self.engine {
-            Engine::Block(block) => Some(block),
+            Engine::Block(block) => Some(block.as_ref()),
+            Engine::Nested(nested) => Some(nested.as_ref()),
             _ => None,
         }
     }
 
-    fn block_mut(&mut self) -> Option<&mut Block> {
+    fn units_mut(&mut self) -> Option<&mut dyn Units> {
         match &mut self.engine {
-            Engine::Block(block) => Some(block),
+            Engine::Block(block) => Some(block.as_mut()),
+            Engine::Nested(nested) => Some(nested.as_mut()),
             _ => None,
         }
+    }
+
+    /// Whether the factors are nested and quadrature of them is wanted and can be afforded; refuses wishes that cannot be met.
+    pub(super) fn nested(&self) -> Result<Option<Nested>, Error> {
+        let affordable = NESTED_NODES * self.data.n() as f64 * self.data.family.price() <= AFFORDABLE;
+        let (tried, asked) = match self.integration {
+            Integration::Gauss(k) => (k > 1, k > 1),
+            Integration::Exact => (true, true),
+            Integration::Auto => (affordable, false),
+            Integration::Laplace | Integration::Importance(_) => (false, false),
+        };
+        let found = if tried && !self.restricted() { Nested::new(&self.data) } else { None };
+        if asked && found.is_none() {
+            return Err(refuse_quadrature());
+        }
+        Ok(found)
+    }
+
+    /// As [`Problem::integrate`], by the units of nested factors.
+    pub(super) fn integrate_nested(
+        &mut self,
+        mut nested: Nested,
+        laplace: Result<(Outcome, Evaluation), Error>,
+        before: f64,
+        observe: Observer<'_>,
+    ) -> Result<Fitted, Error> {
+        nested.set_control(&self.control);
+        let crossed = std::mem::replace(&mut self.engine, Engine::Nested(Box::new(nested)));
+        let found = self.integrate(laplace, observe);
+        let fitted = found.and_then(|found| self.finish_integrated(found, before));
+        self.engine = crossed;
+        fitted
+    }
+
+    pub(super) fn finish_integrated(&mut self, found: Integrated, before: f64) -> Result<Fitted, Error> {
+        let fitted = self.finish(found.outcome, found.last, before)?;
+        Ok(Fitted { certificate: found.certificate, ..fitted })
     }
 
     /// Row evaluations of the reference rule over some rows, in units of a cheap family's.
     fn reference_cost(&self, rows: usize) -> f64 {
-        let q = self.effects();
-        let nodes = if q <= 2 { PANEL_NODES.powi(q as i32) } else { DRAWS };
+        let nodes = match (&self.engine, self.effects()) {
+            (Engine::Nested(_), _) => NESTED_NODES,
+            (_, q @ 0..=2) => PANEL_NODES.powi(q as i32),
+            _ => DRAWS,
+        };
         rows as f64 * nodes * self.data.family.price()
     }
 }

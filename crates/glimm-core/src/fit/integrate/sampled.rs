@@ -8,10 +8,9 @@ use super::{AFFORDABLE, Integrated, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Rule};
 use crate::linalg::dense;
-use crate::objective::block::Block;
 use crate::objective::corrected::{Batch, Corrected};
 use crate::objective::penalty::Penalised;
-use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject};
+use crate::objective::{Evaluation, Objective, Order, Reject, Units};
 use crate::optim::{Curvature, Outcome, Reason, maximise};
 
 /// Nodes per effect of the cheap rules that are tried, cheapest first; one is Laplace's.
@@ -38,9 +37,9 @@ impl Problem {
         (outcome, last): (Outcome, Evaluation),
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
-        let Some(block) = self.block() else { unreachable!("one grouping factor") };
-        let sample = self.sample_for_check(block.groups(), ENOUGH);
-        let laplace = self.check(block, &outcome.psi, None, &sample).map_err(rejected)?;
+        let Some(all) = self.units() else { unreachable!("one grouping factor") };
+        let sample = self.sample_for_check(all.units(), ENOUGH);
+        let laplace = self.check(all, &outcome.psi, None, &sample).map_err(rejected)?;
         let (bias, se) = laplace.bias(&self.standard, &last);
         let fine = bias.iter().zip(&se).all(|(b, se)| b.abs() + 2.0 * se < SMALL_BIAS);
         if fine && laplace.value.abs() + 2.0 * laplace.value_se < SMALL_ERROR {
@@ -53,7 +52,7 @@ impl Problem {
 
     /// The cheapest rule that the sample can correct well enough, among those that can be afforded for all groups.
     fn cheapest(&self, outcome: &Outcome, last: &Evaluation, laplace: Check, sample: &Sample) -> Result<Choice, Error> {
-        let Some(block) = self.block() else { unreachable!("one grouping factor") };
+        let Some(all) = self.units() else { unreachable!("one grouping factor") };
         let q = self.effects();
         let mut best = Choice { nodes: 1, check: laplace };
         for k in CHEAP.into_iter().skip(1) {
@@ -62,7 +61,7 @@ impl Problem {
             if noise(&best.check) < SAMPLE_ERROR || cost > AFFORDABLE {
                 break;
             }
-            let check = self.check(block, &outcome.psi, Some(Rule::Gauss(k)), sample).map_err(rejected)?;
+            let check = self.check(all, &outcome.psi, Some(Rule::Gauss(k)), sample).map_err(rejected)?;
             if noise(&check) < noise(&best.check) {
                 best = Choice { nodes: k, check };
             }
@@ -81,6 +80,7 @@ impl Problem {
         let settings = self.settings(Curvature::Exact, DECREMENT, INNER);
         let (prior, engine) = (self.prior.as_ref(), &mut self.engine);
         let Engine::Block(all) = engine else { unreachable!("one grouping factor") };
+        let all = all.as_mut();
         let mut rounds = 0;
         let (mut last, check) = loop {
             let mut corrected = corrected(all, &outcome.psi, k, sample).map_err(rejected)?;
@@ -118,8 +118,8 @@ impl Problem {
         sample: &Sample,
     ) -> Certificate {
         let q = self.effects();
-        let units = self.block().map_or(0, Block::groups);
-        let laplace = self.block_mut().map_or(f64::NAN, |b| b.laplace_value(&outcome.psi));
+        let units = self.units().map_or(0, |all| all.units());
+        let laplace = self.units_mut().map_or(f64::NAN, |u| u.laplace_value(&outcome.psi));
         let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));
         Certificate {
             method: if k > 1 { "quadrature" } else { "laplace, corrected" },
@@ -137,18 +137,18 @@ impl Problem {
 }
 
 /// `all` by the cheap rule with `k` nodes per effect, corrected on the sample.
-fn corrected<'a>(all: &'a mut Block, psi: &[f64], k: usize, sample: &Sample) -> Result<Corrected<'a>, Reject> {
-    let by_rule = |block: &mut Block, rule: Rule| block.choose(psi, rule).map(|_| ());
+fn corrected<'a>(all: &'a mut dyn Units, psi: &[f64], k: usize, sample: &Sample) -> Result<Corrected<'a>, Reject> {
+    let by_rule = |units: &mut dyn Units, rule: Rule| units.choose(psi, rule).map(|_| ());
     let reference = match sample.reference {
         Rule::Reference(_) => Rule::Adaptive(ENOUGH),
         rule => rule,
     };
     let mut batches = Vec::new();
     for groups in &sample.batches {
-        let (mut better, mut cheap) = (all.subset(groups), all.subset(groups));
-        by_rule(&mut better, reference)?;
+        let (mut better, mut cheap) = (all.of_units(groups), all.of_units(groups));
+        by_rule(better.as_mut(), reference)?;
         if k > 1 {
-            by_rule(&mut cheap, Rule::Gauss(k))?;
+            by_rule(cheap.as_mut(), Rule::Gauss(k))?;
         }
         batches.push(Batch { better, cheap });
     }

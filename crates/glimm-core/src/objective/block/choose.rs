@@ -10,7 +10,7 @@ use super::quadrature::{Grid, NO_NODE};
 use super::{Block, PARALLEL_ROWS};
 use crate::integration::{Nodes, Rule};
 use crate::linalg::dense;
-use crate::objective::{Objective, Order, Quadrature, Reject, proceed};
+use crate::objective::{Objective, Order, Quadrature, Reject, Units, proceed};
 
 /// Rounding of a sum of log densities, relative to its size.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
@@ -46,20 +46,36 @@ impl Quadrature for Block {
     }
 }
 
-impl Block {
-    /// Back to Laplace's approximation.
-    pub fn forget_nodes(&mut self) {
-        self.grids = Vec::new();
+impl Units for Block {
+    fn units(&self) -> usize {
+        self.groups()
     }
 
-    /// Laplace's approximation at `psi`, whatever nodes there are; NaN where it has no value.
-    pub fn laplace_value(&mut self, psi: &[f64]) -> f64 {
+    fn of_units(&self, units: &[usize]) -> Box<dyn Units> {
+        Box::new(self.subset(units))
+    }
+
+    fn log_constant(&self) -> f64 {
+        self.log_constant
+    }
+
+    fn laplace_value(&mut self, psi: &[f64]) -> f64 {
         let grids = std::mem::take(&mut self.grids);
         let found = self.evaluate(psi, Order::Gradient, MODES);
         self.grids = grids;
         found.map_or(f64::NAN, |e| e.value)
     }
 
+    fn forget_nodes(&mut self) {
+        self.grids = Vec::new();
+    }
+
+    fn as_objective(&mut self) -> &mut dyn Objective {
+        self
+    }
+}
+
+impl Block {
     /// Nodes of every group: those of the reference, or cheaper ones that reproduce it.
     fn choose_all(&self, psi: &[f64], tolerance: f64, cheaper: bool) -> Result<Vec<Chosen>, Reject> {
         let lambda = self.lambda(psi);

@@ -146,11 +146,6 @@ impl Block {
         self.places.groups()
     }
 
-    /// The part of the value that depends on the responses alone.
-    pub fn log_constant(&self) -> f64 {
-        self.log_constant
-    }
-
     /// Number of rows.
     pub fn n(&self) -> usize {
         self.store.n()

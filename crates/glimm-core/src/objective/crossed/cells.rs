@@ -32,7 +32,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The cell of each row.
-    fn cell_of(&self, pair: &Pair) -> &'a [u32] {
+    pub fn cell_of(&self, pair: &Pair) -> &'a [u32] {
         pair.meeting.map_or(&self.data.terms[pair.s].codes, |m| &self.of_row[m])
     }
 

@@ -8,6 +8,7 @@ use super::iterative::DRAWS;
 use crate::design::Column;
 use crate::family::{Random, Want};
 use crate::objective::Reject;
+use crate::objective::chain;
 use crate::objective::chain::Chain;
 use crate::objective::geometry::Effects;
 use crate::objective::laplace::Patch;
@@ -115,7 +116,7 @@ impl Crossed {
     /// draws, in which it is linear; of the value from quadrature with many probes.
     pub fn chance(&mut self) -> Result<Chance, Reject> {
         let psi = self.last.clone();
-        let lambda = self.lambda(&psi);
+        let lambda = chain::factors(&self.data, &self.layout, &psi);
         let chain = Chain::new(&self.data, &self.layout, &psi);
         let solver = self.solver.take().unwrap_or_else(|| self.plan.solver());
         let mut trial = std::mem::take(&mut self.trial);

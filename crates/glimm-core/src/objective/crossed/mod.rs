@@ -28,8 +28,12 @@ use std::sync::Arc;
 use self::draws::Signs;
 use super::geometry::{Effects, Factors};
 use super::laplace::{Patch, Share};
-use super::tangent::Direction;
-use super::{Evaluation, Objective, Order, Posterior, Reject, chain::Chain, proceed};
+use super::tangent::{self, Direction};
+use super::{
+    Evaluation, Objective, Order, Posterior, Reject,
+    chain::{self, Chain},
+    proceed,
+};
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
@@ -109,34 +113,6 @@ impl Crossed {
     pub fn set_response(&mut self, y: &[f64]) {
         self.data.y.iter_mut().zip(&self.order).for_each(|(a, &i)| *a = y[i as usize]);
         self.log_constant = log_constant(&self.data);
-    }
-
-    fn lambda(&self, psi: &[f64]) -> Factors {
-        let terms = self.data.terms.iter().zip(&self.layout.theta);
-        terms
-            .map(|(term, theta)| {
-                let mut f = vec![0.0; term.effects() * term.effects()];
-                term.structure.factor(&psi[theta.clone()], &mut f);
-                f
-            })
-            .collect()
-    }
-
-    fn directions(&self, chain: &Chain<'_>) -> Vec<Direction> {
-        let places = |p: usize| {
-            let with = self.layout.beta.iter().enumerate().filter(move |(_, range)| range.contains(&p));
-            with.map(move |(k, range)| (k, p - range.start)).collect()
-        };
-        let betas = (0..self.layout.fixed()).map(|p| Direction::Beta(places(p)));
-        let zeros = || self.data.terms.iter().map(|t| vec![0.0; t.effects() * t.effects()]).collect::<Factors>();
-        let thetas = self.layout.theta.iter().enumerate().flat_map(|(t, range)| {
-            (0..range.len()).map(move |j| {
-                let mut factors = zeros();
-                factors[t].copy_from_slice(chain.derivative(t, j));
-                Direction::Factor(factors)
-            })
-        });
-        betas.chain(thetas).collect()
     }
 
     /// First-order prediction of the modes at `psi`.
@@ -235,11 +211,11 @@ fn explore(patch: &mut Patch<'_, Cells<'_, Rows<'_>>>, job: &Job<'_>) -> Result<
 impl Objective for Crossed {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         self.predict_modes(psi);
-        let lambda = self.lambda(psi);
+        let lambda = chain::factors(&self.data, &self.layout, psi);
         let solver = self.solver.take().unwrap_or_else(|| self.plan.solver());
         let mut trial = std::mem::take(&mut self.trial);
         let chain = Chain::new(&self.data, &self.layout, psi);
-        let directions = self.directions(&chain);
+        let directions = tangent::directions(&self.data, &self.layout, &chain);
         let mut patch = self.patch(solver, &lambda, &mut trial);
         let (factored, signs, control) = (self.factored, self.signs.as_ref(), self.control.as_ref());
         let job = Job { psi, directions: &directions, order, tolerance, factored, signs, control };
@@ -300,7 +276,7 @@ impl Objective for Crossed {
     }
 
     fn posterior(&self) -> Posterior {
-        let lambda = self.lambda(&self.last);
+        let lambda = chain::factors(&self.data, &self.layout, &self.last);
         let cells = Cells { pattern: &self.pattern, solver: self.plan.solver(), rows: () };
         let mut covariance = vec![0.0; self.pattern.matrix_len()];
         cells.add_outer(&lambda, &self.inverse, &lambda, &mut covariance);

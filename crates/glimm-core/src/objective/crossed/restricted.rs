@@ -23,6 +23,7 @@ use crate::control::Control;
 use crate::design::{Data, Term};
 use crate::error::Error;
 use crate::linalg::dense;
+use crate::objective::chain;
 use crate::objective::sums::dot;
 use crate::objective::{Evaluation, Objective, Order, Posterior, Reject};
 use crate::structure::Flat;
@@ -161,7 +162,9 @@ impl Objective for Restricted {
         let mut posterior = self.inner.posterior();
         posterior.modes.pop();
         posterior.covariances.pop();
-        let (Some(precision), lambda) = (self.precision(), self.inner.lambda(&self.inner.last)) else {
+        let (Some(precision), lambda) =
+            (self.precision(), chain::factors(&self.inner.data, &self.inner.layout, &self.inner.last))
+        else {
             return posterior;
         };
         for ((t, covariances), lambda) in posterior.covariances.iter_mut().enumerate().zip(&lambda) {

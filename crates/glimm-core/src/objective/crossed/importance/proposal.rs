@@ -17,13 +17,14 @@ use std::sync::Arc;
 use super::root::Root;
 use crate::family::{Want, component_count};
 use crate::objective::Reject;
-use crate::objective::chain::Chain;
+use crate::objective::chain::{self, Chain};
 use crate::objective::crossed::Crossed;
 use crate::objective::crossed::border::Border;
 use crate::objective::crossed::cells::{Cells, Rows};
 use crate::objective::geometry::{Effects, Factors};
 use crate::objective::laplace::{AtMode, Patch, pair};
 use crate::objective::sums::dot;
+use crate::objective::tangent;
 
 /// Nodes and weights of Gauss and Hermite for the standard normal density: for one predictor with random effects, two,
 /// and more.
@@ -80,7 +81,7 @@ pub struct Proposal {
 impl Crossed {
     /// The nearest Gaussian at the last evaluated point `psi`; the one about the mode where the search for it fails.
     pub fn propose(&mut self, psi: &[f64], border: &Arc<Border>) -> Result<Proposal, Reject> {
-        let (lambda, mut mean) = (self.lambda(psi), self.trial.clone());
+        let (lambda, mut mean) = (chain::factors(&self.data, &self.layout, psi), self.trial.clone());
         let solver = self.solver.take().unwrap_or_else(|| self.plan.solver());
         let chain = Chain::new(&self.data, &self.layout, psi);
         let mut patch = self.patch(solver, &lambda, &mut mean);
@@ -91,7 +92,10 @@ impl Crossed {
             patch.u.copy_from_slice(&self.trial);
             patch.about_mode(&mut at)
         });
-        let tangents = self.directions(&chain).iter().map(|d| patch.mode_tangent(&at, d).0).collect();
+        let tangents = tangent::directions(&self.data, &self.layout, &chain)
+            .iter()
+            .map(|d| patch.mode_tangent(&at, d).0)
+            .collect();
         let mut product: Factors = lambda.iter().map(|l| vec![0.0; l.len()]).collect();
         patch.geometry.subtract_product(&at.s, &lambda, &at.c, &mut product);
         let traces = chain.gradient(&vec![0.0; self.layout.fixed()], &product);

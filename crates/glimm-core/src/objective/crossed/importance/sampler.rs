@@ -23,7 +23,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::proposal::Proposal;
 use super::units::Unit;
 use crate::family::{self, Derivs, Random, Want};
-use crate::objective::chain::Chain;
+use crate::objective::chain::{self, Chain};
 use crate::objective::crossed::Crossed;
 use crate::objective::geometry::Factors;
 use crate::special::vectorized;
@@ -60,7 +60,7 @@ impl<'a> Sampler<'a> {
         let thetas =
             crossed.layout.theta.iter().enumerate().flat_map(|(t, range)| (0..range.len()).map(move |j| (t, j)));
         let derivatives = thetas.map(|(t, j)| (t, chain.derivative(t, j).to_vec())).collect();
-        Sampler { unit: crossed, proposal, lambda: crossed.lambda(psi), derivatives }
+        Sampler { unit: crossed, proposal, lambda: chain::factors(&crossed.data, &crossed.layout, psi), derivatives }
     }
 
     pub fn rows(&self) -> usize {
