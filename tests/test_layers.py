@@ -15,7 +15,7 @@ CORE = ROOT / "crates" / "glimm-core" / "src"
 
 LAYERS = [
     ["errors"],
-    ["_core", "data"],
+    ["_core", "certificate", "data"],
     ["datasets", "formula"],
     ["design", "families", "supports", "tracing"],
     ["custom", "memory", "penalty"],
@@ -26,7 +26,7 @@ LAYERS = [
     ["simulate"],
     ["model"],
     ["files", "tables"],
-    ["summary", "compare"],
+    ["summary", "compare", "verify"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.
@@ -34,8 +34,8 @@ DOORS = {"fit"}
 
 CORE_LAYERS = [
     ["control", "error", "special"],
-    ["link", "linalg"],
-    ["family", "structure"],
+    ["integration", "link", "linalg"],
+    ["family", "quadrature", "structure"],
     ["design", "shuffle"],
     ["suffstat"],
     ["objective"],

@@ -1,7 +1,7 @@
 """Models that are hard for their numbers or their shape, each with an answer known another way.
 
 Either an exact relation to an easier model (another scale, another coding, fewer rows), or a plain
-dense Laplace approximation evaluated at the fitted parameters.
+Laplace approximation, or an integral by the trapezoid rule, evaluated at the fitted parameters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hard_frames import SAME_LOGLIK, coins, counts, grouped, lengths, same_estimate, sds
-from laplace_oracle import assert_at_the_optimum, intercept_rows, laplace
+from laplace_oracle import BOTH, assert_at_the_optimum, intercept_rows, laplace
 
 import glimm
 
@@ -79,8 +79,9 @@ def test_constant_offset_moves_the_intercept(family: str, make: object, shift: f
     same_estimate(fit, plain, "x")
 
 
+@BOTH
 @pytest.mark.parametrize("family", ["poisson", "binomial"])
-def test_offsets_that_differ_by_sixty(family: str) -> None:
+def test_offsets_that_differ_by_sixty(family: str, integration: str) -> None:
     frame = counts() if family == "poisson" else coins()
     far = frame.index % 10 == 0
     frame = frame.assign(offset=np.where(far, -30.0, 0.0), y=np.where(far, 0.0, frame["y"]))
@@ -88,68 +89,80 @@ def test_offsets_that_differ_by_sixty(family: str) -> None:
         further = frame.index % 10 == 5
         frame = frame.assign(offset=np.where(further, 30.0, frame["offset"]))
         frame = frame.assign(y=np.where(further, 1.0, frame["y"]))
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family=family, offset="offset")
+    fit = glimm.fit(
+        "y ~ x + (1 | g)", frame, family=family, offset="offset", integration=integration
+    )
     assert_at_the_optimum(fit, family, intercept_rows(frame, "g", ("x",)))
     kept = frame[frame["offset"] == 0.0]
-    plain = glimm.fit("y ~ x + (1 | g)", kept, family=family)
+    plain = glimm.fit("y ~ x + (1 | g)", kept, family=family, integration=integration)
     assert fit.loglik == pytest.approx(plain.loglik, abs=1e-6)
 
 
 # size of counts
 
 
-def test_counts_of_a_million() -> None:
+@BOTH
+def test_counts_of_a_million(integration: str) -> None:
     frame = counts(level=14.0)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson", integration=integration)
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame, "g", ("x",)))
     assert fit.coef["x"] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_ten_million_trials() -> None:
+@BOTH
+def test_ten_million_trials(integration: str) -> None:
     rng, frame = grouped(5, [8] * 25, 0.6)
     chance = 1 / (1 + np.exp(1.0 - frame["eta"]))
     frame = frame.assign(trials=1e7, y=rng.binomial(10_000_000, chance).astype(float))
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial", trials="trials")
+    fit = glimm.fit(
+        "y ~ x + (1 | g)", frame, family="binomial", trials="trials", integration=integration
+    )
     assert_at_the_optimum(fit, "binomial", intercept_rows(frame, "g", ("x",)))
 
 
-def test_huge_trials_beside_single_ones() -> None:
+@BOTH
+def test_huge_trials_beside_single_ones(integration: str) -> None:
     rng, frame = grouped(6, [6] * 20, 0.6)
     trials = np.tile([1, 2, 1, 3, 1, 100_000], 20)
     chance = 1 / (1 + np.exp(-frame["eta"]))
     frame = frame.assign(trials=trials, y=rng.binomial(trials, chance).astype(float))
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial", trials="trials")
+    fit = glimm.fit(
+        "y ~ x + (1 | g)", frame, family="binomial", trials="trials", integration=integration
+    )
     assert_at_the_optimum(fit, "binomial", intercept_rows(frame, "g", ("x",)))
 
 
-def test_hardly_any_event() -> None:
+@BOTH
+def test_hardly_any_event(integration: str) -> None:
     _, frame = grouped(7, [20] * 20, 0.0)
     y = np.zeros(len(frame))
     y[[3, 4, 5, 210]] = 1.0
-    fit = glimm.fit("y ~ x + (1 | g)", frame.assign(y=y), family="poisson")
+    fit = glimm.fit("y ~ x + (1 | g)", frame.assign(y=y), family="poisson", integration=integration)
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame.assign(y=y), "g", ("x",)))
 
 
 # dispersion
 
 
+@BOTH
 @pytest.mark.parametrize("shape", [0.01, 1.0, 1e6])
-def test_gamma_of_extreme_shape(shape: float) -> None:
+def test_gamma_of_extreme_shape(shape: float, integration: str) -> None:
     rng, frame = grouped(8, [12] * 25, 0.6)
     mean = np.exp(frame["eta"])
     # Values that underflow to zero are not gamma data.
     y = np.maximum(rng.gamma(shape, mean / shape), 1e-290)
     frame = frame.assign(y=y)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="gamma")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="gamma", integration=integration)
     assert_at_the_optimum(fit, "gamma", intercept_rows(frame, "g", ("x",)))
 
 
+@BOTH
 @pytest.mark.parametrize("theta", [0.02, 1.0, 50.0])
-def test_negative_binomial_of_extreme_dispersion(theta: float) -> None:
+def test_negative_binomial_of_extreme_dispersion(theta: float, integration: str) -> None:
     rng, frame = grouped(9, [15] * 30, 0.6)
     mean = np.exp(2.0 + frame["eta"])
     frame = frame.assign(y=rng.poisson(rng.gamma(theta, mean / theta)).astype(float))
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="nbinom2")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="nbinom2", integration=integration)
     assert_at_the_optimum(fit, "nbinom2", intercept_rows(frame, "g", ("x",)))
 
 
@@ -181,20 +194,24 @@ def test_weight_zero_is_the_row_left_out(family: str, make: object) -> None:
     same_estimate(fit, plain, "x")
 
 
-def test_weights_of_very_different_size() -> None:
+@BOTH
+def test_weights_of_very_different_size(integration: str) -> None:
     frame = counts()
     weights = np.where(frame.index % 5 == 0, 1e-12, 1.0)
     weights[::40] = 1e4
     frame = frame.assign(freq=weights)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson", freq="freq")
+    fit = glimm.fit(
+        "y ~ x + (1 | g)", frame, family="poisson", freq="freq", integration=integration
+    )
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame, "g", ("x",)), rtol=1e-8)
 
 
 # boundary
 
 
+@BOTH
 @pytest.mark.parametrize("family", ["poisson", "binomial", "gaussian", "nbinom2", "gamma"])
-def test_variance_exactly_zero_is_the_model_without_groups(family: str) -> None:
+def test_variance_exactly_zero_is_the_model_without_groups(family: str, integration: str) -> None:
     rng = np.random.default_rng(11)
     # The same responses in every group: nothing varies between groups.
     within = {
@@ -207,7 +224,7 @@ def test_variance_exactly_zero_is_the_model_without_groups(family: str) -> None:
     y = np.tile(np.asarray(within, dtype=float), 12)
     frame = pd.DataFrame({"y": y, "g": np.repeat([f"g{i}" for i in range(12)], 6)})
     frame["x"] = np.tile(np.linspace(-1.0, 1.0, 6), 12)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family=family, reml=False)
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family=family, reml=False, integration=integration)
     assert fit.diagnostics.converged
     assert sds(fit)[0] == 0.0
     assert any("g" in name for name in fit.diagnostics.singular)
@@ -238,10 +255,11 @@ def test_correlation_of_one(family: str, sign: float) -> None:
         assert fit.diagnostics.singular
 
 
+@BOTH
 @pytest.mark.parametrize("groups", [2, 3])
-def test_few_levels_are_said(groups: int) -> None:
+def test_few_levels_are_said(groups: int, integration: str) -> None:
     frame = counts()
     frame = frame[frame["g"].isin(sorted(set(frame["g"]))[:groups])]
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson", integration=integration)
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame, "g", ("x",)))
     assert "few_levels" in {f.code for f in fit.diagnostics.findings}

@@ -6,19 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from hard_frames import SAME_LOGLIK, coins, counts, grouped, same_estimate, sds
-from laplace_oracle import assert_at_the_optimum, intercept_rows
+from laplace_oracle import BOTH, assert_at_the_optimum, intercept_rows
 
 import glimm
 from glimm.errors import FitWarning
 
 
-def test_clusters_all_zero_or_all_one() -> None:
+@BOTH
+def test_clusters_all_zero_or_all_one(integration: str) -> None:
     frame = coins(seed=21)
     order = {name: i for i, name in enumerate(sorted(set(frame["g"])))}
     number = frame["g"].map(order)
     y = np.where(number < 10, 0.0, np.where(number < 18, 1.0, frame["y"]))
     frame = frame.assign(y=y)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial", integration=integration)
     assert_at_the_optimum(fit, "binomial", intercept_rows(frame, "g", ("x",)))
 
 
@@ -31,35 +32,39 @@ def test_only_clusters_all_zero_or_all_one_is_not_passed_over() -> None:
     assert fit.diagnostics.findings[0].serious
 
 
+@BOTH
 @pytest.mark.parametrize("sd", [10.0, 50.0])
-def test_large_variance(sd: float) -> None:
+def test_large_variance(sd: float, integration: str) -> None:
     frame = coins(seed=23, sd=sd, size=40)
     frame["x"] = 20.0 * frame["x"]
     chance = 1 / (1 + np.exp(-(frame["eta"] + 0.5 * frame["x"])))
     frame["y"] = (np.random.default_rng(24).random(len(frame)) < chance).astype(float)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial", integration=integration)
     assert_at_the_optimum(fit, "binomial", intercept_rows(frame, "g", ("x",)))
 
 
-def test_one_to_four_binary_rows_per_group() -> None:
+@BOTH
+def test_one_to_four_binary_rows_per_group(integration: str) -> None:
     rng, frame = grouped(25, list(np.tile([1, 2, 3, 4], 25)), 1.0)
     y = (rng.random(len(frame)) < 1 / (1 + np.exp(-frame["eta"]))).astype(float)
     frame = frame.assign(y=y)
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="binomial", integration=integration)
     assert_at_the_optimum(fit, "binomial", intercept_rows(frame, "g", ("x",)))
 
 
-def test_groups_of_one_and_of_hundreds() -> None:
+@BOTH
+def test_groups_of_one_and_of_hundreds(integration: str) -> None:
     rng, frame = grouped(26, [1] * 30 + [2] * 10 + [400, 150], 0.7)
     frame = frame.assign(y=rng.poisson(np.exp(frame["eta"])).astype(float))
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson", integration=integration)
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame, "g", ("x",)))
 
 
-def test_one_row_per_group_of_counts() -> None:
+@BOTH
+def test_one_row_per_group_of_counts(integration: str) -> None:
     rng, frame = grouped(27, [1] * 90, 0.8)
     frame = frame.assign(y=rng.poisson(np.exp(1.0 + frame["eta"])).astype(float))
-    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson")
+    fit = glimm.fit("y ~ x + (1 | g)", frame, family="poisson", integration=integration)
     assert_at_the_optimum(fit, "poisson", intercept_rows(frame, "g", ("x",)))
 
 
@@ -125,11 +130,22 @@ def test_crossed_levels_seen_once() -> None:
     effect = rng.normal(scale=0.5, size=120)[other]
     frame = frame.assign(other=[f"o{i:03d}" for i in rng.permutation(other)])
     frame = frame.assign(y=rng.poisson(np.exp(0.5 + frame["eta"] + effect)).astype(float))
-    fit = glimm.fit("y ~ x + (1 | g) + (1 | other)", frame, family="poisson")
-    swapped = glimm.fit("y ~ x + (1 | other) + (1 | g)", frame, family="poisson")
+    terms = ("(1 | g) + (1 | other)", "(1 | other) + (1 | g)")
+    fit, swapped = (
+        glimm.fit(f"y ~ x + {text}", frame, family="poisson", integration="laplace")
+        for text in terms
+    )
     assert fit.diagnostics.converged
     assert fit.loglik == pytest.approx(swapped.loglik, abs=SAME_LOGLIK)
     same_estimate(fit, swapped, "x")
+    # Other draws: equal to the errors that both certificates state.
+    fit, swapped = (glimm.fit(f"y ~ x + {text}", frame, family="poisson") for text in terms)
+    assert fit.diagnostics.converged
+    stated = fit.certificate.loglik_error + swapped.certificate.loglik_error
+    assert 0 < stated < 0.05
+    assert fit.loglik == pytest.approx(swapped.loglik, abs=stated)
+    moved = abs(fit.coef["x"] - swapped.coef["x"]) / fit.se["x"]
+    assert moved < fit.certificate.worst + swapped.certificate.worst < 0.1
 
 
 def test_a_group_repeated_under_another_name() -> None:

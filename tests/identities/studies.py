@@ -121,9 +121,11 @@ def study(law: str, structure: str) -> pd.DataFrame:
 
 
 def fit(law: str, formula: str, data: Any, **options: Any) -> glimm.Fit:
-    """Fit a study with its family, link and trials by maximum likelihood, unless told otherwise."""
+    """Fit a study by maximum likelihood and the Laplace approximation, unless told otherwise."""
     made = LAWS[law]
-    usual = {"reml": False} | ({"trials": "trials"} if made.counted else {})
+    usual = {"reml": False, "integration": "laplace"} | (
+        {"trials": "trials"} if made.counted else {}
+    )
     return glimm.fit(formula, data, made.family, link=made.link, **(usual | options))
 
 

@@ -38,7 +38,9 @@ def frame() -> pd.DataFrame:
 
 
 def fit(formula: str, family: str, data: pd.DataFrame | None = None, **options: Any) -> glimm.Fit:
-    return glimm.fit(formula, frame() if data is None else data, family=family, **options)
+    """Fit by Laplace, which families and layouts share to rounding."""
+    rows = frame() if data is None else data
+    return glimm.fit(formula, rows, family=family, integration="laplace", **options)
 
 
 # A family at a value of a parameter, and the family that it then is.

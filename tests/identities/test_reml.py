@@ -108,7 +108,7 @@ def test_units_of_covariates_and_response(structure: str) -> None:
 def test_the_closed_form_is_the_laplace_fit(structure: str) -> None:
     made = fit("gaussian", text(structure), study("gaussian", structure))
     design = made.design
-    laplace = _core.Problem(*core_arrays(made.model, design), laplace=True)
+    laplace = _core.Problem(*core_arrays(made.model, design), laplace=True, integration="laplace")
     other = laplace.fit()
     assert made.estimates.path == "lmm"
     assert made.loglik == pytest.approx(other["loglik"], rel=EXACT)

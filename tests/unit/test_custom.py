@@ -189,7 +189,7 @@ def test_a_new_family_with_random_effects_is_the_laplace_approximation() -> None
     rng = np.random.default_rng(4)
     g = np.repeat(np.arange(12), 15)
     y = 1.0 + rng.normal(size=12)[g] + rng.logistic(0, 0.6, g.size)
-    fit = glimm.fit("y ~ 1 + (1 | g)", {"y": y, "g": g}, LOGISTIC)
+    fit = glimm.fit("y ~ 1 + (1 | g)", {"y": y, "g": g}, LOGISTIC, integration="laplace")
     beta, log_scale = fit.estimates.parameters[:2]
     sd = abs(float(fit.factors[0][0, 0]))
 

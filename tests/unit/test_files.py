@@ -19,6 +19,7 @@ import pytest
 from fits import MODELS, fit, frame
 
 import glimm
+from glimm.certificate import Certificate
 from glimm.files import FORMAT, FileError
 
 EVERY = pytest.mark.parametrize("name", MODELS)
@@ -53,6 +54,9 @@ def _equal(a: Any, b: Any) -> None:
     if isinstance(a, np.ndarray):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
+    elif isinstance(a, Certificate):
+        for item in fields(a):
+            _equal(getattr(a, item.name), getattr(b, item.name))
     elif isinstance(a, tuple) and a and isinstance(a[0], np.ndarray):
         for one, other in zip(a, b, strict=True):
             _equal(one, other)

@@ -49,6 +49,10 @@ def test_factors_have_rows_in_the_users_order() -> None:
 @EVERY
 def test_the_estimates_are_where_the_value_is_highest(name: str) -> None:
     made = fit(name)
+    if made.certificate.method == "importance":
+        # A problem of crossed factors has the value of the Laplace approximation.
+        formula, family, options = MODELS[name]
+        made = glimm.fit(formula, frame(), family, integration="laplace", **options)
     problem = make_problem(made.model, made.design)
     found = problem.evaluate(made.estimates.parameters)
     assert found is not None

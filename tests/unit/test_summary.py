@@ -7,10 +7,22 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from glimm.certificate import Certificate
 from glimm.design import Drop
 from glimm.summary import record, summary
+
+
+def _certificate(**changes: Any) -> Certificate:
+    """A certificate of quadrature that is good enough for anything."""
+    known: dict[str, Any] = {
+        "method": "quadrature", "units": 59, "checked": 59, "nodes": (7, 9, 15),
+        "loglik_error": 2e-9, "laplace_error": -0.31, "bias": np.array([1e-7, -2e-7]),
+        "bias_se": np.zeros(2), "effective_size": None, "runaway": False,
+    }  # fmt: skip
+    return Certificate(**(known | changes))
 
 
 def _fit(**changes: Any) -> Any:
@@ -69,6 +81,7 @@ def _fit(**changes: Any) -> Any:
             draws_se=0.0,
             loglik_se=0.0,
         ),
+        certificate=_certificate(),
     )
     vars(fit).update(changes)
     fit.parts = (SimpleNamespace(part="mean", coef=fit.coef, se=fit.se),)
@@ -84,7 +97,7 @@ def test_order_is_that_of_a_careful_reader() -> None:
     fit = _fit()
     fit.diagnostics.findings = (finding,)
     text = summary(fit).to_text()
-    parts = ["Formula", "Family", "Estimator", "Rows", "Groups", "Converged", "logLik",
+    parts = ["Formula", "Family", "Estimator", "Rows", "Groups", "Converged", "Integral", "Fit",
              "Random effects", "Dispersion", "Fixed effects", "Findings", "Next"]  # fmt: skip
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
@@ -114,20 +127,34 @@ def test_rows_of_one_size_share_decimals_and_others_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "link", "terms", "words"),
+    ("changes", "words"),
     [
-        ("binomial", "logit", True, "Laplace approximation, whose error is not estimated"),
-        ("gaussian", "identity", True, "random effects integrated exactly"),
-        ("gaussian", "log", True, "Laplace approximation, whose error is not estimated"),
-        ("binomial", "logit", False, "maximum likelihood (exact)"),
+        ({}, "quadrature, 7 to 15 nodes a unit; logLik within 1e-7, bias of estimates < 0.001 SE"),
+        (
+            {"method": "laplace", "nodes": (1, 1, 1), "loglik_error": 0.314, "checked": 20,
+             "bias": np.array([0.2, -0.11]), "bias_se": np.array([0.01, 0.01])},
+            "Laplace, checked on 20 of 59 units; logLik within 0.31, bias of estimates up to 0.22",
+        ),
+        (
+            {"method": "importance", "nodes": (900, 900, 1000), "effective_size": 812.3},
+            "importance sampling, 900 to 1,000 draws, effective size 812 or more; logLik within",
+        ),
+        ({"method": "laplace", "nodes": (1, 1, 1), "loglik_error": math.nan, "checked": 0},
+         "Laplace; the error is not known"),
+        ({"method": "closed form"}, "exact: random effects integrated in closed form"),
     ],
-)
-def test_estimator_is_named_honestly(family: str, link: str, terms: bool, words: str) -> None:
-    fit = _fit()
-    fit.model.family.name, fit.model.link = family, link
-    if not terms:
-        fit.design.terms = ()
-    assert words in _line(summary(fit).to_text(), "Estimator")
+)  # fmt: skip
+def test_integral_is_named_honestly(changes: dict[str, Any], words: str) -> None:
+    text = summary(_fit(certificate=_certificate(**changes))).to_text()
+    assert words in " ".join(text[text.index("Integral") :].split())
+
+
+def test_without_random_effects_there_is_no_integral() -> None:
+    fit = _fit(certificate=_certificate(method="none", bias=np.array([])))
+    fit.design.terms = ()
+    assert "Integral" not in summary(fit).to_text()
+    assert fit.certificate.exact
+    assert fit.certificate.worst == 0.0
 
 
 def test_restricted_likelihood_is_labelled_as_such() -> None:

@@ -3,11 +3,11 @@
 use super::{Options, lmm};
 use crate::design::Data;
 use crate::error::Error;
-use crate::objective::Objective;
 use crate::objective::block::Block;
 use crate::objective::crossed::{self, Crossed, Restricted};
 use crate::objective::lmm::Lmm;
 use crate::objective::nested::Nested;
+use crate::objective::{Objective, Units};
 
 /// How random effects are integrated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,23 @@ impl Engine {
             Engine::Nested(n) => n.as_mut(),
             Engine::Restricted(r) => r.as_mut(),
             Engine::Lmm(l) => l.as_mut(),
+        }
+    }
+
+    /// The engine as a sum over units, if it is one.
+    pub fn units(&self) -> Option<&dyn Units> {
+        match self {
+            Engine::Block(block) => Some(block.as_ref()),
+            Engine::Nested(nested) => Some(nested.as_ref()),
+            _ => None,
+        }
+    }
+
+    pub fn units_mut(&mut self) -> Option<&mut dyn Units> {
+        match self {
+            Engine::Block(block) => Some(block.as_mut()),
+            Engine::Nested(nested) => Some(nested.as_mut()),
+            _ => None,
         }
     }
 

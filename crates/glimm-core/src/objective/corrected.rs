@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::{Evaluation, Objective, Order, Posterior, Reject, Units};
 use crate::control::Control;
 
@@ -24,7 +26,7 @@ pub struct Corrected<'a> {
 
 impl Batch {
     /// What the better rule adds.
-    pub fn difference(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
+    fn difference(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         let mut difference = self.better.evaluate(psi, order, tolerance)?;
         let cheap = self.cheap.evaluate(psi, order, tolerance)?;
         add(&mut difference, -1.0, &cheap);
@@ -32,7 +34,8 @@ impl Batch {
     }
 }
 
-fn add(sum: &mut Evaluation, times: f64, other: &Evaluation) {
+/// sum += times other.
+pub fn add(sum: &mut Evaluation, times: f64, other: &Evaluation) {
     sum.value += times * other.value;
     sum.gradient.iter_mut().zip(&other.gradient).for_each(|(a, b)| *a += times * b);
     if let (Some(a), Some(b)) = (&mut sum.hessian, &other.hessian) {
@@ -42,8 +45,8 @@ fn add(sum: &mut Evaluation, times: f64, other: &Evaluation) {
 
 impl Corrected<'_> {
     /// What the better rule adds, batch by batch.
-    pub fn differences(&mut self, psi: &[f64], tolerance: f64) -> Result<Vec<Evaluation>, Reject> {
-        self.batches.iter_mut().map(|batch| batch.difference(psi, Order::Gradient, tolerance)).collect()
+    pub fn differences(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Vec<Evaluation>, Reject> {
+        self.batches.par_iter_mut().map(|batch| batch.difference(psi, order, tolerance)).collect()
     }
 
     fn each(&mut self, mut work: impl FnMut(&mut dyn Objective)) {
@@ -58,10 +61,7 @@ impl Corrected<'_> {
 impl Objective for Corrected<'_> {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         let mut sum = self.all.evaluate(psi, order, tolerance)?;
-        for batch in &mut self.batches {
-            let difference = batch.difference(psi, order, tolerance)?;
-            add(&mut sum, self.weight, &difference);
-        }
+        self.differences(psi, order, tolerance)?.iter().for_each(|d| add(&mut sum, self.weight, d));
         Ok(sum)
     }
 

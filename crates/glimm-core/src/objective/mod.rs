@@ -76,7 +76,7 @@ pub trait Quadrature: Objective {
 }
 
 /// One that is a sum over units, which can be looked at by themselves.
-pub trait Units: Quadrature {
+pub trait Units: Quadrature + Send + Sync {
     /// Number of units.
     fn units(&self) -> usize;
 

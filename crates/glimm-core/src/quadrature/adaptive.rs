@@ -32,6 +32,8 @@ const ORDER: usize = 15;
 const MARGIN: f64 = 5.0;
 /// Distance of the first edges from the top.
 const FIRST: f64 = 3.0;
+/// Points that are looked at first.
+const LADDER: [f64; 9] = [-24.0, -12.0, -6.0, -3.0, 0.0, 3.0, 6.0, 12.0, 24.0];
 /// Doublings of a step that looks for a tail.
 const DOUBLINGS: usize = 60;
 /// Panels at most.
@@ -71,28 +73,22 @@ struct Panel<T> {
 /// between points that double their distance from the top, so that a hill as wide as one unit cannot be missed.
 pub fn line<T>(f: Integrand<'_, T>, tolerance: f64) -> Line<T> {
     let (edges, top) = bracket(f, MARGIN - tolerance.ln());
-    let mut panels: Vec<Panel<T>> = edges.windows(2).map(|e| panel(f, e[0], e[1], top)).collect();
+    let whole: Vec<[f64; 2]> = edges.windows(2).map(|e| [e[0], e[1]]).collect();
+    let mut panels = evaluate(f, &whole, top);
     while panels.len() < MOST_PANELS {
         let (value, error) = sums(&panels);
         if error <= tolerance * value {
             break;
         }
-        let share = tolerance * value / panels.len() as f64;
-        let mut halved = Vec::with_capacity(2 * panels.len());
-        for p in panels {
-            let middle = 0.5 * (p.from + p.to);
-            if p.error > share && p.error > ROUNDING * value && p.from < middle && middle < p.to {
-                halved.push(panel(f, p.from, middle, top));
-                halved.push(panel(f, middle, p.to, top));
-            } else {
-                halved.push(p);
-            }
-        }
-        let stuck = halved.len() == halved.capacity() / 2;
-        panels = halved;
-        if stuck {
+        let share = (tolerance * value / panels.len() as f64).max(ROUNDING * value);
+        let (rough, mut fine): (Vec<_>, Vec<_>) = panels.into_iter().partition(|p| p.error > share && p.can_halve());
+        if rough.is_empty() {
+            panels = fine;
             break;
         }
+        let halves: Vec<[f64; 2]> = rough.iter().flat_map(|p| [[p.from, p.middle()], [p.middle(), p.to]]).collect();
+        fine.extend(evaluate(f, &halves, top));
+        panels = fine;
     }
     let (value, error) = sums(&panels);
     let nodes = panels.into_iter().flat_map(|p| p.nodes).collect();
@@ -100,12 +96,36 @@ pub fn line<T>(f: Integrand<'_, T>, tolerance: f64) -> Line<T> {
     Line { nodes, log_value: top + value.ln(), error: error / value + tolerance * (-MARGIN).exp() }
 }
 
+impl<T> Panel<T> {
+    fn middle(&self) -> f64 {
+        0.5 * (self.from + self.to)
+    }
+
+    fn can_halve(&self) -> bool {
+        self.from < self.middle() && self.middle() < self.to
+    }
+}
+
 fn sums<T>(panels: &[Panel<T>]) -> (f64, f64) {
     panels.iter().fold((0.0, 0.0), |(v, e), p| (v + p.value, e + p.error))
 }
 
-/// Points from tail to tail, at distances from the top that double, and the largest value seen.
+/// Points from tail to tail, and the largest value seen. A few points about zero are enough where the hill is there.
 fn bracket<T>(f: Integrand<'_, T>, drop: f64) -> (Vec<f64>, f64) {
+    let values: Vec<f64> = f(&LADDER).into_iter().map(|v| v.0).collect();
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let low = |v: &f64| *v < top - drop;
+    let first = values.iter().position(|v| !low(v)).unwrap_or(0);
+    let last = values.iter().rposition(|v| !low(v)).unwrap_or(0);
+    let known = values.iter().all(|v| !v.is_nan()) && values[first..=last].iter().all(|v| !low(v));
+    if known && first > 0 && last + 1 < LADDER.len() {
+        return (LADDER[first - 1..=last + 1].to_vec(), top);
+    }
+    search(f, drop)
+}
+
+/// The same by steps that double their length, from zero to the top and from there to the tails.
+fn search<T>(f: Integrand<'_, T>, drop: f64) -> (Vec<f64>, f64) {
     let mut at = |x: f64| f(&[x])[0].0;
     let (mut best, mut top) = (0.0, at(0.0));
     for sign in [-1.0, 1.0] {
@@ -136,19 +156,34 @@ fn bracket<T>(f: Integrand<'_, T>, drop: f64) -> (Vec<f64>, f64) {
     (edges, top)
 }
 
-/// One panel, with values relative to exp(top).
-fn panel<T>(f: Integrand<'_, T>, from: f64, to: f64, top: f64) -> Panel<T> {
+/// Panels over some intervals, with values relative to exp(top), all evaluated at once.
+fn evaluate<T>(f: Integrand<'_, T>, intervals: &[[f64; 2]], top: f64) -> Vec<Panel<T>> {
+    let x: Vec<f64> = intervals.iter().flat_map(|[from, to]| places(*from, *to)).collect();
+    let mut found = f(&x).into_iter();
+    let panels = intervals.iter().zip(x.chunks_exact(ORDER));
+    panels.map(|([from, to], x)| panel([*from, *to], x, found.by_ref().take(ORDER), top)).collect()
+}
+
+/// Where node `i` of 15 stands among the non-negative ones.
+fn place(i: usize) -> usize {
+    i.min(ORDER - 1 - i)
+}
+
+fn places(from: f64, to: f64) -> [f64; ORDER] {
     let (center, half) = (0.5 * (from + to), 0.5 * (to - from));
-    let place = |i: usize| if i < 8 { (-NODES[i], i) } else { (NODES[ORDER - 1 - i], ORDER - 1 - i) };
-    let x: Vec<f64> = (0..ORDER).map(|i| center + half * place(i).0).collect();
+    std::array::from_fn(|i| center + if i < ORDER / 2 { -half } else { half } * NODES[place(i)])
+}
+
+fn panel<T>([from, to]: [f64; 2], x: &[f64], found: impl Iterator<Item = (f64, T)>, top: f64) -> Panel<T> {
+    let half = 0.5 * (to - from);
     let (mut nodes, mut values) = (Vec::with_capacity(ORDER), [0.0; ORDER]);
-    for (i, (log_value, kept)) in f(&x).into_iter().enumerate() {
+    for (i, (log_value, kept)) in found.enumerate() {
         values[i] = if log_value.is_nan() { 0.0 } else { (log_value - top).exp() };
-        nodes.push(Node { x: x[i], log_weight: (half * KRONROD[place(i).1]).ln(), log_value, kept });
+        nodes.push(Node { x: x[i], log_weight: (half * KRONROD[place(i)]).ln(), log_value, kept });
     }
-    let over = |g: &dyn Fn(f64) -> f64| (0..ORDER).map(|i| KRONROD[place(i).1] * g(values[i])).sum::<f64>();
+    let over = |g: &dyn Fn(f64) -> f64| (0..ORDER).map(|i| KRONROD[place(i)] * g(values[i])).sum::<f64>();
     let kronrod = over(&|v| v);
-    let gauss: f64 = (1..ORDER).step_by(2).map(|i| GAUSS[place(i).1 / 2] * values[i]).sum();
+    let gauss: f64 = (1..ORDER).step_by(2).map(|i| GAUSS[place(i) / 2] * values[i]).sum();
     let spread = over(&|v| (v - 0.5 * kronrod).abs());
     let difference = (kronrod - gauss).abs();
     let stated = if spread > 0.0 { spread * (200.0 * difference / spread).powf(1.5).min(1.0) } else { 0.0 };

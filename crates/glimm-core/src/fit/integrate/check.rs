@@ -1,12 +1,14 @@
 //! How far a rule is from the reference, at given parameters.
 
+use rayon::prelude::*;
+
 use super::super::standard::Standard;
 use super::super::{INNER_LAST, Problem, inference};
-use super::{AFFORDABLE, SLACK};
+use super::{LOOK, SLACK};
 use crate::error::Error;
 use crate::integration::{Certificate, Rule};
 use crate::linalg::dense;
-use crate::objective::corrected::Batch;
+use crate::objective::corrected;
 use crate::objective::{Evaluation, Order, Reject, Units};
 use crate::optim::Outcome;
 use crate::shuffle;
@@ -39,18 +41,58 @@ pub(super) struct Sample {
     pub weight: f64,
 }
 
+/// The groups of a sample by the reference, batch by batch, and what it states of its own error.
+pub(super) struct References {
+    pub batches: Vec<Box<dyn Units>>,
+    pub stated: f64,
+}
+
+impl Sample {
+    /// Nodes of the reference at `psi`.
+    pub fn references(&self, all: &dyn Units, psi: &[f64]) -> Result<References, Reject> {
+        let of_batch = |groups: &Vec<usize>| {
+            let mut units = all.of_units(groups);
+            let error = units.choose(psi, self.reference)?.error;
+            Ok((units, error))
+        };
+        let found: Vec<(Box<dyn Units>, f64)> = self.batches.par_iter().map(of_batch).collect::<Result<_, Reject>>()?;
+        let stated = self.weight * found.iter().map(|f| f.1).sum::<f64>();
+        Ok(References { batches: found.into_iter().map(|f| f.0).collect(), stated })
+    }
+
+    /// What they add to `cheap` at `psi`.
+    pub fn check(
+        &self,
+        all: &dyn Units,
+        psi: &[f64],
+        cheap: Option<Rule>,
+        references: &mut References,
+    ) -> Result<Check, Reject> {
+        let of_batch = |(groups, better): (&Vec<usize>, &mut Box<dyn Units>)| {
+            let mut plain = all.of_units(groups);
+            cheap.map(|rule| plain.choose(psi, rule)).transpose()?;
+            let mut difference = better.evaluate(psi, Order::Gradient, INNER_LAST)?;
+            corrected::add(&mut difference, -1.0, &plain.evaluate(psi, Order::Gradient, INNER_LAST)?);
+            Ok(difference)
+        };
+        let pairs = self.batches.par_iter().zip(&mut references.batches);
+        let differences: Vec<Evaluation> = pairs.map(of_batch).collect::<Result<_, Reject>>()?;
+        let checked = self.batches.iter().map(Vec::len).sum();
+        Ok(Check { stated: references.stated, checked, ..Check::new(&differences, self.weight) })
+    }
+}
+
 impl Problem {
-    /// All groups if that is affordable, or a sample of them.
-    pub(super) fn sample_for_check(&self, groups: usize, tolerance: f64) -> Sample {
+    /// All groups if that is affordable, or a sample of them; `work` is what may be spent.
+    pub(super) fn sample_for_check(&self, groups: usize, reference: Rule, work: f64) -> Sample {
         let all = self.reference_cost(self.data.n());
-        let reference = Rule::Reference(tolerance);
-        if all <= AFFORDABLE || groups <= BATCHES {
+        if all <= work || groups <= BATCHES {
             let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();
             return Sample { batches, reference, weight: 1.0 };
         }
-        let wanted = (groups as f64 * AFFORDABLE / all) as usize / BATCHES * BATCHES;
+        let wanted = (groups as f64 * work / all) as usize / BATCHES * BATCHES;
         let least = 2 * BATCHES;
-        let panels = all * least as f64 / groups as f64 <= STRETCH * AFFORDABLE;
+        let panels = all * least as f64 / groups as f64 <= STRETCH * work;
         let count = wanted.max(least).min(groups);
         let mut batches = vec![Vec::new(); BATCHES];
         for (i, g) in shuffle::sample(groups, count).into_iter().enumerate() {
@@ -68,18 +110,8 @@ impl Problem {
         cheap: Option<Rule>,
         sample: &Sample,
     ) -> Result<Check, Reject> {
-        let mut stated = 0.0;
-        let mut differences = Vec::new();
-        for groups in &sample.batches {
-            let mut better = all.of_units(groups);
-            stated += better.choose(psi, sample.reference)?.error;
-            let mut plain = all.of_units(groups);
-            cheap.map(|rule| plain.choose(psi, rule)).transpose()?;
-            let mut batch = Batch { better, cheap: plain };
-            differences.push(batch.difference(psi, Order::Gradient, INNER_LAST)?);
-        }
-        let checked = sample.batches.iter().map(Vec::len).sum();
-        Ok(Check { stated: stated * sample.weight, checked, ..Check::new(&differences, sample.weight) })
+        let mut references = sample.references(all, psi)?;
+        sample.check(all, psi, cheap, &mut references)
     }
 
     /// What the reference of all groups adds to the objective `last` at `psi`.
@@ -98,23 +130,30 @@ impl Problem {
             cheap.gradient.iter_mut().zip(&own.gradient).for_each(|(a, b)| *a -= b);
         }
         // Constants of compressed groups are known for all of them together only.
-        let (mut value, mut gradient, mut stated) = (all.log_constant() - cheap.value, cheap.gradient, 0.0);
+        let (mut value, mut gradient) = (all.log_constant() - cheap.value, cheap.gradient);
         gradient.iter_mut().for_each(|g| *g = -*g);
-        for groups in &sample.batches {
-            let mut better = all.of_units(groups);
-            stated += better.choose(psi, sample.reference)?.error;
-            let part = better.evaluate(psi, Order::Gradient, INNER_LAST)?;
+        let mut references = sample.references(all, psi)?;
+        let of_batch = |better: &mut Box<dyn Units>| better.evaluate(psi, Order::Gradient, INNER_LAST);
+        let parts: Vec<Evaluation> = references.batches.par_iter_mut().map(of_batch).collect::<Result<_, Reject>>()?;
+        for (part, better) in parts.iter().zip(&references.batches) {
             value += part.value - better.log_constant();
             gradient.iter_mut().zip(&part.gradient).for_each(|(a, b)| *a += b);
         }
         let p = psi.len();
-        Ok(Check { value, gradient, value_se: 0.0, covariance: vec![0.0; p * p], stated, checked: all.units() })
+        Ok(Check {
+            value,
+            gradient,
+            value_se: 0.0,
+            covariance: vec![0.0; p * p],
+            stated: references.stated,
+            checked: all.units(),
+        })
     }
 
     /// Laplace's approximation as it is, with its error.
     pub(super) fn certify_laplace(&self, outcome: &Outcome, last: &Evaluation) -> Result<Certificate, Error> {
-        let Some(all) = self.units() else { return Ok(Certificate::default()) };
-        let sample = self.sample_for_check(all.units(), SLACK * self.negligible());
+        let Some(all) = self.engine.units() else { return Ok(Certificate::default()) };
+        let sample = self.sample_for_check(all.units(), Rule::Reference(SLACK * self.negligible()), LOOK);
         let mut certificate =
             Certificate { method: "laplace", units: all.units(), nodes: [1; 3], ..Default::default() };
         match self.check(all, &outcome.psi, None, &sample) {

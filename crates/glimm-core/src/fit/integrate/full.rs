@@ -2,7 +2,7 @@
 
 use super::super::refusals::perfect;
 use super::super::{DECREMENT, INNER, INNER_LAST, Observer, PERFECT, Problem, inference};
-use super::{COARSE, Integrated, SANE_BIAS, SANE_ERROR, SLACK, rejected};
+use super::{AFFORDABLE, COARSE, Integrated, LOOK, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Nodes, Rule};
 use crate::objective::{Evaluation, Objective, Order, Reject};
@@ -46,8 +46,13 @@ impl Problem {
 
     /// Whether the maximum of Laplace's approximation is near enough to the truth to climb on from.
     fn is_sane(&self, outcome: &Outcome, last: &Evaluation) -> Result<bool, Error> {
-        let Some(all) = self.units() else { return Ok(true) };
-        match self.check(all, &outcome.psi, None, &self.sample_for_check(all.units(), COARSE)) {
+        let Some(all) = self.engine.units() else { return Ok(true) };
+        match self.check(
+            all,
+            &outcome.psi,
+            None,
+            &self.sample_for_check(all.units(), Rule::Reference(COARSE), AFFORDABLE),
+        ) {
             Err(Reject::Interrupted) => Err(Error::Interrupted),
             Err(_) => Ok(false),
             Ok(check) => {
@@ -197,7 +202,7 @@ impl Problem {
 
     /// New nodes at `psi`, and all derivatives by them.
     fn at_new_nodes(&mut self, psi: &[f64], rule: Rule) -> Result<(Evaluation, Nodes), Error> {
-        let nodes = self.units_mut().map_or(Ok(Nodes::default()), |u| u.choose(psi, rule)).map_err(rejected)?;
+        let nodes = self.engine.units_mut().map_or(Ok(Nodes::default()), |u| u.choose(psi, rule)).map_err(rejected)?;
         let mut objective = self.objective();
         let evaluation = objective.evaluate(psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
         objective.accept();
@@ -211,11 +216,12 @@ impl Problem {
         rule: Rule,
         nodes: &Nodes,
     ) -> Result<Certificate, Error> {
-        let Some(all) = self.units() else { return Ok(Certificate::default()) };
+        let Some(all) = self.engine.units() else { return Ok(Certificate::default()) };
         let units = all.units();
         let mut certificate =
             Certificate { method: "quadrature", units, nodes: spread(&nodes.counts), ..Default::default() };
-        let sample = self.sample_for_check(units, SLACK * self.negligible());
+        let work = if matches!(rule, Rule::Gauss(_)) { LOOK } else { f64::INFINITY };
+        let sample = self.sample_for_check(units, Rule::Reference(SLACK * self.negligible()), work);
         let found = match sample.weight {
             1.0 => self.check_all(all, &outcome.psi, last, &sample),
             _ => self.check(all, &outcome.psi, Some(rule), &sample),
@@ -226,7 +232,7 @@ impl Problem {
             Err(_) => certificate.loglik_error = f64::NAN,
         }
         let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));
-        let laplace = self.units_mut().map_or(f64::NAN, |u| u.laplace_value(&outcome.psi));
+        let laplace = self.engine.units_mut().map_or(f64::NAN, |u| u.laplace_value(&outcome.psi));
         certificate.laplace_error = laplace - (last.value - prior + certificate.laplace_error);
         Ok(certificate)
     }

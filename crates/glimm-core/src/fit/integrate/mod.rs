@@ -18,6 +18,10 @@ use crate::optim::Outcome;
 
 /// Row evaluations, in units of a cheap family's, up to which every group is integrated to the last digit.
 const AFFORDABLE: f64 = 2e7;
+/// Units up to which that is done.
+const MOST_UNITS: usize = 5_000;
+/// The same for a look at the error of a fit that is not to be moved.
+const LOOK: f64 = 2e6;
 /// Nodes per random effect that the reference rule takes.
 const PANEL_NODES: f64 = 100.0;
 /// Draws that it takes where there are too many effects for panels.
@@ -58,7 +62,7 @@ impl Problem {
             }
             Integration::Gauss(k) => self.by_rule(laplace, Rule::Gauss(k), observe),
             Integration::Exact => self.by_rule(laplace, Rule::Adaptive(self.negligible()), observe),
-            Integration::Auto if self.reference_cost(self.data.n()) <= AFFORDABLE => {
+            Integration::Auto if self.each_unit_affordable() => {
                 self.by_rule(laplace, Rule::Adaptive(self.negligible()), observe)
             }
             Integration::Auto => self.by_sample(laplace?, observe),
@@ -72,14 +76,14 @@ impl Problem {
 
     /// Nodes at `psi` by the rule that was asked for, before an evaluation there.
     pub(super) fn place_nodes(&mut self, psi: &[f64]) -> Result<(), Error> {
-        let affordable = self.reference_cost(self.data.n()) <= AFFORDABLE;
+        let affordable = self.each_unit_affordable();
         let rule = match self.integration {
             Integration::Gauss(k) => Some(Rule::Gauss(k)),
             Integration::Exact => Some(Rule::Adaptive(self.negligible())),
             Integration::Auto if affordable => Some(Rule::Adaptive(self.negligible())),
             _ => None,
         };
-        match (self.units_mut(), rule) {
+        match (self.engine.units_mut(), rule) {
             (Some(units), Some(rule)) => units.choose(psi, rule).map(|_| ()).map_err(rejected),
             (Some(units), None) => {
                 units.forget_nodes();
@@ -87,6 +91,11 @@ impl Problem {
             }
             (None, _) => Ok(()),
         }
+    }
+
+    fn each_unit_affordable(&self) -> bool {
+        self.reference_cost(self.data.n()) <= AFFORDABLE
+            && self.engine.units().is_some_and(|all| all.units() <= MOST_UNITS)
     }
 
     /// Random effects of a group.
@@ -101,22 +110,6 @@ impl Problem {
         NEGLIGIBLE[self.effects().clamp(1, NEGLIGIBLE.len()) - 1]
     }
 
-    fn units(&self) -> Option<&dyn Units> {
-        match &self.engine {
-            Engine::Block(block) => Some(block.as_ref()),
-            Engine::Nested(nested) => Some(nested.as_ref()),
-            _ => None,
-        }
-    }
-
-    fn units_mut(&mut self) -> Option<&mut dyn Units> {
-        match &mut self.engine {
-            Engine::Block(block) => Some(block.as_mut()),
-            Engine::Nested(nested) => Some(nested.as_mut()),
-            _ => None,
-        }
-    }
-
     /// Whether the factors are nested and quadrature of them is wanted and can be afforded; refuses wishes that cannot be met.
     pub(super) fn nested(&self) -> Result<Option<Nested>, Error> {
         let affordable = NESTED_NODES * self.data.n() as f64 * self.data.family.price() <= AFFORDABLE;
@@ -127,10 +120,10 @@ impl Problem {
             Integration::Laplace | Integration::Importance(_) => (false, false),
         };
         let found = if tried && !self.restricted() { Nested::new(&self.data) } else { None };
-        if asked && found.is_none() {
-            return Err(refuse_quadrature());
+        match found {
+            None if asked => Err(refuse_quadrature()),
+            found => Ok(found.filter(|nested| asked || nested.units() <= MOST_UNITS)),
         }
-        Ok(found)
     }
 
     /// As [`Problem::integrate`], by the units of nested factors.

@@ -1,8 +1,7 @@
 //! A cheap rule for all groups, corrected by the reference on a sample of them.
 
-use super::super::path::Engine;
-use super::super::{DECREMENT, INNER, INNER_LAST, Observer, Problem, inference};
-use super::check::{Check, Sample};
+use super::super::{CONVERGED, INNER, INNER_LAST, NEAR, Observer, Problem, inference};
+use super::check::{Check, References, Sample};
 use super::full::spread;
 use super::{AFFORDABLE, Integrated, rejected};
 use crate::error::Error;
@@ -13,23 +12,17 @@ use crate::objective::penalty::Penalised;
 use crate::objective::{Evaluation, Objective, Order, Reject, Units};
 use crate::optim::{Curvature, Outcome, Reason, maximise};
 
-/// Nodes per effect of the cheap rules that are tried, cheapest first; one is Laplace's.
-const CHEAP: [usize; 6] = [1, 3, 5, 7, 9, 11];
+/// Nodes per effect of the cheap rules that are tried, cheapest first.
+const CHEAP: [usize; 5] = [3, 5, 7, 9, 11];
 /// Bias, in standard errors, and error of the log-likelihood that need no correction.
 const SMALL_BIAS: f64 = 0.02;
 const SMALL_ERROR: f64 = 0.05;
 /// Error that the sample may leave in a corrected estimate, in standard errors.
 const SAMPLE_ERROR: f64 = 0.05;
 /// Error of the log-integral of a group in the sample that is negligible beside the sampling.
-const ENOUGH: f64 = 1e-6;
+const ENOUGH: f64 = 1e-5;
 /// Climbs with nodes chosen anew.
 const ROUNDS: usize = 4;
-
-/// The cheap rule with what the reference adds to it on the sample.
-struct Choice {
-    nodes: usize,
-    check: Check,
-}
 
 impl Problem {
     pub(super) fn by_sample(
@@ -37,63 +30,75 @@ impl Problem {
         (outcome, last): (Outcome, Evaluation),
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
-        let Some(all) = self.units() else { unreachable!("one grouping factor") };
-        let sample = self.sample_for_check(all.units(), ENOUGH);
-        let laplace = self.check(all, &outcome.psi, None, &sample).map_err(rejected)?;
+        let Some(all) = self.engine.units() else { return Err(rejected(Reject::NoMode)) };
+        let sample = self.sample_for_check(all.units(), Rule::Adaptive(ENOUGH), AFFORDABLE);
+        let mut references = sample.references(all, &outcome.psi).map_err(rejected)?;
+        let laplace = sample.check(all, &outcome.psi, None, &mut references).map_err(rejected)?;
         let (bias, se) = laplace.bias(&self.standard, &last);
         let fine = bias.iter().zip(&se).all(|(b, se)| b.abs() + 2.0 * se < SMALL_BIAS);
         if fine && laplace.value.abs() + 2.0 * laplace.value_se < SMALL_ERROR {
             let certificate = self.certify_laplace(&outcome, &last)?;
             return Ok(Integrated { outcome, last, certificate });
         }
-        let choice = self.cheapest(&outcome, &last, laplace, &sample)?;
-        self.climb_corrected(outcome, choice.nodes, &sample, observe)
+        let nodes = self.cheapest(&outcome, &last, laplace, &sample, &mut references)?;
+        self.climb_corrected(outcome, nodes, &sample, references, observe)
     }
 
-    /// The cheapest rule that the sample can correct well enough, among those that can be afforded for all groups.
-    fn cheapest(&self, outcome: &Outcome, last: &Evaluation, laplace: Check, sample: &Sample) -> Result<Choice, Error> {
-        let Some(all) = self.units() else { unreachable!("one grouping factor") };
-        let q = self.effects();
-        let mut best = Choice { nodes: 1, check: laplace };
-        for k in CHEAP.into_iter().skip(1) {
-            let noise = |c: &Check| c.bias(&self.standard, last).1.into_iter().fold(0.0, f64::max);
-            let cost = (k as f64).powi(q as i32) * self.data.n() as f64 * self.data.family.price();
-            if noise(&best.check) < SAMPLE_ERROR || cost > AFFORDABLE {
+    /// Nodes per effect of the cheapest rule that the sample can correct well enough, among those that can be afforded for
+    /// all groups.
+    fn cheapest(
+        &self,
+        outcome: &Outcome,
+        last: &Evaluation,
+        laplace: Check,
+        sample: &Sample,
+        references: &mut References,
+    ) -> Result<usize, Error> {
+        let Some(all) = self.engine.units() else { return Err(rejected(Reject::NoMode)) };
+        let noise = |c: &Check| c.bias(&self.standard, last).1.into_iter().fold(0.0, f64::max);
+        let mut best = (1, noise(&laplace));
+        for k in CHEAP {
+            let cost = (k as f64).powi(self.effects() as i32) * self.data.n() as f64 * self.data.family.price();
+            if best.1 < SAMPLE_ERROR || cost > AFFORDABLE {
                 break;
             }
-            let check = self.check(all, &outcome.psi, Some(Rule::Gauss(k)), sample).map_err(rejected)?;
-            if noise(&check) < noise(&best.check) {
-                best = Choice { nodes: k, check };
+            let rule = Some(Rule::Gauss(k));
+            let left = noise(&sample.check(all, &outcome.psi, rule, references).map_err(rejected)?);
+            if left < best.1 {
+                best = (k, left);
             }
         }
-        Ok(best)
+        Ok(best.0)
     }
 
-    /// Climbs with the correction, whose nodes are chosen anew until they and the maximum agree.
+    /// Climbs with the correction. The nodes of the sample are chosen anew while that moves the maximum.
     fn climb_corrected(
         &mut self,
         mut outcome: Outcome,
         k: usize,
         sample: &Sample,
+        mut references: References,
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
-        let settings = self.settings(Curvature::Exact, DECREMENT, INNER);
+        let settings = self.settings(Curvature::Exact, NEAR, INNER);
         let (prior, engine) = (self.prior.as_ref(), &mut self.engine);
-        let Engine::Block(all) = engine else { unreachable!("one grouping factor") };
-        let all = all.as_mut();
+        let Some(all) = engine.units_mut() else { return Err(rejected(Reject::NoMode)) };
         let mut rounds = 0;
         let (mut last, check) = loop {
-            let mut corrected = corrected(all, &outcome.psi, k, sample).map_err(rejected)?;
+            let mut corrected = corrected(all, &outcome.psi, k, sample, references.batches).map_err(rejected)?;
             let mut objective = Penalised { objective: &mut corrected, prior };
-            let here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
-            objective.accept();
-            outcome.decrement = inference::decrement(&here);
-            if outcome.decrement < DECREMENT || rounds == ROUNDS {
-                let differences = corrected.differences(&outcome.psi, INNER_LAST).map_err(rejected)?;
-                break (here, Check::new(&differences, sample.weight));
+            if rounds > 0 {
+                let here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
+                objective.accept();
+                outcome.decrement = inference::decrement(&here);
+                if outcome.decrement < CONVERGED || rounds == ROUNDS {
+                    let order = Order::Gradient;
+                    let differences = corrected.differences(&outcome.psi, order, INNER_LAST).map_err(rejected)?;
+                    break (here, Check::new(&differences, sample.weight));
+                }
             }
-            let more =
-                maximise(&mut objective, &outcome.psi, settings.clone(), &mut |i, v, d| observe("sample", i, v, d));
+            let settings = settings.clone();
+            let more = maximise(&mut objective, &outcome.psi, settings, &mut |i, v, d| observe("sample", i, v, d));
             if more.reason == Reason::Interrupted {
                 return Err(Error::Interrupted);
             }
@@ -102,6 +107,7 @@ impl Problem {
                 evaluations: outcome.evaluations + more.evaluations,
                 ..more
             };
+            references = sample.references(all, &outcome.psi).map_err(rejected)?;
             rounds += 1;
         };
         let certificate = self.certify_sample(&outcome, &last, k, &check, sample);
@@ -118,8 +124,8 @@ impl Problem {
         sample: &Sample,
     ) -> Certificate {
         let q = self.effects();
-        let units = self.units().map_or(0, |all| all.units());
-        let laplace = self.units_mut().map_or(f64::NAN, |u| u.laplace_value(&outcome.psi));
+        let units = self.engine.units().map_or(0, |all| all.units());
+        let laplace = self.engine.units_mut().map_or(f64::NAN, |u| u.laplace_value(&outcome.psi));
         let prior = self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi));
         Certificate {
             method: if k > 1 { "quadrature" } else { "laplace, corrected" },
@@ -137,23 +143,22 @@ impl Problem {
 }
 
 /// `all` by the cheap rule with `k` nodes per effect, corrected on the sample.
-fn corrected<'a>(all: &'a mut dyn Units, psi: &[f64], k: usize, sample: &Sample) -> Result<Corrected<'a>, Reject> {
-    let by_rule = |units: &mut dyn Units, rule: Rule| units.choose(psi, rule).map(|_| ());
-    let reference = match sample.reference {
-        Rule::Reference(_) => Rule::Adaptive(ENOUGH),
-        rule => rule,
-    };
+fn corrected<'a>(
+    all: &'a mut dyn Units,
+    psi: &[f64],
+    k: usize,
+    sample: &Sample,
+    references: Vec<Box<dyn Units>>,
+) -> Result<Corrected<'a>, Reject> {
     let mut batches = Vec::new();
-    for groups in &sample.batches {
-        let (mut better, mut cheap) = (all.of_units(groups), all.of_units(groups));
-        by_rule(better.as_mut(), reference)?;
-        if k > 1 {
-            by_rule(cheap.as_mut(), Rule::Gauss(k))?;
-        }
-        batches.push(Batch { better, cheap });
+    for (groups, better) in sample.batches.iter().zip(references) {
+        batches.push(Batch { better, cheap: all.of_units(groups) });
     }
     if k > 1 {
-        by_rule(all, Rule::Gauss(k))?;
+        all.choose(psi, Rule::Gauss(k))?;
+        for batch in &mut batches {
+            batch.cheap.choose(psi, Rule::Gauss(k))?;
+        }
     }
     Ok(Corrected { all, batches, weight: sample.weight })
 }

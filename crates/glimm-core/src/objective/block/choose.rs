@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::Block;
 use super::cluster::{Chosen, Cluster, Parts, Product};
 use super::lanes::{LANES, Lanes};
 use super::quadrature::{Grid, NO_NODE};
-use super::{Block, PARALLEL_ROWS};
 use crate::integration::{Nodes, Rule};
 use crate::linalg::dense;
 use crate::objective::{Objective, Order, Quadrature, Reject, Units, proceed};
@@ -88,9 +88,6 @@ impl Block {
                 if cheaper { cluster.choose(&rules, tolerance, seed) } else { cluster.reference(tolerance, seed) };
             if chosen.log_value.is_finite() { Ok(chosen) } else { Err(Reject::NoMode) }
         };
-        if self.n() < PARALLEL_ROWS {
-            return (0..self.groups()).map(one).collect();
-        }
         (0..self.groups()).into_par_iter().map(one).collect()
     }
 
