@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -126,7 +127,10 @@ def fit(law: str, formula: str, data: Any, **options: Any) -> glimm.Fit:
     usual = {"reml": False, "integration": "laplace"} | (
         {"trials": "trials"} if made.counted else {}
     )
-    return glimm.fit(formula, data, made.family, link=made.link, **(usual | options))
+    with warnings.catch_warnings():
+        # The value is the Laplace approximation's, however far that is from the integral.
+        warnings.filterwarnings("ignore", "The integral over the random effects")
+        return glimm.fit(formula, data, made.family, link=made.link, **(usual | options))
 
 
 @cache

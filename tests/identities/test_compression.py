@@ -14,6 +14,9 @@ import pytest
 import glimm
 from glimm.problem import make_problem
 
+# Laplace's value is told apart from nothing here but itself.
+pytestmark = pytest.mark.filterwarnings("ignore:The integral over the random effects")
+
 # Sums of the same terms in another order.
 SAME_VALUE = 1e-12
 # Standard errors, and relative to them, beyond the distances to the maximum that the fits report.

@@ -11,6 +11,9 @@ import pytest
 
 import glimm
 
+# Laplace's value is told apart from nothing here but itself.
+pytestmark = pytest.mark.filterwarnings("ignore:The integral over the random effects")
+
 # Nats.
 SAME = 1e-6
 

@@ -21,7 +21,6 @@ from studies import (
     text,
 )
 
-import glimm
 from glimm import _core
 from glimm.problem import core_arrays, make_problem
 
@@ -52,8 +51,7 @@ def test_counts_are_their_single_trials(law: str, structure: str) -> None:
     single = frame.loc[frame.index.repeat(trials)].drop(columns="trials")
     before = np.concatenate([np.arange(t) for t in trials])
     single["y"] = (before < np.repeat(successes, trials)).astype(float)
-    made = LAWS[law]
-    a = glimm.fit(text(structure), single, "binomial", link=made.link, integration="laplace")
+    a = fit(law, text(structure), single, trials=None)
     b = fitted(law, structure)
     ways = gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
     same_numbers(a, b, loglik=-float(ways.sum()))
@@ -83,7 +81,7 @@ def test_a_cloglog_of_successes_is_not_one_of_failures() -> None:
 def test_all_responses_of_counts_are_one(law: str, response: str) -> None:
     frame = study(law, "slopes").assign(failures=lambda f: f["trials"] - f["y"])
     formula = text("slopes").replace("y ~", f"{response} ~")
-    a = glimm.fit(formula, frame, "binomial", link=LAWS[law].link, integration="laplace")
+    a = fit(law, formula, frame, trials=None)
     b = fitted(law, "slopes")
     assert a.loglik == b.loglik
     assert a.coef == b.coef
@@ -198,8 +196,8 @@ def test_block_and_sparse_paths_give_one_fit(law: str) -> None:
     made = fitted(law, "slopes")
     design, model = made.design, made.model
     arguments = core_arrays(model, design)
-    block = _core.Problem(*arguments, laplace=True)
-    sparse = _core.Problem(*arguments, engine="sparse")
+    block = _core.Problem(*arguments, laplace=True, integration="laplace")
+    sparse = _core.Problem(*arguments, engine="sparse", integration="laplace")
     assert (block.path, sparse.path) == ("block", "sparse")
     point = made.estimates.parameters + 0.01
     values = [problem.evaluate(point) for problem in (block, sparse)]

@@ -17,6 +17,10 @@ use crate::shuffle;
 const TOGETHER: usize = 64;
 /// Parts of a sample, whose spread tells its error.
 const BATCHES: usize = 20;
+/// Units that are looked at without sampling at most.
+const MOST_WHOLE: usize = 5000;
+/// Units of a sample at most.
+const MOST_SAMPLED: usize = 2000;
 /// How many times the affordable work the least sample may take.
 const STRETCH: f64 = 10.0;
 /// Nodes per effect of the reference where panels cost too much.
@@ -86,14 +90,14 @@ impl Problem {
     /// All groups if that is affordable, or a sample of them; `work` is what may be spent.
     pub(super) fn sample_for_check(&self, groups: usize, reference: Rule, work: f64) -> Sample {
         let all = self.reference_cost(self.data.n());
-        if all <= work || groups <= BATCHES {
+        if (all <= work && groups <= MOST_WHOLE) || groups <= BATCHES {
             let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();
             return Sample { batches, reference, weight: 1.0 };
         }
         let wanted = (groups as f64 * work / all) as usize / BATCHES * BATCHES;
         let least = 2 * BATCHES;
         let panels = all * least as f64 / groups as f64 <= STRETCH * work;
-        let count = wanted.max(least).min(groups);
+        let count = wanted.clamp(least, MOST_SAMPLED).min(groups);
         let mut batches = vec![Vec::new(); BATCHES];
         for (i, g) in shuffle::sample(groups, count).into_iter().enumerate() {
             batches[i % BATCHES].push(g as usize);

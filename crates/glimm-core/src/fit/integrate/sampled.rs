@@ -21,6 +21,10 @@ const SMALL_ERROR: f64 = 0.05;
 const SAMPLE_ERROR: f64 = 0.05;
 /// Error of the log-integral of a group in the sample that is negligible beside the sampling.
 const ENOUGH: f64 = 1e-5;
+/// Row evaluations that the sample may take.
+const SAMPLE_WORK: f64 = 1e7;
+/// Squared distance to the maximum, in standard errors, that is too short to spoil the nodes.
+const NEAR_ENOUGH: f64 = 1e-2;
 /// Climbs with nodes chosen anew.
 const ROUNDS: usize = 4;
 
@@ -31,7 +35,7 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
         let Some(all) = self.engine.units() else { return Err(rejected(Reject::NoMode)) };
-        let sample = self.sample_for_check(all.units(), Rule::Adaptive(ENOUGH), AFFORDABLE);
+        let sample = self.sample_for_check(all.units(), Rule::Adaptive(ENOUGH), SAMPLE_WORK);
         let mut references = sample.references(all, &outcome.psi).map_err(rejected)?;
         let laplace = sample.check(all, &outcome.psi, None, &mut references).map_err(rejected)?;
         let (bias, se) = laplace.bias(&self.standard, &last);
@@ -88,9 +92,7 @@ impl Problem {
             let mut corrected = corrected(all, &outcome.psi, k, sample, references.batches).map_err(rejected)?;
             let mut objective = Penalised { objective: &mut corrected, prior };
             if rounds > 0 {
-                let here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST).map_err(rejected)?;
-                objective.accept();
-                outcome.decrement = inference::decrement(&here);
+                let here = arrive(&mut objective, &mut outcome).map_err(rejected)?;
                 if outcome.decrement < CONVERGED || rounds == ROUNDS {
                     let order = Order::Gradient;
                     let differences = corrected.differences(&outcome.psi, order, INNER_LAST).map_err(rejected)?;
@@ -161,6 +163,22 @@ fn corrected<'a>(
         }
     }
     Ok(Corrected { all, batches, weight: sample.weight })
+}
+
+/// All derivatives where a climb with older nodes ended, after one more Newton step if that is near.
+fn arrive(objective: &mut dyn Objective, outcome: &mut Outcome) -> Result<Evaluation, Reject> {
+    let mut here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST)?;
+    objective.accept();
+    outcome.decrement = inference::decrement(&here);
+    if (CONVERGED..NEAR_ENOUGH).contains(&outcome.decrement) {
+        let step = inference::newton_step(&here);
+        // A zero variance stays zero.
+        outcome.psi.iter_mut().zip(step).filter(|(x, _)| **x != 0.0).for_each(|(x, d)| *x += d);
+        here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST)?;
+        objective.accept();
+        outcome.decrement = inference::decrement(&here);
+    }
+    Ok(here)
 }
 
 /// Adds the covariance S of the gradient, due to the sample, to that of the estimates: with H the negative Hessian,
