@@ -18,7 +18,7 @@ const CHEAP: [usize; 5] = [3, 5, 7, 9, 11];
 const SMALL_BIAS: f64 = 0.02;
 const SMALL_ERROR: f64 = 0.05;
 /// Error that the sample may leave in a corrected estimate, in standard errors.
-const SAMPLE_ERROR: f64 = 0.05;
+const SAMPLE_ERROR: f64 = 0.03;
 /// Error of the log-integral of a group in the sample that is negligible beside the sampling.
 const ENOUGH: f64 = 1e-5;
 /// Row evaluations that the sample may take.
@@ -89,6 +89,8 @@ impl Problem {
         let Some(all) = engine.units_mut() else { return Err(rejected(Reject::NoMode)) };
         let mut rounds = 0;
         let (mut last, check) = loop {
+            // The first climb is long, and its end only a place to look again.
+            let k = if rounds == 0 { k.min(CHEAP[0]) } else { k };
             let mut corrected = corrected(all, &outcome.psi, k, sample, references.batches).map_err(rejected)?;
             let mut objective = Penalised { objective: &mut corrected, prior };
             if rounds > 0 {
