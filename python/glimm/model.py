@@ -105,9 +105,9 @@ def fit(
 ) -> Fit:
     """Fit a linear or generalized linear mixed model by (restricted) maximum likelihood.
 
-    The marginal likelihood is integrated over the random effects by the Laplace approximation with
-    the observed information, and maximised jointly over fixed effects, covariances and dispersion
-    with exact derivatives. For gaussian responses with the identity link it has a closed form; the
+    The marginal likelihood is integrated over the random effects by quadrature or draws until the
+    error, which is measured and printed, is negligible (`integration`), and maximised jointly over
+    fixed effects, covariances and dispersion with exact derivatives. For gaussian responses with the identity link it has a closed form; the
     fit then costs one pass over the rows, and is restricted (REML) unless told otherwise.
 
     Parameters
@@ -163,6 +163,13 @@ def fit(
     progress : bool, optional
         Whether the progress of a fit of more than two seconds is shown on standard error. By
         default if that is a terminal or a notebook.
+    integration : str
+        How the integral over the random effects is taken. ``"auto"``: as exactly as is affordable,
+        by adaptive quadrature for one grouping factor or nested ones (on a sample of the groups
+        where there are very many) and by importance sampling for crossed ones. ``"laplace"``: one
+        node. ``"agq:k"``: k Gauss-Hermite nodes per random effect. ``"exact"``: as auto, whatever it
+        costs; for one grouping factor or nested ones. ``"importance:n"``: n draws, for crossed
+        ones. `Fit.certificate` states how wrong the result can be, whichever was asked for.
     engine : str
         Linear algebra for crossed and nested factors. ``"auto"`` predicts the cheapest: the largest
         factor is eliminated exactly, and the rest by a dense (``"dense"``) or everything by a
@@ -201,7 +208,7 @@ def fit(
     >>> data = glimm.datasets.load("cbpp")
     >>> fit = glimm.fit("incidence / size ~ C(period) + (1 | herd)", data, family="binomial")
     >>> round(fit.loglik, 4)
-    -92.0263
+    -91.9834
     """
     chosen, link = choose(family, link)
     parsed = parse(formula)

@@ -27,7 +27,10 @@ g, h, x = rng.integers(0, n // 20, n), rng.integers(0, 60, n), rng.normal(size=n
 eta = 0.4 * x + rng.normal(size=n // 20)[g] + rng.normal(size=60)[h]
 y = rng.poisson(np.exp(0.5 * eta))
 data = dict(y=y, x=x, g=g, h=h)
-small = glimm.fit("y ~ x + {random}", {{k: v[:2000] for k, v in data.items()}}, "poisson")
+small = glimm.fit(
+    "y ~ x + {random}", {{k: v[:2000] for k, v in data.items()}}, "poisson",
+    integration="laplace",
+)
 design = glimm.design.build(
     small.model.formula, data, family=small.model.family,
     trials=None, freq=None, offset=None, missing="drop",

@@ -31,7 +31,8 @@ data = dict(x=rng.normal(size=n), g=np.arange(n) // 10, h=rng.integers(0, 50, n)
 data["even"] = np.arange(n) % 2
 data["y"] = rng.poisson(np.exp(0.3 * data["x"] + 0.5 * rng.normal(size=n // 10 + 1)[data["g"]]))
 small = glimm.fit(
-    "{formula}", {{k: v[:2000] for k, v in data.items()}}, "{family}", reml={reml}
+    "{formula}", {{k: v[:2000] for k, v in data.items()}}, "{family}", reml={reml},
+    integration="laplace",
 )
 design = glimm.design.build(
     small.model.formula, data, family=small.model.family,

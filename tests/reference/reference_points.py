@@ -30,7 +30,7 @@ def problem(case: str, model_id: str) -> _core.Problem:
     # The columns of each term in the user's order: covariances are given in it.
     *arrays, terms = core_arrays(fit.model, fit.design)
     plain = [(*t[:4], list(range(t[3].shape[1])), t[5]) for t in terms]
-    return _core.Problem(*arrays, plain, reml=fit.model.reml)
+    return _core.Problem(*arrays, plain, reml=fit.model.reml, integration="laplace")
 
 
 def value_at(

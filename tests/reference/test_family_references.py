@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from reference_data import COARSE
 
 import glimm
 
@@ -62,6 +63,7 @@ def fitted(row: int) -> glimm.Fit:
     r = ROWS[row]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if is_flat(row) else "error", glimm.FitWarning)
+        warnings.filterwarnings("ignore", COARSE)
         return glimm.fit(
             r["formula"],
             data(r["data"]),

@@ -54,7 +54,7 @@ impl Problem {
     ) -> PyResult<Problem> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let (engine, integration) = (Engine::lookup(engine), Integration::lookup(integration));
-        let pool = (data.n() >= PARALLEL_ROWS || threads.is_some())
+        let pool = (data.n() >= PARALLEL_ROWS || threads == Some(1))
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
             .transpose()
             .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;

@@ -38,6 +38,18 @@ pub struct Verdict {
     pub gradient: Vec<f64>,
 }
 
+impl Verdict {
+    /// Marks a parameter as one that the data do not tell.
+    pub fn forget(&mut self, j: usize) {
+        let p = self.identified.len();
+        self.identified[j] = Identified::No;
+        for i in 0..p {
+            self.covariance[i * p + j] = f64::NAN;
+            self.covariance[j * p + i] = f64::NAN;
+        }
+    }
+}
+
 /// The scaled negative Hessian's eigen-decomposition.
 struct Spectrum {
     scale: Vec<f64>,
@@ -101,7 +113,7 @@ pub fn verdict(
     let runs_away = !link.in_units();
     let left = decrement(e);
     let (own, flat_directions) = covariance(e);
-    let mut covariance = standard.covariance_to_user(&own);
+    let covariance = standard.covariance_to_user(&own);
     let flat = moved(standard, &flat_directions, p);
     let mut identified: Vec<Identified> =
         flat.iter().map(|&flat| if flat { Identified::No } else { Identified::Yes }).collect();
@@ -127,20 +139,14 @@ pub fn verdict(
         };
         identified.iter_mut().for_each(calm);
     }
-    for i in (0..p).filter(|&i| flat[i]) {
-        for j in 0..p {
-            covariance[i * p + j] = f64::NAN;
-            covariance[j * p + i] = f64::NAN;
-        }
+    let (loglik_left, se_moved, gradient) = (0.5 * left, left.sqrt(), e.gradient.clone());
+    let mut verdict = Verdict { converged, loglik_left, se_moved, covariance, identified, gradient };
+    for j in (0..p).filter(|&j| flat[j]) {
+        let state = verdict.identified[j];
+        verdict.forget(j);
+        verdict.identified[j] = state;
     }
-    Verdict {
-        converged,
-        loglik_left: 0.5 * left,
-        se_moved: left.sqrt(),
-        covariance,
-        identified,
-        gradient: e.gradient.clone(),
-    }
+    verdict
 }
 
 /// The inverse of the negative Hessian on the directions that carry information, and the directions

@@ -423,6 +423,21 @@ impl Problem {
         self.finish(outcome, last, before)
     }
 
+    /// Whether the climb reached the top, and which parameters the data tell there.
+    fn verdict(&self, outcome: &Outcome, last: &Evaluation) -> Verdict {
+        let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
+        let unknown = |covariance: &[f64], limit| match &self.engine {
+            Engine::Block(block) => block.any_variance_above(covariance, self.layout.total, limit),
+            _ => inference::any_variance_above(&self.data, covariance, limit),
+        };
+        let link = self.data.family.link();
+        let mut verdict = inference::verdict(&self.standard, link, last, &outcome.psi, converged, &unknown);
+        let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
+        let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
+        marked.for_each(|(state, _)| *state = Identified::Runaway);
+        verdict
+    }
+
     fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
         let mut posterior = self.objective().posterior();
         self.scale_posterior(&mut posterior);
@@ -430,16 +445,7 @@ impl Problem {
             compressed.expand(&mut posterior);
         }
         let psi = self.standard.to_user(&outcome.psi);
-        let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
-        let unknown = |covariance: &[f64], limit| match &self.engine {
-            Engine::Block(block) => block.any_variance_above(covariance, self.layout.total, limit),
-            _ => inference::any_variance_above(&self.data, covariance, limit),
-        };
-        let link = self.data.family.link();
-        let mut verdict = inference::verdict(&self.standard, link, &last, &outcome.psi, converged, &unknown);
-        let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
-        let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
-        marked.for_each(|(state, _)| *state = Identified::Runaway);
+        let verdict = self.verdict(&outcome, &last);
         self.refuse_runaway(&verdict.identified)?;
         let passes = self.objective().passes() - before;
         Ok(Fitted {

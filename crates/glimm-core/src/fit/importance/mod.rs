@@ -15,7 +15,7 @@ use crate::objective::{Evaluation, Objective, Order};
 use crate::optim::{Outcome, Reason};
 
 /// Row evaluations that "auto" spends at most, and "laplace" for no more than a look.
-const LIMIT: f64 = 3e8;
+const LIMIT: f64 = 1e8;
 const LIMIT_OF_LOOK: f64 = 2e6;
 
 /// The verdict on the integral, and the covariance of the estimates by chance where they were moved.

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::super::path::Engine;
 use super::super::standard::Standard;
 use super::super::{INNER_LAST, Problem, inference};
 use super::{LOOK, SLACK};
@@ -23,6 +24,8 @@ const MOST_WHOLE: usize = 5000;
 const MOST_SAMPLED: usize = 2000;
 /// How many times the affordable work the least sample may take.
 const STRETCH: f64 = 10.0;
+/// Nodes per effect of the reference for three effects, and for four.
+const PRODUCT: [usize; 2] = [15, 9];
 /// Nodes per effect of the reference where panels cost too much.
 const PLAIN: usize = 7;
 
@@ -56,8 +59,9 @@ impl Sample {
     pub fn references(&self, all: &dyn Units, psi: &[f64]) -> Result<References, Reject> {
         let of_batch = |groups: &Vec<usize>| {
             let mut units = all.of_units(groups);
-            let error = units.choose(psi, self.reference)?.error;
-            Ok((units, error))
+            let stated = units.choose(psi, self.reference)?.error;
+            // Products of nodes state none.
+            Ok((units, if stated.is_nan() { 0.0 } else { stated }))
         };
         let found: Vec<(Box<dyn Units>, f64)> = self.batches.par_iter().map(of_batch).collect::<Result<_, Reject>>()?;
         let stated = self.weight * found.iter().map(|f| f.1).sum::<f64>();
@@ -89,6 +93,12 @@ impl Sample {
 impl Problem {
     /// All groups if that is affordable, or a sample of them; `work` is what may be spent.
     pub(super) fn sample_for_check(&self, groups: usize, reference: Rule, work: f64) -> Sample {
+        // Draws, which is what the reference is then, are too noisy to tell the error of a good rule.
+        let reference = match (&self.engine, self.effects()) {
+            (Engine::Block(_), 3) => Rule::Gauss(PRODUCT[0]),
+            (Engine::Block(_), 4) => Rule::Gauss(PRODUCT[1]),
+            _ => reference,
+        };
         let all = self.reference_cost(self.data.n());
         if (all <= work && groups <= MOST_WHOLE) || groups <= BATCHES {
             let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();

@@ -11,9 +11,11 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 /// Nodes are chosen anew after this many steps at first, and so many times at most.
 const STEPS: usize = 4;
 const ROUNDS: usize = 20;
-/// Newton steps by differences, the decrement at which they end, and the change of a parameter (standard units).
+/// Newton steps by differences, the decrements at which they end and after which the Hessian is had anew, and the change of
+/// a parameter (standard units).
 const POLISH: usize = 5;
-const ARRIVED: f64 = 1e-14;
+const ARRIVED: f64 = 1e-12;
+const LONG: f64 = 1e-6;
 const DIFFERENCE: f64 = 2e-3;
 /// Change of a parameter (standard units) after which nodes are chosen anew.
 const FAR: f64 = 0.01;
@@ -41,7 +43,7 @@ impl Problem {
         outcome.evaluations += before[1];
         let mut certificate = self.certify_nodes(&outcome, &last, rule, &nodes)?;
         certificate.runaway = runaway;
-        Ok(Integrated { outcome, last, certificate })
+        Ok(Integrated { outcome, last, certificate, flat: Vec::new() })
     }
 
     /// Whether the maximum of Laplace's approximation is near enough to the truth to climb on from.
@@ -157,20 +159,22 @@ impl Problem {
     /// Newton's method with the Hessian of a rule that may not have converged, by differences of its exact gradient:
     /// second derivatives at fixed nodes are then not those of the objective.
     fn polish(&mut self, outcome: &mut Outcome, mut last: Evaluation) -> Result<Evaluation, Error> {
+        last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
         for _ in 0..POLISH {
-            last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
-            if inference::decrement(&last) < ARRIVED {
+            let left = inference::decrement(&last);
+            if left < ARRIVED {
                 break;
             }
             let step = inference::newton_step(&last);
             // A zero variance stays zero.
             outcome.psi.iter_mut().zip(step).filter(|(x, _)| **x != 0.0).for_each(|(x, d)| *x += d);
             let mut objective = self.objective();
-            last = objective.evaluate(&outcome.psi, Order::Gradient, INNER_LAST).map_err(rejected)?;
+            let next = objective.evaluate(&outcome.psi, Order::Gradient, INNER_LAST).map_err(rejected)?;
             objective.accept();
-        }
-        if last.hessian.is_none() {
-            last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
+            last = Evaluation { hessian: last.hessian.take(), ..next };
+            if left > LONG {
+                last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
+            }
         }
         Ok(last)
     }

@@ -9,7 +9,7 @@ mod sampled;
 
 use super::path::Engine;
 use super::refusals::refuse_quadrature;
-use super::{Fitted, Observer, Problem};
+use super::{Fitted, Identified, Observer, Problem};
 use crate::error::Error;
 use crate::integration::{Certificate, Integration, Rule};
 use crate::objective::nested::Nested;
@@ -30,7 +30,7 @@ const DRAWS: f64 = 4000.0;
 const NESTED_NODES: f64 = 500.0;
 const NESTED_ERROR: f64 = 2e-3;
 /// Error of the log-integral of a group that is negligible, by the number of its effects.
-const NEGLIGIBLE: [f64; 3] = [1e-10, 1e-7, 1e-4];
+const NEGLIGIBLE: [f64; 3] = [1e-10, 1e-7, 1e-6];
 /// The error at which nodes serve a climb that is far from its end, or a look at a place.
 const COARSE: f64 = 1e-3;
 /// How much coarser than the nodes the reference may be that they are held against.
@@ -45,6 +45,9 @@ pub(super) struct Integrated {
     pub outcome: Outcome,
     pub last: Evaluation,
     pub certificate: Certificate,
+    /// Parameters in which Laplace's approximation was flat at its maximum, away from zero variances: so is the likelihood,
+    /// but nodes know that up to their error only.
+    pub flat: Vec<usize>,
 }
 
 impl Problem {
@@ -54,19 +57,38 @@ impl Problem {
         laplace: Result<(Outcome, Evaluation), Error>,
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
-        match self.integration {
-            Integration::Laplace | Integration::Gauss(1) => {
-                let (outcome, last) = laplace?;
+        let stays = matches!(self.integration, Integration::Laplace | Integration::Gauss(1));
+        let known = laplace.as_ref().map_or_else(|_| Vec::new(), |(o, last)| self.verdict(o, last).identified);
+        match laplace {
+            // Where a coefficient runs to infinity no other integral brings it back.
+            Ok((outcome, last)) if stays || known.contains(&Identified::Runaway) => {
                 let certificate = self.certify_laplace(&outcome, &last)?;
-                Ok(Integrated { outcome, last, certificate })
+                Ok(Integrated { outcome, last, certificate, flat: Vec::new() })
             }
+            Err(error) if stays => Err(error),
+            laplace => {
+                let before = laplace.as_ref().map_or_else(|_| Vec::new(), |(o, _)| o.psi.clone());
+                let mut found = self.integrate_on(laplace, observe)?;
+                let free = |j: &usize| before[*j] != 0.0 && found.outcome.psi[*j] != 0.0;
+                found.flat = (0..known.len()).filter(|&j| known[j] == Identified::No).filter(free).collect();
+                Ok(found)
+            }
+        }
+    }
+
+    fn integrate_on(
+        &mut self,
+        laplace: Result<(Outcome, Evaluation), Error>,
+        observe: Observer<'_>,
+    ) -> Result<Integrated, Error> {
+        match self.integration {
             Integration::Gauss(k) => self.by_rule(laplace, Rule::Gauss(k), observe),
             Integration::Exact => self.by_rule(laplace, Rule::Adaptive(self.negligible()), observe),
             Integration::Auto if self.each_unit_affordable() => {
                 self.by_rule(laplace, Rule::Adaptive(self.negligible()), observe)
             }
             Integration::Auto => self.by_sample(laplace?, observe),
-            Integration::Importance(_) => Err(Error::Unknown {
+            Integration::Laplace | Integration::Importance(_) => Err(Error::Unknown {
                 what: "integration for one grouping factor",
                 name: "importance".into(),
                 allowed: ["auto", "laplace", "agq:k", "exact"].map(String::from).to_vec(),
@@ -105,7 +127,7 @@ impl Problem {
 
     fn negligible(&self) -> f64 {
         if let Engine::Nested(nested) = &self.engine {
-            return (NESTED_ERROR / nested.units() as f64).clamp(NEGLIGIBLE[1], NEGLIGIBLE[2]);
+            return (NESTED_ERROR / nested.units() as f64).clamp(NEGLIGIBLE[1], COARSE);
         }
         NEGLIGIBLE[self.effects().clamp(1, NEGLIGIBLE.len()) - 1]
     }
@@ -143,7 +165,8 @@ impl Problem {
     }
 
     pub(super) fn finish_integrated(&mut self, found: Integrated, before: f64) -> Result<Fitted, Error> {
-        let fitted = self.finish(found.outcome, found.last, before)?;
+        let mut fitted = self.finish(found.outcome, found.last, before)?;
+        found.flat.iter().for_each(|&j| fitted.verdict.forget(j));
         Ok(Fitted { certificate: found.certificate, ..fitted })
     }
 

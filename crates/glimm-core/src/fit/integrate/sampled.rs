@@ -42,7 +42,7 @@ impl Problem {
         let fine = bias.iter().zip(&se).all(|(b, se)| b.abs() + 2.0 * se < SMALL_BIAS);
         if fine && laplace.value.abs() + 2.0 * laplace.value_se < SMALL_ERROR {
             let certificate = self.certify_laplace(&outcome, &last)?;
-            return Ok(Integrated { outcome, last, certificate });
+            return Ok(Integrated { outcome, last, certificate, flat: Vec::new() });
         }
         let nodes = self.cheapest(&outcome, &last, laplace, &sample, &mut references)?;
         self.climb_corrected(outcome, nodes, &sample, references, observe)
@@ -116,7 +116,7 @@ impl Problem {
         };
         let certificate = self.certify_sample(&outcome, &last, k, &check, sample);
         widen(&mut last, &check.covariance);
-        Ok(Integrated { outcome, last, certificate })
+        Ok(Integrated { outcome, last, certificate, flat: Vec::new() })
     }
 
     fn certify_sample(

@@ -38,8 +38,10 @@ impl Quadrature for Block {
                 let chosen = self.choose_all(psi, tolerance, cheaper)?;
                 self.grids =
                     self.places.tiles.iter().map(|t| Arc::new(grid(&chosen[t.group..][..t.groups], q))).collect();
-                let error = |(g, c): (usize, &Chosen)| self.copies_of(g) * (c.error + ROUNDING * c.size);
-                let error = chosen.iter().enumerate().map(error).sum();
+                let bound = |(g, c): (usize, &Chosen)| self.copies_of(g) * (c.error + ROUNDING * c.size);
+                let variance = |(g, c): (usize, &Chosen)| (self.copies_of(g) * c.se).powi(2);
+                let bounds: f64 = chosen.iter().enumerate().map(bound).sum();
+                let error = bounds + 2.0 * chosen.iter().enumerate().map(variance).sum::<f64>().sqrt();
                 Ok(Nodes { counts: chosen.iter().map(|c| c.log_weight.len()).collect(), error })
             }
         }

@@ -30,6 +30,8 @@ const DEGREES: f64 = 6.0;
 const IMPROBABLE: f64 = 1e-30;
 /// Nodes of a product rule beyond which it is not tried.
 const MOST_TRIED: f64 = 2500.0;
+/// Standard errors of the draws beyond which they contradict a rule.
+const CONTRADICTION: f64 = 4.0;
 /// Tolerance of an inner integral relative to that of the outer one.
 const INNER: f64 = 0.1;
 
@@ -83,6 +85,8 @@ pub struct Chosen {
     /// The log-integral of exp(h(mode) - h(u)) over x, and a bound on its error by these nodes.
     pub log_value: f64,
     pub error: f64,
+    /// The standard error of it, where these are draws, or were checked by draws alone.
+    pub se: f64,
     /// The size of what was summed.
     pub size: f64,
 }
@@ -193,13 +197,14 @@ impl Cluster {
                 log_value,
                 error,
                 size: at_mode.abs(),
+                se: 0.0,
             };
             let difference = (log_value - reference.log_value).abs();
             if exact && difference + reference.error < tolerance {
                 return chosen(difference + reference.error);
             }
             // Draws only contradict: successive rules tell the error.
-            if let Some(before) = previous.filter(|_| !exact && difference < 2.0 * reference.error) {
+            if let Some(before) = previous.filter(|_| !exact && difference < CONTRADICTION * reference.se) {
                 let error = (log_value - before.log_value).abs();
                 if error < tolerance {
                     return Chosen { error, ..before };
@@ -241,7 +246,7 @@ impl Cluster {
         let relative: Vec<f64> = f.iter().zip(&log_weight).map(|(f, w)| (f + w - total).exp()).collect();
         let mean = 1.0 / PAIRS as f64;
         let variance: f64 = relative.chunks_exact(2).map(|pair| (pair[0] + pair[1] - mean).powi(2)).sum();
-        Chosen { x, log_weight, log_value: total - at_mode, error: 2.0 * variance.sqrt(), size: at_mode.abs() }
+        Chosen { x, log_weight, log_value: total - at_mode, error: 0.0, se: variance.sqrt(), size: at_mode.abs() }
     }
 
     /// Nodes of adaptive panels.
@@ -257,6 +262,7 @@ impl Cluster {
             log_value: total - at_mode,
             error: all.error + NOTHING * tolerance,
             size: at_mode.abs(),
+            se: 0.0,
         }
     }
 
