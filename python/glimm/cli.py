@@ -47,6 +47,10 @@ _FIT_ARGUMENTS: dict[str, dict[str, Any]] = {
         "action": argparse.BooleanOptionalAction,
         "help": "restricted maximum likelihood (the default for gaussian mixed models)",
     },
+    "--integration": {
+        "default": "auto",
+        "help": "auto, laplace, agq:K, exact or importance:N: the integral over the random effects",
+    },
     "--trials": {"metavar": "COL", "help": "column with the number of trials"},
     "--freq": {"metavar": "COL", "help": "column with frequency weights"},
     "--precision": {"metavar": "COL", "help": "column with precision weights"},
@@ -173,7 +177,7 @@ def _run_fit(options: argparse.Namespace) -> int:
     data = _read(options.data)
     names = (
         "family", "link", "zi", "disp", "reml", "trials", "freq", "precision", "offset", "missing",
-        "threads",
+        "threads", "integration",
     )  # fmt: skip
     settings = {name: getattr(options, name) for name in names}
     with warnings.catch_warnings():

@@ -106,9 +106,10 @@ def fit(
     """Fit a linear or generalized linear mixed model by (restricted) maximum likelihood.
 
     The marginal likelihood is integrated over the random effects by quadrature or draws until the
-    error, which is measured and printed, is negligible (`integration`), and maximised jointly over
-    fixed effects, covariances and dispersion with exact derivatives. For gaussian responses with the identity link it has a closed form; the
-    fit then costs one pass over the rows, and is restricted (REML) unless told otherwise.
+    error, which is measured and printed, is negligible (`integration`), and maximised jointly
+    over fixed effects, covariances and dispersion with exact derivatives. For gaussian responses
+    with the identity link it has a closed form; the fit then costs one pass over the rows, and is
+    restricted (REML) unless told otherwise.
 
     Parameters
     ----------
@@ -164,12 +165,13 @@ def fit(
         Whether the progress of a fit of more than two seconds is shown on standard error. By
         default if that is a terminal or a notebook.
     integration : str
-        How the integral over the random effects is taken. ``"auto"``: as exactly as is affordable,
-        by adaptive quadrature for one grouping factor or nested ones (on a sample of the groups
-        where there are very many) and by importance sampling for crossed ones. ``"laplace"``: one
-        node. ``"agq:k"``: k Gauss-Hermite nodes per random effect. ``"exact"``: as auto, whatever it
-        costs; for one grouping factor or nested ones. ``"importance:n"``: n draws, for crossed
-        ones. `Fit.certificate` states how wrong the result can be, whichever was asked for.
+        How the integral over the random effects is taken. ``"auto"``: as exactly as is
+        affordable, by adaptive quadrature for one grouping factor or nested ones (on a sample of
+        the groups where there are very many) and by importance sampling for crossed ones.
+        ``"laplace"``: one node. ``"agq:k"``: k Gauss-Hermite nodes per random effect.
+        ``"exact"``: as auto, whatever it costs; for one grouping factor or nested ones.
+        ``"importance:n"``: n draws, for crossed ones. `Fit.certificate` states how wrong the
+        result can be, whichever was asked for.
     engine : str
         Linear algebra for crossed and nested factors. ``"auto"`` predicts the cheapest: the largest
         factor is eliminated exactly, and the rest by a dense (``"dense"``) or everything by a
