@@ -105,6 +105,10 @@ impl Problem {
             None => Ok(Judgement::kept(&study, &first, true)),
             Some((_, found)) if !found.trusted() => Ok(Judgement::kept(&study, &first, false)),
             Some((_, found)) if first.blurred_by(&found) => Ok(Judgement::kept(&study, &first, true)),
+            // The work ran out on the way.
+            Some((_, found)) if inference::decrement(&found.evaluation) >= CONVERGED => {
+                Ok(Judgement::kept(&study, &first, true))
+            }
             Some((psi, found)) => self.take(&study, psi, found, outcome, last),
         }
     }
