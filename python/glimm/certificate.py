@@ -23,8 +23,8 @@ class Certificate:
     Random effects that share no row with others form a *unit*, whose integral stands alone: a level
     of a single grouping factor, a top level of nested ones, a connected block of crossed ones.
     Units are integrated a second time by a reference rule, panels of Gauss and Kronrod that are
-    halved until their own error is negligible, or many draws where there are too many effects for
-    that. The difference is what the fit's own integral lacks.
+    halved until their own error is negligible; with three or four effects a unit a fine product of
+    Gauss-Hermite nodes, with more many draws. The difference is what the fit's own integral lacks.
 
     Parameters
     ----------

@@ -87,11 +87,6 @@ pub fn newton_step(e: &Evaluation) -> Vec<f64> {
     (0..p).map(along).collect()
 }
 
-/// The inverse of the negative Hessian on the directions that carry information.
-pub fn information_inverse(e: &Evaluation) -> Vec<f64> {
-    covariance(e).0
-}
-
 /// Whether the likelihood still bends upwards in some direction, as it can at zero variances.
 pub fn is_saddle(e: &Evaluation) -> bool {
     let Some(s) = spectrum(e) else { return false };

@@ -205,7 +205,7 @@ impl Check {
     /// The move of every parameter of the user's that the difference predicts, and its standard error, both in standard
     /// errors.
     pub fn bias(&self, standard: &Standard, last: &Evaluation) -> (Vec<f64>, Vec<f64>) {
-        let (c, p) = (inference::information_inverse(last), self.gradient.len());
+        let (c, p) = (inference::covariance(last).0, self.gradient.len());
         let (mut moves, mut noise, mut room) = (vec![0.0; p], vec![0.0; p * p], vec![0.0; p * p]);
         dense::matvec(&c, &self.gradient, p, &mut moves);
         dense::matmul(&c, &self.covariance, p, &mut room);

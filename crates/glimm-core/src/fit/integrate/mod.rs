@@ -81,14 +81,10 @@ impl Problem {
         laplace: Result<(Outcome, Evaluation), Error>,
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
-        match self.integration {
-            Integration::Gauss(k) => self.by_rule(laplace, Rule::Gauss(k), observe),
-            Integration::Exact => self.by_rule(laplace, Rule::Adaptive(self.negligible()), observe),
-            Integration::Auto if self.each_unit_affordable() => {
-                self.by_rule(laplace, Rule::Adaptive(self.negligible()), observe)
-            }
-            Integration::Auto => self.by_sample(laplace?, observe),
-            Integration::Laplace | Integration::Importance(_) => Err(Error::Unknown {
+        match (self.rule(), self.integration) {
+            (Some(rule), _) => self.by_rule(laplace, rule, observe),
+            (None, Integration::Auto) => self.by_sample(laplace?, observe),
+            (None, _) => Err(Error::Unknown {
                 what: "integration for one grouping factor",
                 name: "importance".into(),
                 allowed: ["auto", "laplace", "agq:k", "exact"].map(String::from).to_vec(),
@@ -96,15 +92,19 @@ impl Problem {
         }
     }
 
-    /// Nodes at `psi` by the rule that was asked for, before an evaluation there.
-    pub(super) fn place_nodes(&mut self, psi: &[f64]) -> Result<(), Error> {
-        let affordable = self.each_unit_affordable();
-        let rule = match self.integration {
+    /// The rule for all units that was asked for, if it is one.
+    fn rule(&self) -> Option<Rule> {
+        match self.integration {
             Integration::Gauss(k) => Some(Rule::Gauss(k)),
             Integration::Exact => Some(Rule::Adaptive(self.negligible())),
-            Integration::Auto if affordable => Some(Rule::Adaptive(self.negligible())),
+            Integration::Auto if self.each_unit_affordable() => Some(Rule::Adaptive(self.negligible())),
             _ => None,
-        };
+        }
+    }
+
+    /// Nodes at `psi` by the rule that was asked for, before an evaluation there.
+    pub(super) fn place_nodes(&mut self, psi: &[f64]) -> Result<(), Error> {
+        let rule = self.rule();
         match (self.engine.units_mut(), rule) {
             (Some(units), Some(rule)) => units.choose(psi, rule).map(|_| ()).map_err(rejected),
             (Some(units), None) => {

@@ -89,6 +89,7 @@ impl Problem {
         let Some(all) = engine.units_mut() else { return Err(rejected(Reject::NoMode)) };
         let mut rounds = 0;
         let (mut last, check) = loop {
+            let stated = references.stated;
             // The first climb is long, and its end only a place to look again.
             let k = if rounds == 0 { k.min(CHEAP[0]) } else { k };
             let mut corrected = corrected(all, &outcome.psi, k, sample, references.batches).map_err(rejected)?;
@@ -98,7 +99,7 @@ impl Problem {
                 if outcome.decrement < CONVERGED || rounds == ROUNDS {
                     let order = Order::Gradient;
                     let differences = corrected.differences(&outcome.psi, order, INNER_LAST).map_err(rejected)?;
-                    break (here, Check::new(&differences, sample.weight));
+                    break (here, Check { stated, ..Check::new(&differences, sample.weight) });
                 }
             }
             let settings = settings.clone();
@@ -136,7 +137,7 @@ impl Problem {
             units,
             checked: sample.batches.iter().map(Vec::len).sum(),
             nodes: spread(&[k.pow(q as u32)]),
-            loglik_error: 2.0 * check.value_se,
+            loglik_error: 2.0 * check.value_se + check.stated,
             laplace_error: laplace - (last.value - prior),
             bias: vec![0.0; outcome.psi.len()],
             bias_se: check.bias(&self.standard, last).1,
