@@ -20,7 +20,7 @@ LAYERS = [
     ["design", "families", "supports", "tracing"],
     ["custom", "memory", "penalty"],
     ["progress"],
-    ["problem", "diagnose", "parts"],
+    ["problem", "diagnose", "doors", "parts"],
     ["fit"],
     ["inference", "predict"],
     ["simulate"],
@@ -30,7 +30,7 @@ LAYERS = [
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.
-DOORS = {"fit"}
+DOORS = {"doors", "fit"}
 
 CORE_LAYERS = [
     ["control", "error", "special"],

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .diagnose import Diagnostics, Finding, diagnose
+from .doors import Doors
 from .errors import DataError, listed, nearest_first
 from .parts import Coefficients, parts
 from .problem import factor_of, order, solve_again
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from .design import Design, DesignTerm
     from .model import Model
     from .problem import Estimates
-    from .summary import Summary
-    from .verify import Verification
 
 Array = NDArray[np.float64]
 
@@ -32,7 +31,7 @@ __all__ = ["Diagnostics", "Finding", "Fit"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(Doors):
     """A fitted model. Made by `glimm.fit`; nothing changes it.
 
     Parameters
@@ -185,7 +184,7 @@ class Fit:
                     row["corr" if k == 0 else f"corr_{k + 1}"] = float(value)
                 rows.append(row)
         keys = list(rows[0]) if rows else ["group", "name", "variance", "sd", "corr"]
-        return self._frame({key: [row[key] for row in rows] for key in keys})
+        return self.frame({key: [row[key] for row in rows] for key in keys})
 
     def ranef(self) -> Any:
         """Return the modes of the random effects given the data and the estimates.
@@ -211,7 +210,7 @@ class Fit:
                 columns["cond_sd"] += sds[:, j].tolist()
         if len({type(level) for level in columns["level"]}) > 1:
             columns["level"] = [str(level) for level in columns["level"]]
-        return self._frame(columns)
+        return self.frame(columns)
 
     @property
     def loglik(self) -> float:
@@ -269,72 +268,6 @@ class Fit:
 
         return fitted(self)
 
-    def predict(
-        self,
-        new: Any = None,
-        *,
-        kind: str = "subject",
-        scale: str = "response",
-        part: str = "response",
-        new_levels: str = "error",
-        offset: str | ArrayLike | None = None,
-    ) -> Array:
-        """Predict the expected response.
-
-        Parameters
-        ----------
-        new : frame, optional
-            New rows (m of them); the rows used in the fit when not given.
-        kind : str
-            ``"subject"``: for the given levels of the groups, at the modes of their effects.
-        scale : str
-            ``"response"`` (for a binomial the probability) or ``"link"``.
-        part : str
-            ``"response"``: the expected response, extra zeros and truncation included; for ordered
-            classes their probabilities, (m, classes). ``"mean"``: that of the family before extra
-            zeros and truncation. ``"zi"``: the probability of an extra zero. ``"dispersion"``, or
-            the name of another parameter of the family: its value in each row. Under
-            ``scale="link"`` all of these on the scale of their linear predictor.
-        new_levels : str
-            What a level not seen in the fit gets: ``"error"``, or ``"zero"``, the effects of a
-            typical level.
-        offset : str or array_like, (m,), optional
-            Replaces what was given to `fit` as ``offset=``.
-
-        Returns
-        -------
-        ndarray, (m,)
-
-        Raises
-        ------
-        DataError
-            For missing columns or values and for levels not seen, with rows.
-        """
-        from .predict import predict
-
-        return predict(
-            self, new, kind=kind, scale=scale, part=part, new_levels=new_levels, offset=offset
-        )
-
-    def simulate(self, n: int = 1, seed: int = 0) -> Array:
-        """Draw responses from the fitted model, with new random effects each time.
-
-        Parameters
-        ----------
-        n : int
-            Number of data sets.
-        seed : int
-            Equal seeds give equal draws, whatever the number of threads.
-
-        Returns
-        -------
-        ndarray, (n, nrows)
-            One row per data set, in the order of the rows used; for a binomial the successes.
-        """
-        from .simulate import simulate
-
-        return simulate(self, n, seed)
-
     def refit(self, y: ArrayLike) -> Fit:
         """Fit the same model to another response of the same rows.
 
@@ -353,52 +286,10 @@ class Fit:
         object.__setattr__(self, "_problem", problem)
         return Fit(self.model, design, found, problem)
 
-    def confint(self, level: float = 0.95, *, method: str = "wald", part: str = "mean") -> Any:
-        """Return confidence intervals of the fixed effects.
-
-        Parameters
-        ----------
-        level : float
-            Between 0 and 1.
-        method : str
-            ``"wald"``: estimate -+ normal quantile times standard error.
-        part : str
-            As in `part`.
-
-        Returns
-        -------
-        frame
-            Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the scale of the part.
-        """
-        from .inference import intervals
-
-        return self._frame(intervals(self.part(part), level, method))
-
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """Whether to trust the fit, and what was found on the way."""
         return diagnose(self)
-
-    def verify(self) -> Verification:
-        """Compute the log-likelihood at the estimates again, independently.
-
-        By another rule of integration or another engine; with the rows in reverse order, the levels
-        renamed, a covariate in other units, successes and failures swapped.
-
-        Returns
-        -------
-        Verification
-            `checks` with what was allowed; `print` shows a table.
-        """
-        from .verify import verify
-
-        return verify(self)
-
-    def summary(self) -> Summary:
-        """Return the fit in words and tables; `print` shows it."""
-        from .summary import summary
-
-        return summary(self)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to a file that `glimm.load` reads: JSON and arrays, with the data used."""
@@ -406,7 +297,8 @@ class Fit:
 
         save(self, Path(path))
 
-    def _frame(self, columns: Mapping[str, Any]) -> Any:
+    def frame(self, columns: Mapping[str, Any]) -> Any:
+        """Return columns as a frame of the kind that the fit was given."""
         from .data import frame_like
 
         return frame_like(self.design.frame_kind, columns)

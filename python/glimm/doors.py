@@ -1,0 +1,136 @@
+"""Doors from a Fit to what is computed from it; each opens its room when called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from .fit import Fit
+    from .summary import Summary
+    from .verify import Verification
+
+Array = NDArray[np.float64]
+
+
+class Doors:
+    """The questions that a Fit answers."""
+
+    __slots__ = ()
+
+    def predict(
+        self,
+        new: Any = None,
+        *,
+        kind: str = "subject",
+        scale: str = "response",
+        part: str = "response",
+        new_levels: str = "error",
+        offset: str | ArrayLike | None = None,
+    ) -> Array:
+        """Predict the expected response.
+
+        Parameters
+        ----------
+        new : frame, optional
+            New rows (m of them); the rows used in the fit when not given.
+        kind : str
+            ``"subject"``: for the given levels of the groups, at the modes of their effects.
+        scale : str
+            ``"response"`` (for a binomial the probability) or ``"link"``.
+        part : str
+            ``"response"``: the expected response, extra zeros and truncation included; for ordered
+            classes their probabilities, (m, classes). ``"mean"``: that of the family before extra
+            zeros and truncation. ``"zi"``: the probability of an extra zero. ``"dispersion"``, or
+            the name of another parameter of the family: its value in each row. Under
+            ``scale="link"`` all of these on the scale of their linear predictor.
+        new_levels : str
+            What a level not seen in the fit gets: ``"error"``, or ``"zero"``, the effects of a
+            typical level.
+        offset : str or array_like, (m,), optional
+            Replaces what was given to `fit` as ``offset=``.
+
+        Returns
+        -------
+        ndarray, (m,)
+
+        Raises
+        ------
+        DataError
+            For missing columns or values and for levels not seen, with rows.
+        """
+        from .predict import predict
+
+        return predict(
+            cast("Fit", self),
+            new,
+            kind=kind,
+            scale=scale,
+            part=part,
+            new_levels=new_levels,
+            offset=offset,
+        )
+
+    def simulate(self, n: int = 1, seed: int = 0) -> Array:
+        """Draw responses from the fitted model, with new random effects each time.
+
+        Parameters
+        ----------
+        n : int
+            Number of data sets.
+        seed : int
+            Equal seeds give equal draws, whatever the number of threads.
+
+        Returns
+        -------
+        ndarray, (n, nrows)
+            One row per data set, in the order of the rows used; for a binomial the successes.
+        """
+        from .simulate import simulate
+
+        return simulate(cast("Fit", self), n, seed)
+
+    def confint(self, level: float = 0.95, *, method: str = "wald", part: str = "mean") -> Any:
+        """Return confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+        method : str
+            ``"wald"``: estimate -+ normal quantile times standard error.
+        part : str
+            As in `part`.
+
+        Returns
+        -------
+        frame
+            Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the scale of the part.
+        """
+        from .inference import intervals
+
+        fit = cast("Fit", self)
+        return fit.frame(intervals(fit.part(part), level, method))
+
+    def verify(self) -> Verification:
+        """Compute the log-likelihood at the estimates again, independently.
+
+        By another rule of integration or another engine; with the rows in reverse order, the levels
+        renamed, a covariate in other units, successes and failures swapped.
+
+        Returns
+        -------
+        Verification
+            `checks` with what was allowed; `print` shows a table.
+        """
+        from .verify import verify
+
+        return verify(cast("Fit", self))
+
+    def summary(self) -> Summary:
+        """Return the fit in words and tables; `print` shows it."""
+        from .summary import summary
+
+        return summary(cast("Fit", self))
