@@ -17,7 +17,7 @@ LAYERS = [
     ["errors"],
     ["_core", "certificate", "data"],
     ["datasets", "formula"],
-    ["design", "families", "supports", "tracing"],
+    ["design", "families", "structures", "supports", "tracing"],
     ["custom", "memory", "penalty"],
     ["progress"],
     ["problem", "diagnose", "doors", "parts"],

@@ -29,7 +29,7 @@ _ROWS = (
     ("formula_duplicate_term", "Two random-effect terms give the same group the same column."),
     ("formula_function", "A formula calls a function that is not known, or that mixes rows."),
     ("formula_response", "The left-hand side of the formula does not suit the family."),
-    ("unknown_structure", "A covariance structure that is not available, such as ar1(...)."),
+    ("unknown_structure", "A covariance structure that is not available, such as mat(...)."),
     ("unknown_column", "A column named in the call is not in the data."),
     ("duplicate_columns", "Two columns of the data have the same name."),
     ("unknown_frame", "The data are not of a kind of frame that glimm reads."),

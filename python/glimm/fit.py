@@ -18,6 +18,7 @@ from .doors import Doors
 from .errors import DataError, listed, nearest_first
 from .parts import Coefficients, parts
 from .problem import factor_of, order, solve_again
+from .structures import columns, parameter_names, report
 
 if TYPE_CHECKING:
     from .certificate import Certificate
@@ -91,11 +92,7 @@ class Fit(Doors):
         names = [label for part in self.parts for label in part.labels]
         for term in self.design.terms:
             words = [self.effect_names(term)[j] for j in order(term)]
-            if term.structure == "diag":
-                names += [f"{term.label}: sd[{a}]" for a in words]
-            else:
-                pairs = ((a, b) for r, a in enumerate(words) for b in words[: r + 1])
-                names += [f"{term.label}: chol[{a}, {b}]" for a, b in pairs]
+            names += [f"{term.label}: {name}" for name in parameter_names(term.structure, words)]
         return tuple(names)
 
     def effect_names(self, term: DesignTerm) -> tuple[str, ...]:
@@ -172,19 +169,13 @@ class Fit(Doors):
             correlation with the group's first effect; `corr_2` with its second, and so on. NaN
             where there is none.
         """
-        rows: list[dict[str, Any]] = []
-        widest = max((len(term.columns) for term in self.design.terms), default=0)
-        for term, covariance in zip(self.design.terms, self.covariances, strict=True):
-            sd = np.sqrt(np.diag(covariance))
-            for j, name in enumerate(self.effect_names(term)):
-                row = {"group": term.label, "name": name, "variance": sd[j] ** 2, "sd": sd[j]}
-                for k in range(max(1, widest - 1)):
-                    known = k < j and term.structure != "diag" and sd[j] > 0 and sd[k] > 0
-                    value = covariance[j, k] / (sd[j] * sd[k]) if known else math.nan
-                    row["corr" if k == 0 else f"corr_{k + 1}"] = float(value)
-                rows.append(row)
-        keys = list(rows[0]) if rows else ["group", "name", "variance", "sd", "corr"]
-        return self.frame({key: [row[key] for row in rows] for key in keys})
+        rows = []
+        parts = zip(self.design.terms, self.covariances, self.estimates.thetas, strict=True)
+        for term, covariance, (start, end) in parts:
+            theta = self.estimates.parameters[start:end]
+            found = report(term, self.effect_names(term), covariance, theta)
+            rows += [{"group": term.label} | row for row in found]
+        return self.frame(columns(rows))
 
     def ranef(self) -> Any:
         """Return the modes of the random effects given the data and the estimates.

@@ -16,6 +16,7 @@ from ..formula import Formula
 from .design import DesignTerm, Part, Request
 from .levels import Grouping, learn_groups
 from .rows import Rows
+from .times import with_times
 
 if TYPE_CHECKING:
     from .matrices import Matrix
@@ -45,7 +46,7 @@ def terms_of(side: Side, columns: Mapping[str, Column], rows: Rows) -> list[Met]
             label=grouping.label,
             columns=matrix.names,
             predictors=(side.predictor,) * len(matrix.names),
-            structure=term.structure,
+            structure=with_times(term, side.formula, columns, rows),
             levels=grouping.levels,
             codes=codes,
             z=matrix.values,

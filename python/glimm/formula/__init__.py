@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from .formula import Formula, RandomTerm, Response
+from .structures import STRUCTURES, StructureWords
 from .terms import parse, parse_side
 
-__all__ = ["Formula", "RandomTerm", "Response", "parse", "parse_side"]
+__all__ = [
+    "STRUCTURES",
+    "Formula",
+    "RandomTerm",
+    "Response",
+    "StructureWords",
+    "parse",
+    "parse_side",
+]

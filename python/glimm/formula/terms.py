@@ -8,6 +8,7 @@ from functools import lru_cache
 from ..errors import FormulaError
 from .expressions import FUNCTIONS, ExpressionError, check_function, quoted, uses
 from .formula import Formula, RandomTerm, Response
+from .structures import STRUCTURES, StructureWords
 from .tokens import Token, tokenize
 from .tree import Node, build_tree
 
@@ -166,7 +167,10 @@ class _Terms:
             yield from self.summands(last, {"+": "-", "-": "+"}[sign] if flips else sign)
         elif bar := self.bar(node):
             self.refuse_minus(node, sign)
-            self.random_terms(node, bar)
+            self.random_terms(node, bar, "us" if bar.text == "|" else "diag")
+        elif node.kind == "call" and self.has_bar(node):
+            self.refuse_minus(node, sign)
+            self.structured(node)
         elif node.kind == "paren" and any(map(self.special, walk(node))):
             yield from self.summands(node.parts[0], sign)
         elif node.kind == "call" and node.text == "offset":
@@ -177,7 +181,9 @@ class _Terms:
             yield f"{sign} {self.code(node)}"
 
     def special(self, node: Node) -> bool:
-        return node.is_operator("|", "||") or (node.kind == "call" and node.text == "offset")
+        if node.is_operator("|", "||"):
+            return True
+        return node.kind == "call" and (node.text == "offset" or self.has_bar(node))
 
     def refuse_minus(self, node: Node, sign: str) -> None:
         if sign == "-":
@@ -215,7 +221,39 @@ class _Terms:
         inner = node.parts[0]
         return inner if inner.is_operator("|", "||") else self.bar(inner)
 
-    def random_terms(self, node: Node, bar: Node) -> None:
+    def structured(self, node: Node) -> None:
+        """A term with a covariance structure by name, such as ``ar1(0 + time | person)``."""
+        row = STRUCTURES.get(node.text)
+        if row is None:
+            message = f"the covariance structure {node.text}() is not available"
+            names = ", ".join(f"{name}()" for name in STRUCTURES)
+            raise self.error(message, node, f"{_STRUCTURES}; or {names}", "unknown_structure")
+        first, *rest = node.parts
+        tree = build_tree(self.text, tuple(self.within(first)))
+        if not tree.is_operator("|") or len(rest) > len(row.constants):
+            raise self.term_error(f"{node.text}() cannot be read", node, row.example)
+        self.random_terms(node, tree, node.text + self.constants(node, row, rest))
+
+    def constants(self, node: Node, row: StructureWords, given: list[Node]) -> str:
+        """What stands behind the comma, as ``(2)`` for ``d=2``."""
+        found = []
+        for name, piece in zip(row.constants, given, strict=False):
+            value = "".join(self.raw(piece).split()).removeprefix(f"{name}=")
+            if not value.isdecimal() or int(value) < 1:
+                raise self.term_error(f"{name} is a whole number from 1 on", piece, row.example)
+            found.append(value)
+        return f"({','.join(found)})" if found else ""
+
+    def places(self, columns: Node, structure: str) -> str:
+        """The columns of a term whose effects belong to times: one for each that occurs."""
+        names = [n.text for n in walk(columns) if n.kind == "name"]
+        text = "".join(self.raw(columns).split())
+        if len(names) != 1 or text not in (f"0+{names[0]}", f"{names[0]}+0"):
+            message = f"{structure}() takes the one column that tells the times"
+            raise self.term_error(message, columns, STRUCTURES[structure].example)
+        return f"0 + C({quoted(names[0])})"
+
+    def random_terms(self, node: Node, bar: Node, structure: str) -> None:
         columns, group = bar.parts
         label = None
         if columns.is_operator("|", "||"):
@@ -226,9 +264,10 @@ class _Terms:
                 raise self.term_error("a term has one | only, or a label between two", bar, allowed)
             label = name.text
         self.fixed_columns(columns)
-        structure = "us" if bar.text == "|" else "diag"
+        timed = structure in STRUCTURES and STRUCTURES[structure].timed
+        code = self.places(columns, structure) if timed else self.code(columns)
         for names in self.groups(group):
-            term = RandomTerm(self.code(columns), names, structure, self.raw(node), label)
+            term = RandomTerm(code, names, structure, self.raw(node), label)
             for other in self.random:
                 if _same(term, other):
                     message = f"the term for group {':'.join(names)!r} stands twice"
@@ -267,8 +306,8 @@ class _Terms:
 
     def check(self, node: Node) -> None:
         """Check what a call or a Python piece calls, marking the piece within the formula."""
-        if node.kind == "call":
-            self.refuse_structure(node)
+        if node.kind == "call" and self.has_bar(node):
+            self.structured(node)
         try:
             if node.kind == "call":
                 check_function(node.text)
@@ -278,15 +317,14 @@ class _Terms:
             piece = Node("python", error.piece, start, end)
             raise self.error(str(error), piece, error.allowed, "formula_function") from None
 
-    def refuse_structure(self, node: Node) -> None:
-        if node.text in FUNCTIONS and node.text != "cs":
-            return
+    def has_bar(self, node: Node) -> bool:
+        """Whether a call holds a | of its own, as random-effect terms do."""
         depth = 0
         for token in self.within(node):
             depth += (token.kind == "open") - (token.kind == "close")
             if depth == 1 and token.text in ("|", "||"):
-                message = f"the covariance structure {node.text}() is not available"
-                raise self.error(message, node, _STRUCTURES, "unknown_structure")
+                return node.text not in FUNCTIONS or node.text == "cs"
+        return False
 
     def find(self, piece: str, node: Node) -> tuple[int, int]:
         at = self.text.find(piece, node.start, node.end) if piece else -1

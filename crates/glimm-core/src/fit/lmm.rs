@@ -17,7 +17,9 @@ const SETTLED: f64 = 1e-12;
 /// Whether the likelihood has a closed form: gaussian, identity link, one residual variance.
 pub fn applies(data: &Data) -> bool {
     let one_variance = matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]));
-    data.family.affine() && one_variance && data.random_predictors() <= 1
+    // Climbs in relative factors need factors that scale by their parameters.
+    let scales = data.terms.iter().all(|t| !t.structure.curved());
+    data.family.affine() && one_variance && scales && data.random_predictors() <= 1
 }
 
 fn settings(parameters: usize, tolerance: f64) -> Settings {

@@ -296,7 +296,7 @@ impl Problem {
         }
         if self.path != Path::Block {
             let (outcome, last) = laplace?;
-            return match crossed && !self.restricted() {
+            return match crossed && !self.restricted() && !path::linear(&self.data) {
                 true => self.finish_crossed(outcome, last, before, observe),
                 false => self.finish(outcome, last, before),
             };
@@ -465,10 +465,11 @@ impl Problem {
 
     /// The certificate where the integral is not measured.
     fn uncertified(&self) -> Certificate {
-        let exact = matches!(self.path, Path::Lmm | Path::Glm);
+        let linear = self.path == Path::Lmm || path::linear(&self.data);
+        let exact = linear || self.path == Path::Glm;
         let method = match self.path {
-            Path::Lmm => "closed form",
             Path::Glm => "none",
+            _ if linear => "closed form",
             _ => "laplace",
         };
         let error = if exact { 0.0 } else { f64::NAN };

@@ -48,13 +48,23 @@ pub fn one_factor(data: &Data) -> bool {
     data.terms.windows(2).all(|t| t[0].codes == t[1].codes)
 }
 
+/// Whether the integrand is gaussian in the random effects, so that Laplace's approximation is the integral itself.
+pub fn linear(data: &Data) -> bool {
+    data.family.affine() && data.terms.iter().all(|t| t.predictors.iter().all(|&k| k == 0))
+}
+
+/// Whether groups can be climbed by themselves, in lanes: factors that are straight lines in their parameters.
+fn in_lanes(data: &Data) -> bool {
+    one_factor(data) && !data.terms.iter().any(|t| t.structure.curved())
+}
+
 /// The path of some data; of those for several factors, which only a plan tells apart, the sparse one.
 pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
     match options.engine {
         crossed::Engine::Auto if lmm::applies(data) && !options.laplace && options.penalty.is_none() => Ok(Path::Lmm),
         crossed::Engine::Auto if options.reml => Ok(Path::Sparse),
         crossed::Engine::Auto if data.terms.is_empty() => Ok(Path::Glm),
-        crossed::Engine::Auto if one_factor(data) => Ok(Path::Block),
+        crossed::Engine::Auto if in_lanes(data) => Ok(Path::Block),
         engine if data.terms.is_empty() => {
             Err(Error::Engine { name: engine.name(), why: "the model has no random effects".into() })
         }

@@ -250,8 +250,8 @@ fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64>
         let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes());
         let column = &mut term.columns[j];
         let scaling = match column {
-            Column::One => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
-            Column::Values(_) => rescale(column, takes_up.is_some()),
+            Column::Values(_) if term.structure.own_units() => rescale(column, takes_up.is_some()),
+            _ => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
         };
         m[j * q + j] = y_scale / scaling.scale;
         if let Some(i) = takes_up {

@@ -4,12 +4,27 @@
 //! factor Lambda (q x q, row by row) of one level from its parameters. Parameters are raw, not logs,
 //! so that a variance of zero and a correlation of one are ordinary interior points.
 
+mod ar1;
+mod cs;
 mod diag;
+mod dual;
 mod flat;
+mod homdiag;
+mod ou;
+mod rr;
+mod scaled;
+mod toep;
 mod us;
 
+use ar1::Autoregression;
+use cs::CompoundSymmetry;
 pub use diag::Diag;
 pub use flat::Flat;
+use homdiag::Independent;
+use ou::OrnsteinUhlenbeck;
+use rr::ReducedRank;
+use scaled::Scaled;
+use toep::Toeplitz;
 pub use us::Us;
 
 use std::ops::Range;
@@ -43,6 +58,17 @@ pub trait Structure: Send + Sync {
         false
     }
 
+    /// Whether second derivatives are not all zero.
+    fn curved(&self) -> bool {
+        false
+    }
+
+    /// Whether each effect may have units of its own: D Lambda has this structure for every diagonal D, not only for
+    /// multiples of the identity.
+    fn own_units(&self) -> bool {
+        true
+    }
+
     /// Whether M Lambda has this structure for every lower-triangular M, not only for diagonal ones.
     fn mixes(&self) -> bool;
 
@@ -68,10 +94,39 @@ pub trait Structure: Send + Sync {
     fn orient(&self, theta: &mut [f64]) -> bool;
 }
 
-/// All structures that a model may name; `lookup` and the documentation read this table.
-type Maker = fn(usize) -> Arc<dyn Structure>;
-pub const REGISTRY: &[(&str, Maker)] = &[("diag", |q| Arc::new(Diag::new(q))), ("us", |q| Arc::new(Us::new(q)))];
+/// A structure by its number of effects and the constants behind its name, `None` where they do not fit.
+type Maker = fn(usize, &[f64]) -> Option<Arc<dyn Structure>>;
 
-pub fn lookup(name: &str, effects: usize) -> Option<Arc<dyn Structure>> {
-    REGISTRY.iter().find(|(n, _)| *n == name).map(|(_, make)| make(effects))
+/// All structures that a model may name; `lookup` and the documentation read this table.
+pub const REGISTRY: &[(&str, Maker)] = &[
+    ("ar1", |q, _| some(Scaled::common(Autoregression { name: "ar1", q }))),
+    ("cs", |q, _| (q > 1).then_some(()).and_then(|()| some(Scaled::each(CompoundSymmetry { name: "cs", q })))),
+    ("diag", |q, _| some(Diag::new(q))),
+    ("hetar1", |q, _| some(Scaled::each(Autoregression { name: "hetar1", q }))),
+    ("homcs", |q, _| (q > 1).then_some(()).and_then(|()| some(Scaled::common(CompoundSymmetry { name: "homcs", q })))),
+    ("homdiag", |q, _| some(Scaled::common(Independent { q }))),
+    ("homtoep", |q, _| some(Scaled::common(Toeplitz { name: "homtoep", q }))),
+    ("ou", |q, times| {
+        let found = OrnsteinUhlenbeck::new(times).filter(|_| times.len() == q)?;
+        some(Scaled::common(found))
+    }),
+    ("rr", |q, constants| some(ReducedRank::new(q, constants.first().map_or(2, |&d| d as usize))?)),
+    ("toep", |q, _| some(Scaled::each(Toeplitz { name: "toep", q }))),
+    ("us", |q, _| some(Us::new(q))),
+];
+
+fn some(structure: impl Structure + 'static) -> Option<Arc<dyn Structure>> {
+    Some(Arc::new(structure))
+}
+
+/// The structure of a name such as `us`, `rr(2)` or `ou(0,0.5,2)`: constants stand in brackets behind it.
+pub fn lookup(text: &str, effects: usize) -> Option<Arc<dyn Structure>> {
+    let (name, constants) = match text.split_once('(') {
+        Some((name, rest)) => {
+            (name, rest.strip_suffix(')')?.split(',').map(str::parse).collect::<Result<_, _>>().ok()?)
+        }
+        None => (text, Vec::new()),
+    };
+    let (_, make) = REGISTRY.iter().find(|(known, _)| *known == name)?;
+    make(effects, &constants)
 }

@@ -141,7 +141,9 @@ impl Problem {
             Integration::Auto => (affordable, false),
             Integration::Laplace | Integration::Importance(_) => (false, false),
         };
-        let found = if tried && !self.restricted() { Nested::new(&self.data) } else { None };
+        // Products of rules over the many effects of a series are out of reach.
+        let few = !self.data.terms.iter().any(|t| t.structure.curved());
+        let found = if tried && few && !self.restricted() { Nested::new(&self.data) } else { None };
         match found {
             None if asked => Err(refuse_quadrature()),
             found => Ok(found.filter(|nested| asked || nested.units() <= MOST_UNITS)),

@@ -1,0 +1,59 @@
+//! Ornstein-Uhlenbeck: correlation exp(-|t_i - t_j| / range) between effects at any times.
+//!
+//! The parameter is the log of the range in units of the mean distance of neighbouring times.
+
+use super::dual::Number;
+use super::scaled::Correlation;
+
+pub struct OrnsteinUhlenbeck {
+    /// Distances of each time from the one before, in units of their mean.
+    steps: Vec<f64>,
+}
+
+impl OrnsteinUhlenbeck {
+    /// Of increasing times.
+    pub fn new(times: &[f64]) -> Option<Self> {
+        let steps: Vec<f64> = times.windows(2).map(|t| t[1] - t[0]).collect();
+        let mean = steps.iter().sum::<f64>() / steps.len() as f64;
+        let increasing = steps.iter().all(|s| *s > 0.0 && s.is_finite());
+        (increasing && !steps.is_empty()).then(|| OrnsteinUhlenbeck { steps: steps.iter().map(|s| s / mean).collect() })
+    }
+}
+
+impl Correlation for OrnsteinUhlenbeck {
+    fn name(&self) -> &'static str {
+        "ou"
+    }
+
+    fn effects(&self) -> usize {
+        self.steps.len() + 1
+    }
+
+    /// A correlation of neighbours of exp(-2).
+    fn start(&self) -> Vec<f64> {
+        vec![-(2.0_f64.ln())]
+    }
+
+    /// Each effect is exp(-step / range) times the one before plus an innovation.
+    fn root<T: Number>(&self, shape: &[T], c: &mut [T]) {
+        let (q, rate) = (self.effects(), (-shape[0]).exp());
+        c[0] = T::of(1.0);
+        for i in 1..q {
+            let apart = rate * T::of(self.steps[i - 1]);
+            let rho = (-apart).exp();
+            c[i * q + i] = apart.through(fresh);
+            (0..i).for_each(|j| c[i * q + j] = rho * c[(i - 1) * q + j]);
+        }
+    }
+
+    fn fold(&self, _shape: &mut [f64]) -> bool {
+        false
+    }
+}
+
+/// sqrt(1 - exp(-2 x)) and its derivatives, for small x too.
+fn fresh(x: f64) -> [f64; 3] {
+    let (left, gone) = (-(-2.0 * x).exp_m1(), (-2.0 * x).exp());
+    let root = left.sqrt();
+    [root, gone / root, -2.0 * gone / root - gone * gone / (root * left)]
+}

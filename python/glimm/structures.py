@@ -1,0 +1,109 @@
+"""What the parameters of a covariance structure are called, and what of it is reported."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .formula import STRUCTURES
+
+if TYPE_CHECKING:
+    from .design import DesignTerm
+
+Array = NDArray[np.float64]
+
+
+def bare(structure: str) -> str:
+    """Return the name of a structure without the constants behind it.
+
+    Examples
+    --------
+    >>> bare("ou(0.0,1.5)")
+    'ou'
+    """
+    return structure.partition("(")[0]
+
+
+def constants(structure: str) -> Array:
+    """Return the constants behind a structure's name, in the order of the text.
+
+    Examples
+    --------
+    >>> constants("ou(0.0,1.5)").tolist()
+    [0.0, 1.5]
+    """
+    _, _, rest = structure.partition("(")
+    return np.array([float(x) for x in rest.removesuffix(")").split(",") if x])
+
+
+def parameter_names(structure: str, effects: list[str]) -> list[str]:
+    """Return the names of a term's parameters; effects in the order of the core.
+
+    Examples
+    --------
+    >>> parameter_names("us", ["x", "(Intercept)"])
+    ['chol[x, x]', 'chol[(Intercept), x]', 'chol[(Intercept), (Intercept)]']
+    >>> parameter_names("ar1", ["t1", "t2", "t3"])
+    ['sd', 'angle']
+    """
+    name, q = bare(structure), len(effects)
+    if name == "diag":
+        return [f"sd[{a}]" for a in effects]
+    words = STRUCTURES.get(name)
+    if words is None or name == "rr":
+        given = constants(structure)
+        rank = q if words is None else int(given[0]) if given.size else 2
+        return [f"chol[{a}, {b}]" for r, a in enumerate(effects) for b in effects[: r + 1][:rank]]
+    scales = ["sd"] if words.common else [f"root sd[{a}]" for a in effects]
+    lags = [f"angle {k}" for k in range(1, q)]
+    return scales + [piece for s in words.shape for piece in (lags if s == "lag" else [s])]
+
+
+def report(
+    term: DesignTerm, names: tuple[str, ...], covariance: Array, theta: Array
+) -> list[dict[str, Any]]:
+    """Return rows `name`, `variance`, `sd` and correlations of a term.
+
+    Correlations are with the effects before; where a structure has one for each lag, with the
+    first effect; where it has one alone, that of neighbours. A structure with one standard
+    deviation for all effects has one row, unless it has a correlation for each lag.
+    """
+    name = bare(term.structure)
+    words = STRUCTURES.get(name)
+    sd = np.sqrt(np.diag(covariance))
+    free = words is None or name == "rr"
+    single = words is not None and words.common and words.shape != ("lag",)
+    rows: list[dict[str, Any]] = []
+    for j in range(1 if single else len(names)):
+        label = f"{_shared(names)} ({name})" if single else names[j]
+        row: dict[str, Any] = {"name": label, "variance": float(sd[j] ** 2), "sd": float(sd[j])}
+        reach = [k for k in range(j) if sd[j] > 0 and sd[k] > 0 and name != "diag"]
+        for k in reach if free else reach[:1]:
+            row[_key(k)] = float(covariance[j, k] / (sd[j] * sd[k]))
+        if single and words is not None and words.shape and sd[0] > 0:
+            row["corr"] = float(covariance[1, 0] / (sd[1] * sd[0]))
+        if name == "ou":
+            row["range"] = math.exp(theta[-1]) * float(np.diff(constants(term.structure)).mean())
+        rows.append(row)
+    return rows
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows of several terms as columns, NaN where a row says nothing."""
+    deepest = max((int(k[5:]) for row in rows for k in row if k.startswith("corr_")), default=1)
+    keys = ["group", "name", "variance", "sd", *map(_key, range(deepest))]
+    keys += ["range"] if any("range" in row for row in rows) else []
+    return {key: [row.get(key, math.nan) for row in rows] for key in keys}
+
+
+def _key(k: int) -> str:
+    return "corr" if k == 0 else f"corr_{k + 1}"
+
+
+def _shared(names: tuple[str, ...]) -> str:
+    """The column that effects such as ``C(week)[1]`` belong to."""
+    heads = {name.partition("[")[0] for name in names}
+    return heads.pop().removeprefix("C(").removesuffix(")") if len(heads) == 1 else "each effect"
