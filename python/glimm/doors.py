@@ -92,7 +92,14 @@ class Doors:
 
         return simulate(cast("Fit", self), n, seed)
 
-    def confint(self, level: float = 0.95, *, method: str = "wald", part: str = "mean") -> Any:
+    def confint(
+        self,
+        level: float = 0.95,
+        *,
+        method: str = "wald",
+        part: str = "mean",
+        df: str = "auto",
+    ) -> Any:
         """Return confidence intervals of the fixed effects.
 
         Parameters
@@ -100,19 +107,22 @@ class Doors:
         level : float
             Between 0 and 1.
         method : str
-            ``"wald"``: estimate -+ normal quantile times standard error.
+            ``"wald"``: estimate -+ quantile times standard error.
         part : str
             As in `part`.
+        df : str
+            Degrees of freedom of Wald intervals of the mean, as in `summary`.
 
         Returns
         -------
         frame
             Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the scale of the part.
         """
-        from .inference import intervals
+        from .inference import freedom, intervals
 
         fit = cast("Fit", self)
-        return fit.frame(intervals(fit.part(part), level, method))
+        known = freedom(fit, df) if part == "mean" else None
+        return fit.frame(intervals(fit.part(part), level, method, known))
 
     def verify(self) -> Verification:
         """Compute the log-likelihood at the estimates again, independently.
@@ -129,8 +139,22 @@ class Doors:
 
         return verify(cast("Fit", self))
 
-    def summary(self) -> Summary:
-        """Return the fit in words and tables; `print` shows it."""
+    def summary(self, *, df: str = "auto") -> Summary:
+        """Return the fit in words and tables; `print` shows it.
+
+        Parameters
+        ----------
+        df : str
+            Degrees of freedom of the fixed effects. ``"normal"``: none, z. ``"satterthwaite"`` and
+            ``"kenward-roger"`` (for REML): t, for gaussian responses with the identity link, of
+            any design. ``"auto"``: Satterthwaite for gaussian mixed models by REML with up to 500
+            random effects and 20,000 rows, so that printing stays instant; else normal.
+
+        Raises
+        ------
+        FitError
+            For degrees of freedom that do not exist for this fit, with the reason.
+        """
         from .summary import summary
 
-        return summary(cast("Fit", self))
+        return summary(cast("Fit", self), df)

@@ -46,6 +46,7 @@ _ROWS = (
     ("outside_domain", "The response, trials or weights lie outside the range allowed."),
     ("unknown_option", "An argument has a value outside the list of allowed values."),
     ("unknown_family", "The family or link is not known, or they do not go together."),
+    ("no_freedom", "A fit has no degrees of freedom of the kind asked for."),
     ("not_comparable", "Two fits whose likelihoods are not of the same responses."),
     ("degenerate", "The data cannot tell any parameter, such as a response that never varies."),
     ("unidentified", "The likelihood is flat in a parameter: the data do not tell it."),

@@ -84,7 +84,14 @@ def _fit(**changes: Any) -> Any:
         certificate=_certificate(),
     )
     vars(fit).update(changes)
-    fit.parts = (SimpleNamespace(part="mean", coef=fit.coef, se=fit.se),)
+    fit.parts = (
+        SimpleNamespace(
+            part="mean",
+            names=tuple(fit.coef),
+            estimates=np.array(list(fit.coef.values())),
+            covariance=np.diag(np.square(list(fit.se.values()))),
+        ),
+    )
     return fit
 
 
