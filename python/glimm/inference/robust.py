@@ -93,10 +93,13 @@ class Robust:
         """Return t intervals: a frame of `name`, `estimate`, `lower`, `upper`."""
         estimates = self.fit.parts[0].estimates
         found = bounds(estimates, self, level)
-        columns = (list(self.fit.names), estimates, found.lower, found.upper)
-        return self.fit.frame(
-            dict(zip(("name", "estimate", "lower", "upper"), map(list, columns), strict=True))
-        )
+        columns = {
+            "name": list(self.fit.names),
+            "estimate": estimates.tolist(),
+            "lower": found.lower.tolist(),
+            "upper": found.upper.tolist(),
+        }
+        return self.fit.frame(columns)
 
     @property
     def table(self) -> Table:
@@ -170,7 +173,8 @@ class _Parts:
         """W (sum_g C_g s_g s_g' C_g) W'."""
         moved = np.einsum("gij,gj->gi", self.adjusted, self.scores)
         meat = (moved * self.copies[:, None]).T @ moved
-        return self.back @ meat @ self.back.T
+        found: Array = self.back @ meat @ self.back.T
+        return found
 
     def moments(self, rows: Array) -> tuple[Array, float]:
         """Expected robust covariance of ``rows @ coefficients`` if the model holds, and its df.
@@ -309,13 +313,15 @@ def _adjustment(h: Array, kind: str, count: float) -> Array:
     """C_g. A direction that one cluster alone tells has no residual there and adds nothing."""
     identity = np.broadcast_to(np.eye(h.shape[1]), h.shape)
     if kind in ("CR0", "CR1"):
-        return identity * (1.0 if kind == "CR0" else np.sqrt(count / (count - 1)))
+        same: Array = identity * (1.0 if kind == "CR0" else np.sqrt(count / (count - 1)))
+        return same
     values, vectors = np.linalg.eigh(h)
     left = 1 - values
     power = -0.5 if kind == "CR2" else -1.0
     safe = np.where(left > _ALONE, left, 1.0)
     factor = np.where(left > _ALONE, safe**power, 0.0)
-    return np.einsum("gia,ga,gja->gij", vectors, factor, vectors)
+    found: Array = np.einsum("gia,ga,gja->gij", vectors, factor, vectors)
+    return found
 
 
 def _groups(fit: Fit, cluster: str | ArrayLike, unit: Codes) -> Codes:
@@ -330,9 +336,9 @@ def _groups(fit: Fit, cluster: str | ArrayLike, unit: Codes) -> Codes:
         other = int(first[unit[row]])
         rows = fit.design.rows[[other, row]].tolist()
         message = (
-            f"cluster= splits rows that share random effects: rows {rows[0]} and {rows[1]} (counted "
-            f"from 0) are of clusters {labels[other]!r} and {labels[row]!r}; clusters must hold "
-            "whole groups of the random effects"
+            f"cluster= splits rows that share random effects: rows {rows[0]} and {rows[1]} "
+            f"(counted from 0) are of clusters {labels[other]!r} and {labels[row]!r}; clusters must "
+            "hold whole groups of the random effects"
         )
         raise DataError(message, code="split_units")
     found: Codes = codes[first]
