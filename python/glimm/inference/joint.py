@@ -73,12 +73,13 @@ class Tests:
     Parameters
     ----------
     tests : tuple of Tested
-    title, source : str
-        What was tested, and where the degrees of freedom come from.
+    title, meaning, source : str
+        What was tested, what that means, and where the degrees of freedom come from.
     """
 
     tests: tuple[Tested, ...]
     title: str
+    meaning: str
     source: str
     frame_kind: Any = field(repr=False)
 
@@ -102,7 +103,8 @@ class Tests:
             (t.label, len(t.rows), *((t.df,) if finite else ()), t.statistic, t.p)
             for t in self.tests
         ]
-        return Table(self.title, tuple(columns), tuple(rows), (f"{self.source}.",))
+        notes = tuple(f"{_upper(words)}." for words in (self.meaning, self.source) if words)
+        return Table(self.title, tuple(columns), tuple(rows), notes)
 
     def to_frame(self) -> Any:
         """Return the table as a frame of the kind that the fit was given."""
@@ -142,8 +144,8 @@ def joint_tests(
         basis = _independent(rows)
         if len(basis):
             found.append(_tested(fit, label, basis, np.zeros(len(basis)), known))
-    title = f"Tests of terms, type {type}: {_WORDS[type]}"
-    return Tests(tuple(found), title, _upper(known.source), fit.design.frame_kind)
+    title = f"Tests of terms, type {type}"
+    return Tests(tuple(found), title, _WORDS[type], known.source, fit.design.frame_kind)
 
 
 def linear_test(
@@ -173,7 +175,8 @@ def linear_test(
         label = f"{len(rows)} rows of a matrix"
     _check_rows(rows, fit)
     tested = _tested(fit, label, rows, values, known)
-    return Tests((tested,), "Linear hypothesis", _upper(known.source), fit.design.frame_kind)
+    title = "Linear hypothesis"
+    return Tests((tested,), title, "", known.source, fit.design.frame_kind)
 
 
 def _upper(text: str) -> str:

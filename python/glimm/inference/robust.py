@@ -337,7 +337,7 @@ def _groups(fit: Fit, cluster: str | ArrayLike, unit: Codes) -> Codes:
         rows = fit.design.rows[[other, row]].tolist()
         message = (
             f"cluster= splits rows that share random effects: rows {rows[0]} and {rows[1]} "
-            f"(counted from 0) are of clusters {labels[other]!r} and {labels[row]!r}; "
+            f"(counted from 0) are of clusters {labels[other]} and {labels[row]}; "
             "clusters must hold whole groups of the random effects"
         )
         raise DataError(message, code="split_units")

@@ -350,11 +350,7 @@ impl Block {
             let rows = (1..count).map(|j| chain.gradient(&beta(j), &lambda(j))).collect();
             chain.hessian(rows, &lambda(0))
         });
-        Evaluation {
-            value: over(0, &|s| s.value),
-            gradient: chain.gradient(&beta(0), &lambda(0)),
-            hessian,
-        }
+        Evaluation { value: over(0, &|s| s.value), gradient: chain.gradient(&beta(0), &lambda(0)), hessian }
     }
 
     /// The diagonal blocks, term by term, of a q x q matrix.

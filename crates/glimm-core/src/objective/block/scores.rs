@@ -1,7 +1,7 @@
 //! What each group adds to the derivatives: the sums of its lane, before they are summed.
 
-use super::laplace::Sums;
 use super::lanes::Lanes;
+use super::laplace::Sums;
 use super::{Block, Job, chain, in_all_lanes, tiles};
 use crate::objective::{Evaluation, Order, Reject};
 
