@@ -211,10 +211,10 @@ def freedom(fit: Fit, df: str = "auto") -> Freedom:
 
 def automatic(fit: Fit) -> str:
     """Return what ``df="auto"`` stands for."""
-    suits = fit.model.reml and fit.parts[0].names and refusal(fit) is None
-    if not suits or fit.design.n > _INSTANT_ROWS or effects_of(fit) > _INSTANT_EFFECTS:
+    if not fit.model.reml or not fit.parts[0].names or fit.design.n > _INSTANT_ROWS:
         return "normal"
-    return "satterthwaite"
+    suits = refusal(fit) is None and effects_of(fit) <= _INSTANT_EFFECTS
+    return "satterthwaite" if suits else "normal"
 
 
 def t_quantile(level: float, df: Array) -> Array:

@@ -43,7 +43,8 @@ class Robust:
     covariance : ndarray, (p, p)
         Of the fixed effects of the mean, in the order of `fit.names`.
     full : ndarray, (P, P), or None
-        Of all parameters; None after REML, whose variances solve no sum of scores.
+        Of all parameters; None for gaussian responses with the identity link, whose variances are
+        taken as estimated.
     """
 
     fit: Fit
@@ -242,6 +243,9 @@ def robust(fit: Fit, cluster: str | ArrayLike | None = None, kind: str = "CR2") 
     """
     one_of("kind", kind, KINDS)
     scores, information, unit = unit_scores(fit)
+    p, alone = len(fit.names), _mean_alone(fit)
+    if alone:
+        scores, information = scores[:, :p], information[:, :p, :p]
     copies = np.ones(len(scores))
     if cluster is not None:
         groups = _groups(fit, cluster, unit)
@@ -255,9 +259,14 @@ def robust(fit: Fit, cluster: str | ArrayLike | None = None, kind: str = "CR2") 
         message = "one cluster tells nothing of the spread between clusters; use two or more"
         raise DataError(message, code="no_scores")
     parts = _parts(scores, information, copies, kind, count)
-    covariance, p = parts.covariance(), len(fit.names)
-    full = None if fit.model.reml else covariance
+    covariance = parts.covariance()
+    full = None if alone else covariance
     return Robust(fit, kind, round(count), covariance[:p, :p], full, parts)
+
+
+def _mean_alone(fit: Fit) -> bool:
+    """Whether variances are taken as estimated: their information about the mean is expected 0."""
+    return fit.model.reml or (fit.model.family.name == "gaussian" and fit.model.link == "identity")
 
 
 def unit_scores(fit: Fit) -> tuple[Array, Array, Codes]:
@@ -268,10 +277,10 @@ def unit_scores(fit: Fit) -> tuple[Array, Array, Codes]:
 
     Returns
     -------
-    scores : ndarray, (units, k)
-        Derivatives of the unit's log-likelihood at the estimates in all P parameters; after REML
-        in the p fixed effects, the variances taken as estimated.
-    information : ndarray, (units, k, k)
+    scores : ndarray, (units, P)
+        Derivatives of the unit's log-likelihood at the estimates in all P parameters; those of
+        the unrestricted one after REML.
+    information : ndarray, (units, P, P)
         Minus the second derivatives.
     unit : ndarray of int, (n,)
         Numbered by first row.
@@ -291,11 +300,7 @@ def unit_scores(fit: Fit) -> tuple[Array, Array, Codes]:
         raise FitError(error.args[1], code="no_scores") from None
     assert hessians is not None
     k = fit.estimates.parameters.size
-    scores, information = gradients.reshape(-1, k), -hessians.reshape(-1, k, k)
-    if fit.model.reml:
-        p = len(fit.names)
-        scores, information = scores[:, :p], information[:, :p, :p]
-    return scores, information, unit.astype(np.int64)
+    return gradients.reshape(-1, k), -hessians.reshape(-1, k, k), unit.astype(np.int64)
 
 
 def _parts(scores: Array, information: Array, copies: Array, kind: str, count: float) -> _Parts:

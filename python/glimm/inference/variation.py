@@ -206,7 +206,7 @@ def refusal(fit: Fit) -> str | None:
         return f"disp= gives every row a variance of its own; {normal}"
     if model.penalty is not None:
         return f"a penalty moves the estimates; {normal}"
-    if "no" in fit.estimates.identified[: len(fit.names)]:
+    if np.isnan(fit.parts[0].covariance).any():
         return f"the data do not tell all fixed effects; {normal}"
     if (effects := effects_of(fit)) > MOST_EFFECTS:
         return f"{effects:,} random effects are more than {MOST_EFFECTS:,}; {normal}"

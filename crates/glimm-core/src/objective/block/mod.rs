@@ -101,6 +101,9 @@ struct Part {
     evaluated: usize,
 }
 
+/// What picks a number of the j-th sums and adds it up over groups.
+type Over<'a> = dyn Fn(usize, &dyn Fn(&Sums) -> Lanes) -> f64 + 'a;
+
 /// A chunk's share of the arrays that evaluations write to.
 struct Slots<'a> {
     tiles: &'a Range<usize>,
@@ -328,13 +331,7 @@ impl Block {
     }
 
     /// The parameters' derivatives from sums over groups: `over(j, of)` adds up what `of` picks from the j-th sums.
-    fn derivatives(
-        &self,
-        chain: &chain::Chain,
-        count: usize,
-        order: Order,
-        over: &dyn Fn(usize, &dyn Fn(&Sums) -> Lanes) -> f64,
-    ) -> Evaluation {
+    fn derivatives(&self, chain: &chain::Chain, count: usize, order: Order, over: &Over<'_>) -> Evaluation {
         let beta = |j: usize| {
             let mut beta = vec![0.0; self.layout.fixed()];
             for (a, p) in self.store.coefficient.iter().enumerate() {
