@@ -13,6 +13,7 @@ from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, 
 from .families import Family, Parameter, families
 from .files import load
 from .fit import Diagnostics, Finding, Fit
+from .inference.contrasts import adjust
 from .model import Model, fit
 from .penalty import Penalty
 from .summary import Summary, summary
@@ -35,6 +36,7 @@ __all__ = [
     "Parameter",
     "Summary",
     "__version__",
+    "adjust",
     "compare",
     "datasets",
     "families",

@@ -11,7 +11,8 @@ import numpy as np
 
 from .data import Frame
 from .errors import CODES
-from .inference import intervals
+from .inference.freedom import Freedom, Normal, freedom, t_tail
+from .inference.wald import bounds
 from .problem import ENGINES
 from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
 
@@ -84,7 +85,7 @@ class Summary:
         return self.to_html()
 
 
-def summary(fit: Fit) -> Summary:
+def summary(fit: Fit, df: str = "auto") -> Summary:
     """A fit in words and tables, in the order a careful reader asks.
 
     What was fitted and how; rows, groups and what was dropped; whether it converged; the
@@ -93,6 +94,8 @@ def summary(fit: Fit) -> Summary:
     Parameters
     ----------
     fit : Fit
+    df : str
+        Degrees of freedom of the fixed effects; see `Fit.summary`.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def summary(fit: Fit) -> Summary:
         blocks.append(_random_effects(fit))
     if constants := (fit.dispersion or {}) | fit.shape:
         blocks.append(_constants(fit, constants))
-    blocks.append(_fixed_effects(fit))
+    blocks.append(_fixed_effects(fit, freedom(fit, df)))
     blocks += [_other_part(part) for part in fit.parts if part.part != "mean" and _is_table(part)]
     findings = tuple(
         _finding(finding) for finding in fit.diagnostics.findings if finding.code not in _SAID_ABOVE
@@ -167,7 +170,7 @@ def record(fit: Fit) -> dict[str, Any]:
             if part.part != "mean" and _is_table(part)
         },
         "random_effects": _records(_random_effects(fit)) if fit.design.terms else [],
-        "fixed_effects": _records(_fixed_effects(fit)),
+        "fixed_effects": _records(_fixed_effects(fit, freedom(fit))),
         "findings": [
             {"code": f.code, "message": f.message, "remedy": f.remedy} for f in diagnostics.findings
         ],
@@ -319,24 +322,21 @@ def _other_part(part: Coefficients) -> Table:
     notes: tuple[str, ...] = ()
     if part.parameter is not None:
         notes = (f"{part.parameter.name}: {part.parameter.meaning}.",)
-    return _coefficients(part, f"{title}, 95 % Wald intervals", notes)
+    known = Normal(part.covariance)
+    return _coefficients(part, f"{title}, 95 % Wald intervals", notes, known)
 
 
-def _fixed_effects(fit: Fit) -> Table:
+def _fixed_effects(fit: Fit, known: Freedom) -> Table:
     title = f"Fixed effects ({_scale(fit)[0]}), 95 % Wald intervals"
-    return _coefficients(fit.parts[0], title, tuple(_readings(fit)))
+    return _coefficients(fit.parts[0], title, tuple(_readings(fit, known)), known)
 
 
-def _coefficients(part: Coefficients, title: str, notes: tuple[str, ...]) -> Table:
-    known = intervals(part, _LEVEL, "wald")
-    errors = part.se
-    rows: list[tuple[Cell, ...]] = []
-    for name, estimate, lower, upper in zip(*known.values(), strict=True):
-        se = errors[name]
-        z = estimate / se if se > 0 else math.nan
-        p = math.erfc(abs(z) / math.sqrt(2))  # the upper tail itself: no 1 - cdf, which is 0 at 9
-        rows.append((name, estimate, se, lower, upper, z, p))
-    columns = (
+def _coefficients(part: Coefficients, title: str, notes: tuple[str, ...], known: Freedom) -> Table:
+    found = bounds(part.estimates, known, _LEVEL)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(found.se > 0, part.estimates / found.se, math.nan)
+    numbers = [part.estimates, found.se, found.lower, found.upper, ratio, t_tail(ratio, found.df)]
+    columns = [
         Column("name"),
         Column("estimate", "number"),
         Column("SE", "number", "se"),
@@ -344,8 +344,12 @@ def _coefficients(part: Coefficients, title: str, notes: tuple[str, ...]) -> Tab
         Column("upper", "number"),
         Column("z", "ratio"),
         Column("p", "p"),
-    )
-    return Table(title, columns, tuple(rows), notes, even_decimals(list(errors.values())))
+    ]
+    if not isinstance(known, Normal):
+        columns[5:6] = [Column("t", "ratio"), Column("df", "ratio")]
+        numbers.insert(5, found.df)
+    rows = zip(part.names, *(values.tolist() for values in numbers), strict=True)
+    return Table(title, tuple(columns), tuple(rows), notes, even_decimals(found.se.tolist()))
 
 
 def _scale(fit: Fit) -> tuple[str, str]:
@@ -356,7 +360,7 @@ def _scale(fit: Fit) -> tuple[str, str]:
     return unit.format(response=fit.design.response_name), ratio
 
 
-def _readings(fit: Fit) -> Iterator[str]:
+def _readings(fit: Fit, known: Freedom) -> Iterator[str]:
     """How to read the fixed effects, in sentences."""
     if fit.design.terms and not _is_exact(fit):
         groups = " and ".join(dict.fromkeys(term.label for term in fit.design.terms))
@@ -364,7 +368,11 @@ def _readings(fit: Fit) -> Iterator[str]:
     _, ratio = _scale(fit)
     if ratio:
         yield f"exp(estimate) is {ratio}."
-    yield "z = estimate / SE; p is two-sided, from the normal distribution (no small-sample df)."
+    name = "z = estimate / SE; p is two-sided, from the"
+    if isinstance(known, Normal):
+        yield f"{name} {known.source}."
+    else:
+        yield f"t{name[1:]} t distribution, as the interval; {known.source}."
 
 
 def _finding(finding: Any) -> str:

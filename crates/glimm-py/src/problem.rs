@@ -18,6 +18,8 @@ use crate::seam::enter;
 
 /// A number before and after compression.
 type Change = (usize, usize);
+/// Gradients, Hessians, the unit of each row.
+type ScoreArrays<'py> = (Bound<'py, PyArray1<f64>>, Option<Bound<'py, PyArray1<f64>>>, Bound<'py, PyArray1<u32>>);
 
 #[pyclass(module = "glimm._core", frozen)]
 pub struct Problem {
@@ -117,6 +119,20 @@ impl Problem {
             inside(self.pool.as_ref(), || core.evaluate(&psi))
         })?;
         Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
+    }
+
+    /// Gradient and, if asked for, Hessian of each independent unit's log-likelihood at the user's parameters, one
+    /// after the other; and the unit of every row.
+    #[pyo3(signature = (parameters, hessian=false))]
+    fn scores<'py>(&self, py: Python<'py>, parameters: Vector<'py>, hessian: bool) -> PyResult<ScoreArrays<'py>> {
+        let psi = vector(&parameters);
+        let found = enter(py, None, |control| {
+            let core: &mut Core = &mut self.lock();
+            core.set_control(control);
+            inside(self.pool.as_ref(), || core.scores(&psi, hessian))
+        })?;
+        let hessians = found.hessians.map(|h| h.into_pyarray(py));
+        Ok((found.gradients.into_pyarray(py), hessians, found.unit.into_pyarray(py)))
     }
 
     #[getter]

@@ -254,3 +254,43 @@ def _explain(error: Exception) -> NoReturn:
         text = text.split(" They are being")[0]
         raise DataError(text, code="new_levels") from None
     raise DataError(text) from None
+
+
+def terms(learned: Learned) -> list[tuple[str, tuple[str, ...], int]]:
+    """Return (label, factors, number of columns) of each term of the first part.
+
+    The intercept has no factors.
+    """
+    if learned.plain is not None:
+        names = learned.plain[0]
+        return [(name, () if name == _INTERCEPT else (name,), 1) for name in names]
+    found = []
+    for term, place in learned.specs.part0.term_slices.items():
+        factors = tuple(f.expr for f in term.factors if f.eval_method.value != "literal")
+        label = ":".join(factors) or _INTERCEPT
+        found.append((label, factors, place.stop - place.start))
+    return found
+
+
+def sum_to_zero(learned: Learned, columns: Mapping[str, Column], n: int) -> list[Matrix] | None:
+    """Return the columns of each term of the first part with categories coded to sum to zero.
+
+    None where there are no categories, so that the matrix itself is as good.
+    """
+    if learned.plain is not None or not learned.specs.part0.factor_contrasts:
+        return None
+    spec = learned.specs.part0
+    coded = {factor.expr for factor in spec.factor_contrasts}
+    labels = [factors for _, factors, _ in terms(learned)]
+    sides = [
+        ":".join(f"C({f}, contr.sum)" if f in coded else f for f in factors) or "1"
+        for factors in labels
+    ]
+    whole = " + ".join(sides if () in labels else ["0", *sides])
+    made, again = learn([whole], columns, n)
+    values, found, first = made[0].values, [], 0
+    for _, _, width in terms(again):
+        names = made[0].names[first : first + width]
+        found.append(Matrix(values[:, first : first + width], names))
+        first += width
+    return found

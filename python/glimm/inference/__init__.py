@@ -1,5 +1,6 @@
 """Intervals and tests: functions of a Fit."""
 
+from .freedom import freedom
 from .wald import intervals
 
-__all__ = ["intervals"]
+__all__ = ["freedom", "intervals"]

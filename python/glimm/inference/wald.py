@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError
+import numpy as np
+from numpy.typing import NDArray
+
 from ..fit import one_of
+from .freedom import Freedom, Normal, level_checked, t_quantile
 
 if TYPE_CHECKING:
     from ..parts import Coefficients
 
+Array = NDArray[np.float64]
 
-def intervals(part: Coefficients, level: float, method: str) -> dict[str, list[Any]]:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """Standard errors, degrees of freedom (inf: normal) and ends of intervals, (p,) each."""
+
+    se: Array
+    df: Array
+    lower: Array
+    upper: Array
+
+
+def bounds(estimates: Array, known: Freedom, level: float) -> Bounds:
+    """Return estimate -+ quantile times standard error for each coefficient."""
+    se = np.sqrt(np.diag(known.covariance))
+    df = np.array([known.df(unit) for unit in np.eye(len(se))])
+    reach = t_quantile(level_checked(level), df) * se
+    return Bounds(se, df, estimates - reach, estimates + reach)
+
+
+def intervals(
+    part: Coefficients, level: float, method: str, known: Freedom | None = None
+) -> dict[str, list[Any]]:
     """Return columns `name`, `estimate`, `lower`, `upper`; see `Fit.confint`."""
     one_of("method", method, ("wald",))
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
-    reach = NormalDist().inv_cdf((1 + level) / 2)
-    estimates, errors = part.coef, part.se
+    found = bounds(part.estimates, known or Normal(part.covariance), level)
     return {
-        "name": list(estimates),
-        "estimate": list(estimates.values()),
-        "lower": [estimates[name] - reach * errors[name] for name in estimates],
-        "upper": [estimates[name] + reach * errors[name] for name in estimates],
+        "name": list(part.names),
+        "estimate": part.estimates.tolist(),
+        "lower": found.lower.tolist(),
+        "upper": found.upper.tolist(),
     }

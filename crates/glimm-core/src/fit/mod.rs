@@ -10,6 +10,7 @@ mod options;
 mod path;
 mod refusals;
 mod restricted;
+mod scores;
 mod settings;
 mod settle;
 mod standard;
@@ -18,6 +19,7 @@ mod start;
 pub use inference::{Identified, Verdict};
 pub use options::Options;
 pub use path::Path;
+pub use scores::Scores;
 pub use standard::Aliased;
 
 use std::sync::Arc;

@@ -93,7 +93,7 @@ impl Problem {
     }
 
     /// The rule for all units that was asked for, if it is one.
-    fn rule(&self) -> Option<Rule> {
+    pub(super) fn rule(&self) -> Option<Rule> {
         match self.integration {
             Integration::Gauss(k) => Some(Rule::Gauss(k)),
             Integration::Exact => Some(Rule::Adaptive(self.negligible())),
@@ -113,6 +113,11 @@ impl Problem {
             }
             (None, _) => Ok(()),
         }
+    }
+
+    /// Whether the fit takes the integral of a sample of the units only.
+    pub(super) fn samples(&self) -> bool {
+        self.rule().is_none() && matches!(self.integration, Integration::Auto)
     }
 
     fn each_unit_affordable(&self) -> bool {

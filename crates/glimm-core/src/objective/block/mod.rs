@@ -11,6 +11,7 @@ mod laplace;
 mod modes;
 mod moments;
 mod quadrature;
+mod scores;
 mod store;
 mod tiles;
 mod work;
@@ -81,6 +82,8 @@ struct Job<'a> {
     near: bool,
     /// Whether groups have nodes.
     nodes: bool,
+    /// Whether every tile's sums are kept by themselves.
+    each: bool,
 }
 
 impl Job<'_> {
@@ -93,8 +96,13 @@ impl Job<'_> {
 /// One chunk's part of an evaluation: the objective and one row per direction.
 struct Part {
     sums: Vec<Sums>,
+    /// The sums of each tile instead, if they are kept.
+    tiles: Vec<Vec<Sums>>,
     evaluated: usize,
 }
+
+/// What picks a number of the j-th sums and adds it up over groups.
+type Over<'a> = dyn Fn(usize, &dyn Fn(&Sums) -> Lanes) -> f64 + 'a;
 
 /// A chunk's share of the arrays that evaluations write to.
 struct Slots<'a> {
@@ -112,11 +120,16 @@ impl Block {
     /// Lays rows out by group. All terms must have the same codes; without terms this is a GLM. Takes the columns and
     /// codes out of `data`, which keeps its shape, responses, sizes, weights and offsets.
     pub fn take(data: &mut Data) -> Block {
-        let (log_constant, copies, shape) = (data.log_constant(), data.copies.clone(), shape(data));
         let places = match data.terms.first() {
             Some(term) => tiles::Layout::by_code(&term.codes, term.levels),
             None => tiles::Layout::of_runs(data.n()),
         };
+        Block::at(data, places)
+    }
+
+    /// The same with rows at given places.
+    fn at(data: &mut Data, places: tiles::Layout) -> Block {
+        let (log_constant, copies, shape) = (data.log_constant(), data.copies.clone(), shape(data));
         data.terms.iter_mut().for_each(|t| t.codes = Vec::new());
         let store = Store::take(data, &places);
         let mut block = Block {
@@ -260,7 +273,7 @@ impl Block {
         let mut work = Work::new(&self.store, job, &tiles[0]);
         let (mut search, mut point) = (Search::new(q), Point::new(p, q));
         let rows = if job.order == Order::Hessian { self.layout.total } else { 0 };
-        let mut sums = vec![Sums::new(p, q); 1 + rows];
+        let (mut sums, mut kept) = (vec![Sums::new(p, q); 1 + rows], Vec::new());
         let width = if slots.du.is_empty() { 0 } else { q * self.layout.total };
         let mut mean = job.nodes.then(|| Mean::new(p, q, if rows > 0 { job.directions.len() } else { 0 }));
         for (t, tile) in tiles.iter().enumerate() {
@@ -277,8 +290,11 @@ impl Block {
                 }
             }
             slots.inverse[t * q * q..(t + 1) * q * q].copy_from_slice(&point.c);
+            if job.each {
+                kept.push(std::mem::replace(&mut sums, vec![Sums::new(p, q); 1 + rows]));
+            }
         }
-        Ok(Part { sums, evaluated: work.evaluated })
+        Ok(Part { sums, tiles: kept, evaluated: work.evaluated })
     }
 
     /// Runs all chunks, on the threads of the current pool.
@@ -307,8 +323,15 @@ impl Block {
 
     /// Sums the parts, in the order of the chunks, into the parameters' own derivatives.
     fn assemble(&self, psi: &[f64], parts: &[Part], order: Order) -> Evaluation {
-        let count = parts[0].sums.len();
         let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| parts.iter().map(|p| of(&p.sums[j]).sum()).sum::<f64>();
+        let chain = chain::Chain::new(&self.shape, &self.layout, psi);
+        let mut evaluation = self.derivatives(&chain, parts[0].sums.len(), order, &over);
+        evaluation.value += self.log_constant;
+        evaluation
+    }
+
+    /// The parameters' derivatives from sums over groups: `over(j, of)` adds up what `of` picks from the j-th sums.
+    fn derivatives(&self, chain: &chain::Chain, count: usize, order: Order, over: &Over<'_>) -> Evaluation {
         let beta = |j: usize| {
             let mut beta = vec![0.0; self.layout.fixed()];
             for (a, p) in self.store.coefficient.iter().enumerate() {
@@ -320,16 +343,11 @@ impl Block {
             let full: Vec<f64> = (0..self.q() * self.q()).map(|i| over(j, &|s| s.lambda[i])).collect();
             self.blocks(&full)
         };
-        let chain = chain::Chain::new(&self.shape, &self.layout, psi);
         let hessian = (order == Order::Hessian).then(|| {
             let rows = (1..count).map(|j| chain.gradient(&beta(j), &lambda(j))).collect();
             chain.hessian(rows, &lambda(0))
         });
-        Evaluation {
-            value: over(0, &|s| s.value) + self.log_constant,
-            gradient: chain.gradient(&beta(0), &lambda(0)),
-            hessian,
-        }
+        Evaluation { value: over(0, &|s| s.value), gradient: chain.gradient(&beta(0), &lambda(0)), hessian }
     }
 
     /// The diagonal blocks, term by term, of a q x q matrix.
@@ -385,7 +403,7 @@ impl Objective for Block {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         let near = self.predict_modes(psi);
         let (lambda, directions) = (in_all_lanes(&self.lambda(psi)), self.directions(psi));
-        let job = Job { psi, lambda, directions, order, tolerance, near, nodes: !self.grids.is_empty() };
+        let job = Job { psi, lambda, directions, order, tolerance, near, nodes: !self.grids.is_empty(), each: false };
         let keeps = order == Order::Hessian && self.keeps_tangents();
         let width = if keeps { self.q() * self.layout.total } else { 0 };
         let (mut trial, mut inverse) = (std::mem::take(&mut self.trial), std::mem::take(&mut self.inverse));

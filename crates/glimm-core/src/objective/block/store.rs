@@ -81,6 +81,16 @@ impl Store {
         self.rows
     }
 
+    /// Other numbers of the rows.
+    pub fn rename(&mut self, rows: &[u32]) {
+        self.row.iter_mut().for_each(|row| *row = rows[*row as usize]);
+    }
+
+    /// The rows at some places, as numbered by the caller.
+    pub fn rows_at(&self, places: &[usize]) -> Vec<u32> {
+        places.iter().map(|&i| self.row[i]).collect()
+    }
+
     pub fn rows(&self, places: Range<usize>) -> Rows<'_> {
         Rows { y: &self.y[places.clone()], size: self.size.as_ref().map(|s| &s[places]) }
     }

@@ -1,0 +1,52 @@
+//! What each group adds to the derivatives: the sums of its lane, before they are summed.
+
+use super::lanes::Lanes;
+use super::laplace::Sums;
+use super::{Block, Job, chain, in_all_lanes, tiles};
+use crate::objective::{Evaluation, Order, Reject};
+
+impl Block {
+    /// Value, gradient and Hessian of each group's log-likelihood at `psi`, without the terms that depend on the
+    /// responses alone; with the rows of the group. Groups stand in the order of [`Self::subset`]. Nodes are those
+    /// chosen before.
+    pub fn contributions(
+        &mut self,
+        psi: &[f64],
+        order: Order,
+        tolerance: f64,
+    ) -> Result<Vec<(Vec<u32>, Evaluation)>, Reject> {
+        let (lambda, directions) = (in_all_lanes(&self.lambda(psi)), self.directions(psi));
+        let (near, nodes) = (false, !self.grids.is_empty());
+        let job = Job { psi, lambda, directions, order, tolerance, near, nodes, each: true };
+        let mut trial = vec![Lanes::ZERO; self.trial.len()];
+        let mut inverse = vec![Lanes::ZERO; self.inverse.len()];
+        let parts = self.parts([&mut trial, &mut inverse, &mut []], &job)?;
+        let chain = chain::Chain::new(&self.shape, &self.layout, psi);
+        let mut found = Vec::with_capacity(self.groups());
+        let tiles = parts.iter().flat_map(|part| &part.tiles);
+        for (tile, sums) in self.places.tiles.iter().zip(tiles) {
+            for lane in 0..tile.groups {
+                let of_lane = |x: Lanes| if tile.is_wide() { x.sum() } else { x.0[lane] };
+                let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| of_lane(of(&sums[j]));
+                let evaluation = self.derivatives(&chain, sums.len(), order, &over);
+                let places = self.places.places_of(&[tile.group + lane]).0;
+                found.push((self.store.rows_at(&places), evaluation));
+            }
+        }
+        let finite = found.iter().all(|(_, e)| e.is_finite());
+        if finite { Ok(found) } else { Err(Reject::NoMode) }
+    }
+
+    /// The same rows, each a group of its own, where there are no random effects.
+    pub fn by_rows(&self) -> Block {
+        let groups: Vec<usize> = (0..self.groups()).collect();
+        let places = self.places.places_of(&groups).0;
+        let rows = self.store.rows_at(&places);
+        let mut data = self.store.gather(&places, Vec::new(), 0, &self.shape);
+        let code: Vec<u32> = (0..rows.len() as u32).collect();
+        let mut layout = tiles::Layout::by_code(&code, rows.len());
+        let mut block = Block::at(&mut data, std::mem::take(&mut layout));
+        block.store.rename(&rows);
+        block
+    }
+}
