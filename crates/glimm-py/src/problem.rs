@@ -154,11 +154,8 @@ impl Problem {
         let psi = vector(&parameters);
         let found = enter(py, progress.as_ref(), |control| {
             let wanted = |n: Vec<f64>| if roots { Wanted::Roots(n) } else { Wanted::Values(n) };
-            let goals: Vec<(Goal, Wanted)> = goals
-                .into_iter()
-                .zip(numbers)
-                .map(|(g, n)| Ok((goal(g)?, wanted(n))))
-                .collect::<Result<_, Error>>()?;
+            let goals: Vec<(Goal, Wanted)> =
+                goals.into_iter().zip(numbers).map(|(g, n)| Ok((goal(g)?, wanted(n)))).collect::<Result<_, Error>>()?;
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
             inside(self.pool.as_ref(), || core.profile(&psi, &goals))

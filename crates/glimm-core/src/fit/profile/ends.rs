@@ -97,7 +97,11 @@ impl Walk<'_, '_> {
                 continue;
             }
             let z = self.root(here.height);
-            if z < target { inside = here.c } else { outside = Some(here.c) }
+            if z < target {
+                inside = here.c
+            } else {
+                outside = Some(here.c)
+            }
             let next = self.next(&here, side, target, z, inside, outside);
             let exact = here.distance < ON_RIDGE;
             if self.at_limit(side, here.c) && z < target {

@@ -194,12 +194,7 @@ pub(super) fn look(surface: &mut Surface<'_>, goal: &Goal, psi: Vec<f64>) -> Res
 }
 
 /// The maximum of the likelihood where the goal is that of `here`, to a distance of `tolerance`.
-pub(super) fn climb(
-    surface: &mut Surface<'_>,
-    goal: &Goal,
-    mut here: Point,
-    tolerance: f64,
-) -> Result<Point, Reject> {
+pub(super) fn climb(surface: &mut Surface<'_>, goal: &Goal, mut here: Point, tolerance: f64) -> Result<Point, Reject> {
     for _ in 0..MOST_STEPS {
         if here.distance < tolerance {
             match leave_saddle(surface, goal, &here, tolerance)? {
@@ -237,12 +232,7 @@ fn advance(surface: &mut Surface<'_>, goal: &Goal, here: &Point) -> Result<Optio
 }
 
 /// A higher point where `here` is a saddle, as a variance of zero is once it should be more.
-fn leave_saddle(
-    surface: &mut Surface<'_>,
-    goal: &Goal,
-    here: &Point,
-    tolerance: f64,
-) -> Result<Option<Point>, Reject> {
+fn leave_saddle(surface: &mut Surface<'_>, goal: &Goal, here: &Point, tolerance: f64) -> Result<Option<Point>, Reject> {
     let Some(direction) = here.upwards.clone().filter(|_| tolerance <= ON_RIDGE) else { return Ok(None) };
     for size in KICKS {
         let moved = here.psi.iter().zip(&direction).map(|(x, s)| x + size * s).collect();
