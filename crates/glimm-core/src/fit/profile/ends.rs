@@ -86,6 +86,8 @@ impl Walk<'_, '_> {
             if here.height > self.top + self.slack {
                 // Nodes from elsewhere may be wrong about it.
                 if self.surface.place(&here.psi)? {
+                    // What older nodes said of other places does not count.
+                    (inside, outside) = (start.c, None);
                     here = look(self.surface, self.goal, here.psi)?;
                     continue;
                 }
@@ -116,13 +118,16 @@ impl Walk<'_, '_> {
             }
             if (z - target).abs() < ARRIVED * target && exact {
                 if self.surface.place(&here.psi)? {
+                    (inside, outside) = (start.c, None);
                     here = look(self.surface, self.goal, here.psi)?;
                     continue;
                 }
                 return Ok((self.arrived(&here, next), here));
             }
-            if (z - target).abs() < NEAR * target {
-                self.surface.place(&here.psi)?;
+            if (z - target).abs() < NEAR * target && self.surface.place(&here.psi)? {
+                (inside, outside) = (start.c, None);
+                here = look(self.surface, self.goal, here.psi)?;
+                continue;
             }
             here = self.moved(&here, next, (z - target).abs() < ARRIVED * target)?;
         }

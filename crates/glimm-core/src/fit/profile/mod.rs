@@ -23,7 +23,7 @@ use crate::objective::{Evaluation, Objective, Reject};
 /// What a point of a profile may be above the maximum: rounding, and what a climb leaves.
 const SLACK: f64 = 1e-5;
 /// Squared distance to the maximum, in standard errors, from which the surface is another than the one climbed.
-const OTHER: f64 = 1e-3;
+const OTHER: f64 = 1e-6;
 /// The same from which the parameters given are no maximum at all.
 const ELSEWHERE: f64 = 25.0;
 
@@ -145,7 +145,7 @@ impl Tour<'_> {
         let mut points = Vec::new();
         if goal.defined(&user) {
             let least = match wanted {
-                Wanted::Roots(_) => self.least(goal)?,
+                Wanted::Roots(roots) => self.least(goal, roots.last().copied().unwrap_or(0.0))?,
                 Wanted::Values(_) => f64::INFINITY,
             };
             let sides: &[f64] = if matches!(wanted, Wanted::Roots(_)) { &[-1.0, 1.0] } else { &[1.0] };
@@ -161,15 +161,14 @@ impl Tour<'_> {
 
     /// The root beyond which every value of the goal is as good: that of a standard deviation of zero, without which a
     /// correlation is none.
-    fn least(&mut self, goal: &Goal) -> Result<f64, Error> {
+    fn least(&mut self, goal: &Goal, target: f64) -> Result<f64, Error> {
         let (mut least, user) = (f64::INFINITY, self.surface.problem.standard.to_user(&self.psi));
         for length in goal.lengths() {
             self.surface.restart();
             let start = self.start(&length, &user)?;
             let mut walk = walk(&mut self.surface, &length, &start, self.top.value, self.slack);
-            let zero = walk.limits[0];
-            let (reached, _) = outcome(walk.to_value(&start, zero), &walk, &start)?;
-            if reached.ending == Ending::Reached {
+            let (reached, _) = outcome(walk.to_root(&start, -1.0, target), &walk, &start)?;
+            if reached.ending == Ending::Limit {
                 least = least.min(walk.root(reached.height));
             }
         }
