@@ -245,7 +245,7 @@ def test_levels_of_intervals_are_checked(level: float) -> None:
 
 
 def test_an_unknown_interval_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match="method='profil'; use 'wald'"):
+    with pytest.raises(DataError, match="method='profil'; use 'profile'"):
         fit("nbinom2").confint(method="profil")
 
 

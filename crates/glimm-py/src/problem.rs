@@ -3,7 +3,7 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Identified, Options, Problem as Core};
+use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Wanted};
 use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
@@ -11,10 +11,30 @@ use glimm_core::objective::penalty::Penalty;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::convert::{Arrays, FamilyName, PredictorArrays, TermArrays, Vector, vector};
 use crate::seam::enter;
+
+/// ("linear", weights, [], []), ("sd", [], row, []) or ("angle", [], row, row).
+type GoalArrays = (String, Vec<f64>, Vec<usize>, Vec<usize>);
+
+fn goal((kind, weights, first, second): GoalArrays) -> Result<Goal, Error> {
+    match kind.as_str() {
+        "linear" => Ok(Goal::Linear(weights)),
+        "sd" => Ok(Goal::Sd(first)),
+        "angle" => Ok(Goal::Angle(first, second)),
+        _ => Err(Error::Unknown {
+            what: "goal",
+            name: kind,
+            allowed: ["linear", "sd", "angle"].map(String::from).to_vec(),
+        }),
+    }
+}
+
+/// A value, its gradient and its Hessian.
+type Derivatives<'py> = (f64, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
 /// A number before and after compression.
 type Change = (usize, usize);
@@ -135,6 +155,44 @@ impl Problem {
         Ok((found.gradients.into_pyarray(py), hessians, found.unit.into_pyarray(py)))
     }
 
+    /// Profiles of several goals about the maximum at `parameters`: per goal the numbers wanted, which are signed roots
+    /// (`roots`, on both sides) or values of the goal.
+    #[pyo3(signature = (parameters, goals, numbers, roots=true, progress=None))]
+    fn profile<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: Vector<'py>,
+        goals: Vec<GoalArrays>,
+        numbers: Vec<Vec<f64>>,
+        roots: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let psi = vector(&parameters);
+        let found = enter(py, progress.as_ref(), |control| {
+            let wanted = |n: Vec<f64>| if roots { Wanted::Roots(n) } else { Wanted::Values(n) };
+            let goals: Vec<(Goal, Wanted)> =
+                goals.into_iter().zip(numbers).map(|(g, n)| Ok((goal(g)?, wanted(n)))).collect::<Result<_, Error>>()?;
+            let core: &mut Core = &mut self.lock();
+            core.set_control(control);
+            inside(self.pool.as_ref(), || core.profile(&psi, &goals))
+        })?;
+        found.into_iter().map(|p| profiled(py, p)).collect()
+    }
+
+    /// Log-likelihood, gradient and Hessian (row by row) at the user's parameters; None where there is no value.
+    fn evaluate_twice<'py>(&self, py: Python<'py>, parameters: Vector<'py>) -> PyResult<Option<Derivatives<'py>>> {
+        let psi = vector(&parameters);
+        let found = enter(py, None, |control| {
+            let core: &mut Core = &mut self.lock();
+            core.set_control(control);
+            inside(self.pool.as_ref(), || core.evaluate_twice(&psi))
+        })?;
+        let arrays = |e: glimm_core::objective::Evaluation| {
+            (e.value, e.gradient.into_pyarray(py), e.hessian.unwrap_or_default().into_pyarray(py))
+        };
+        Ok(found.map(arrays))
+    }
+
     #[getter]
     fn path(&self) -> &'static str {
         self.lock().path().name()
@@ -220,6 +278,89 @@ impl Problem {
         out.set_item("covariances", arrays(f.posterior.covariances))?;
         Ok(out)
     }
+}
+
+/// Refits to each row of `ys` (of n columns each), shared among the problems, which must be alike: parameters, covariances
+/// and log-likelihoods of each, and what became of it. The numbers do not depend on how many problems there are.
+#[pyfunction]
+#[pyo3(signature = (problems, ys, n, start, nodes, progress=None))]
+pub fn refit_many<'py>(
+    py: Python<'py>,
+    problems: Vec<Py<Problem>>,
+    ys: Vector<'py>,
+    n: usize,
+    start: Vector<'py>,
+    nodes: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (ys, start) = (vector(&ys), vector(&start));
+    let count = ys.len() / n.max(1);
+    let found = enter(py, progress.as_ref(), |control| {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let worker = |problem: &Problem| {
+            let (mut own, core) = (Vec::new(), &mut *problem.lock());
+            core.set_control(control);
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count || control.stopped() {
+                    return own;
+                }
+                let y = &ys[i * n..(i + 1) * n];
+                own.push((i, inside(problem.pool.as_ref(), || core.replicate(y, &start, nodes))));
+                let iteration = done.fetch_add(1, Ordering::Relaxed) + 1;
+                control.tell(Report { stage: "bootstrap", iteration, loglik: f64::NAN, decrement: f64::INFINITY });
+            }
+        };
+        let mut all: Vec<Option<Result<Replicate, Error>>> = vec![None; count];
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = problems.iter().map(|p| scope.spawn(|| worker(p.get()))).collect();
+            for (i, found) in workers.into_iter().filter_map(|w| w.join().ok()).flatten() {
+                all[i] = Some(found);
+            }
+        });
+        if control.stopped() { Err(Error::Interrupted) } else { Ok(all) }
+    })?;
+    replicates(py, &found, start.len())
+}
+
+/// Refits as columns; NaN where there is none.
+fn replicates<'py>(
+    py: Python<'py>,
+    found: &[Option<Result<Replicate, Error>>],
+    p: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let of = |r: &Option<Result<Replicate, Error>>, size: usize, part: fn(&Replicate) -> Vec<f64>| match r {
+        Some(Ok(r)) => part(r),
+        _ => vec![f64::NAN; size],
+    };
+    let column = |size: usize, part: fn(&Replicate) -> Vec<f64>| -> Vec<f64> {
+        found.iter().flat_map(|r| of(r, size, part)).collect()
+    };
+    let state = |r: &Option<Result<Replicate, Error>>| match r {
+        Some(Ok(r)) if r.converged => "converged",
+        Some(Ok(_)) => "not_converged",
+        Some(Err(error)) => error.code(),
+        None => "internal",
+    };
+    let out = PyDict::new(py);
+    out.set_item("parameters", column(p, |r| r.psi.clone()).into_pyarray(py))?;
+    out.set_item("covariance", column(p * p, |r| r.covariance.clone()).into_pyarray(py))?;
+    out.set_item("loglik", column(1, |r| vec![r.loglik]).into_pyarray(py))?;
+    out.set_item("state", found.iter().map(state).collect::<Vec<_>>())?;
+    Ok(out)
+}
+
+/// Points of a profile as columns.
+fn profiled(py: Python<'_>, profile: Profile) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    let points = &profile.points;
+    out.set_item("ending", points.iter().map(|p| p.ending.name()).collect::<Vec<_>>())?;
+    out.set_item("value", points.iter().map(|p| p.value).collect::<Vec<_>>().into_pyarray(py))?;
+    out.set_item("root", points.iter().map(|p| p.root).collect::<Vec<_>>().into_pyarray(py))?;
+    let psi: Vec<f64> = points.iter().flat_map(|p| p.psi.iter().copied()).collect();
+    out.set_item("parameters", psi.into_pyarray(py))?;
+    out.set_item("evaluations", profile.evaluations)?;
+    Ok(out)
 }
 
 /// The numbers of a certificate, by name.

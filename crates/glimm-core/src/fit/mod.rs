@@ -5,9 +5,11 @@ mod inference;
 mod integrate;
 mod iterative;
 mod lmm;
+mod many;
 pub mod memory;
 mod options;
 mod path;
+mod profile;
 mod refusals;
 mod restricted;
 mod scores;
@@ -17,8 +19,10 @@ mod standard;
 mod start;
 
 pub use inference::{Identified, Verdict};
+pub use many::Replicate;
 pub use options::Options;
 pub use path::Path;
+pub use profile::{Ending, Goal, Profile, Profiled, Wanted};
 pub use scores::Scores;
 pub use standard::Aliased;
 

@@ -103,6 +103,20 @@ impl Standard {
         (self.jacobian[j * p..(j + 1) * p].to_vec(), self.shift[j])
     }
 
+    /// A gradient in standard parameters from one in the user's: J'g.
+    pub fn pull(&self, g: &[f64]) -> Vec<f64> {
+        let p = g.len();
+        (0..p).map(|j| (0..p).map(|i| self.jacobian[i * p + j] * g[i]).sum()).collect()
+    }
+
+    /// Second derivatives likewise: J'H J.
+    pub fn pull_both(&self, h: &[f64]) -> Vec<f64> {
+        let p = self.shift.len();
+        let rows: Vec<f64> = h.chunks_exact(p).flat_map(|row| self.pull(row)).collect();
+        let column = |j: usize| self.pull(&(0..p).map(|i| rows[i * p + j]).collect::<Vec<f64>>());
+        (0..p).flat_map(column).collect()
+    }
+
     /// J d.
     pub fn direction_to_user(&self, d: &[f64]) -> Vec<f64> {
         let p = d.len();
@@ -134,6 +148,14 @@ impl Standard {
         let jt = faer::Mat::from_fn(p, p, |r, c| self.jacobian[c * p + r]);
         let x = jt.full_piv_lu().solve(&faer::Mat::from_fn(p, 1, |r, _| g[r]));
         (0..p).map(|i| x[(i, 0)]).collect()
+    }
+
+    /// Second derivatives likewise: J^-T H J^-1.
+    pub fn hessian_to_user(&self, h: &[f64]) -> Vec<f64> {
+        let p = self.shift.len();
+        let rows: Vec<f64> = h.chunks_exact(p).flat_map(|row| self.gradient_to_user(row)).collect();
+        let column = |j: usize| self.gradient_to_user(&(0..p).map(|i| rows[i * p + j]).collect::<Vec<f64>>());
+        (0..p).flat_map(column).collect()
     }
 }
 
