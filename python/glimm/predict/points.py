@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from .errors import DataError
-from .fit import one_of
+from .. import _core
+from ..errors import DataError
+from ..fit import one_of
 
 if TYPE_CHECKING:
-    from .fit import Fit
+    from ..fit import Fit
 
 Array = NDArray[np.float64]
 Terms = tuple[tuple[NDArray[np.int64], Array], ...]
