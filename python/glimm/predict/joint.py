@@ -1,14 +1,14 @@
 """The joint covariance of parameters and random effects.
 
-Given the parameters psi, the effects are near normal about their modes b(psi) with covariance C; the
-estimates of psi have covariance V. With D = db/dpsi the joint covariance of (psi, b) is
+Given the parameters psi, the effects are near normal about their modes b(psi) with covariance C;
+the estimates of psi have covariance V. With D = db/dpsi the joint covariance of (psi, b) is
 
     [ V      V D'      ]
     [ D V    C + D V D' ]
 
-(Kass and Steffey 1989, J. Am. Stat. Assoc. 84, 717-726; for linear models the inverse of Henderson's
-mixed model equations). b = Lambda u maximises l(eta) - u'u / 2, so that u = Lambda'Z'l' and, with
-M = -Z'l''Z and H = I + Lambda'M Lambda,
+(Kass and Steffey 1989, J. Am. Stat. Assoc. 84, 717-726; for linear models the inverse of
+Henderson's mixed model equations). b = Lambda u maximises l(eta) - u'u / 2, so that
+u = Lambda'Z'l' and, with M = -Z'l''Z and H = I + Lambda'M Lambda,
 
     C = Lambda H^-1 Lambda',    du/dbeta = H^-1 Lambda'Z'l''X,
     du/dtheta_j = H^-1 (E_j'Z'l' - Lambda'M E_j u),    E_j = dLambda/dtheta_j.
@@ -109,7 +109,10 @@ class _Dense:
 
     def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
         total = np.zeros(codes[0].size)
-        places = [start + code * z.shape[1] for start, code, z in zip(self.starts, codes, first)]
+        places = [
+            start + code * z.shape[1]
+            for start, code, z in zip(self.starts, codes, first, strict=True)
+        ]
         for at, z in zip(places, first, strict=True):
             for there, w in zip(places, second, strict=True):
                 for a in range(z.shape[1]):
@@ -132,7 +135,9 @@ class _Sparse:
         joined = np.column_stack([*codes, *first, *second])
         rows, back = np.unique(joined, axis=0, return_index=True, return_inverse=True)[1:]
         n = self.factor.shape[0]
-        places = [start + c * z.shape[1] for start, c, z in zip(self.starts, codes, first)]
+        places = [
+            start + c * z.shape[1] for start, c, z in zip(self.starts, codes, first, strict=True)
+        ]
 
         def matrix(z: list[Array], at: NDArray[np.int64]) -> Any:
             columns = [
