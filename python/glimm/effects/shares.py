@@ -88,19 +88,19 @@ class VarianceShares:
         percent = f"{100 * self.level:g}%"
         bounds = (Column(f"{percent} lower", "number", "lower"), Column("upper", "number"))
         parts = (
-            ("Variance on the scale of the linear predictor", self.latent, ()),
-            ("Variance on the scale of the response", self.observed, ()),
+            ("Variance on the scale of the linear predictor", self.latent),
+            ("Variance on the scale of the response", self.observed),
         )
         found = []
-        for title, lines, notes in parts:
+        for title, lines in parts:
             total = sum(line[1] for line in lines)
             rows: list[tuple[Cell, ...]] = [
                 (name, value, value / total, low, high) for name, value, low, high in lines
             ]
             columns = (Column(""), Column("variance", "number"), Column("share", "ratio"), *bounds)
-            found.append(Table(title, columns, tuple(rows), notes))
-        columns = (Column(""), Column("value", "number"), *bounds)
-        found.append(Table("Measures", columns, tuple(self.measures), self.notes))
+            found.append(Table(title, columns, tuple(rows)))
+        heads = (Column(""), Column("value", "number"), *bounds)
+        found.append(Table("Measures", heads, tuple(self.measures), self.notes))
         return tuple(found)
 
     def __str__(self) -> str:

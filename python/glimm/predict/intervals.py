@@ -116,7 +116,7 @@ def standard_error(state: State, mean: Mean, by_parameters: list[Array]) -> Arra
     for k in moving:
         for j in moving:
             variance += mean.by_eta[k] * mean.by_eta[j] * joint.conditional(terms, k, j)
-    return np.sqrt(np.maximum(variance, 0.0))
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
 
 def _has_effects(state: State, k: int) -> bool:

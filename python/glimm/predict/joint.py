@@ -246,7 +246,7 @@ class _Made:
         width = z.shape[1]
 
         def sums(values: Array) -> Array:
-            return np.bincount(codes, values, levels)
+            return np.bincount(codes, values, levels).astype(np.float64)
 
         gradient = np.column_stack([sums(z[:, a] * self.first[:, of[a]]) for a in range(width)])
         m = np.empty((levels, width, width))
