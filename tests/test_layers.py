@@ -25,9 +25,8 @@ LAYERS = [
     ["inference", "predict"],
     ["simulate"],
     ["model"],
-    ["effects"],
     ["files", "tables"],
-    ["summary", "compare", "verify"],
+    ["summary", "compare", "effects", "verify"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.
