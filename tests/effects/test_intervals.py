@@ -361,6 +361,18 @@ def test_what_has_no_interval_is_refused() -> None:
     np.testing.assert_allclose(classes.groupby("row")["estimate"].sum(), 1.0)
 
 
+def test_what_moves_with_unknown_parameters_has_no_standard_error() -> None:
+    model = made("nbinom2")
+    covariance = model.estimates.covariance.copy()
+    covariance[1] = covariance[:, 1] = np.nan
+    model = glimm.Fit(model.model, model.design, replace(model.estimates, covariance=covariance))
+    for interval in ("confidence", "prediction"):
+        found = model.predict(interval=interval)
+        assert np.isnan(found["lower"]).all()
+        assert np.isfinite(found["estimate"]).all()
+    assert np.isnan(model.population_averaged().se["x"])
+
+
 def test_parts_have_intervals() -> None:
     model = made("dispersion")
     found = model.predict(part="dispersion", interval="confidence")

@@ -158,19 +158,27 @@ def population_averaged(fit: Fit, level: float = 0.95) -> PopulationAveraged:
     project = np.linalg.solve(weighted.T @ x, weighted.T)
     estimates, jacobian = project @ values, project @ slopes
     whole = fit.estimates.covariance
-    known = np.where(np.isfinite(whole), whole, 0.0)
+    unknown = ~np.isfinite(np.diag(whole))
+    known = np.where(unknown[:, None] | unknown[None, :], 0.0, whole)
     names = fit.names + (fit.part("thresholds").names if fit.model.family.ordered else ())
     return PopulationAveraged(
         names=names,
         subject=fit.estimates.parameters[places],
         subject_covariance=whole[np.ix_(places, places)],
         estimates=estimates,
-        covariance=jacobian @ known @ jacobian.T,
+        covariance=_lost(jacobian @ known @ jacobian.T, jacobian, unknown),
         level=level,
         link=fit.model.link,
         baseline=_baseline(fit, state),
         frame_kind=fit.design.frame_kind,
     )
+
+
+def _lost(covariance: Array, jacobian: Array, unknown: NDArray[np.bool_]) -> Array:
+    """NaN for coefficients that move with parameters which the data do not tell."""
+    size = np.abs(jacobian).max(axis=1, keepdims=True)
+    lost = (np.abs(jacobian[:, unknown]) > 1e-9 * size).any(axis=1)
+    return np.where(lost[:, None] | lost[None, :], np.nan, covariance)
 
 
 def _rows(state: State) -> tuple[Array, Array, Array, list[int]]:

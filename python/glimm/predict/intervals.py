@@ -111,7 +111,7 @@ def standard_error(state: State, mean: Mean, by_parameters: list[Array]) -> Arra
         total += slope[:, None] * by_parameters[k]
     for j, slope in mean.direct:
         total[:, j] += slope
-    variance = np.einsum("ij,ij->i", total @ joint.covariance, total)
+    variance = joint.variance(total)
     terms = _kept(state)
     moving = [k for k in mean.by_eta if _has_effects(state, k)]
     for k in moving:
@@ -176,6 +176,8 @@ def _prediction(state: State, tails: list[float]) -> dict[str, Array]:
     found = mean_of(state, 0, "response")
     error = standard_error(state, found, by)
     covariance = _of_predictors(state, by, fit.joint_covariance)
+    lost = np.isnan(covariance).any(axis=(1, 2))
+    covariance[lost] = 0.0
     name = fit.model.family.name
     trials = state.rows.trials
     if name == "gaussian" and fit.model.link == "identity":
@@ -191,7 +193,7 @@ def _prediction(state: State, tails: list[float]) -> dict[str, Array]:
             raise explain(failure, fit.model, fit.design) from None
         ends = [both[:, 0], both[:, 1]]
     unit = 1.0 if trials is None else trials
-    lower, upper = (np.ascontiguousarray(end) for end in ends)
+    lower, upper = (np.where(lost, np.nan, end) for end in ends)
     return {"estimate": unit * found.value, "se": unit * error, "lower": lower, "upper": upper}
 
 
@@ -206,6 +208,8 @@ def _of_predictors(state: State, by: list[Array], joint: Joint) -> Array:
     moving = [k for k in range(count) if k == 0 or _has_effects(state, k)]
     for k in moving:
         weighted = by[k] @ joint.covariance
+        # Not known where the variance of the predictor is not.
+        weighted[np.isnan(joint.variance(by[k]))] = np.nan
         for j in moving:
             out[:, k, j] = np.einsum("ij,ij->i", weighted, by[j]) + state.spread(k, j)
             if terms:

@@ -8,7 +8,7 @@ the estimates of psi have covariance V. With D = db/dpsi the joint covariance of
 
 (Kass and Steffey 1989, J. Am. Stat. Assoc. 84, 717-726; for linear models the inverse of
 Henderson's mixed model equations; the inverse of TMB's joint precision, Kristensen et al. 2016). It
-differs from the inverse of the Hessian of log p(y, b) in (psi, b), whose V ignores how log|H| moves.
+differs from the inverse of the Hessian of log p(y, b) in (psi, b), whose V ignores log|H|.
 
 The modes b = Lambda u maximise l(eta) - u'u / 2, so that
 u = Lambda'Z'l' and, with M = -Z'l''Z and H = I + Lambda'M Lambda,
@@ -40,6 +40,8 @@ Codes = NDArray[np.int64]
 
 DENSE = 4000
 """Effects of several factors up to which C is held as one matrix; beyond, rows are solved for."""
+NEGLIGIBLE = 1e-9
+"""Relative size of a derivative that counts as none."""
 SOLVED = 256
 """Right-hand sides of one solve."""
 
@@ -51,16 +53,19 @@ class Joint:
     Parameters
     ----------
     covariance : ndarray, (P, P)
-        V; zero for parameters that the data do not tell, which count as held.
+        V; zero for parameters that the data do not tell: see `unknown`.
     slopes : tuple of ndarray, (levels, q, P)
         D by term: derivatives of the modes in the parameters.
     predictors : tuple of tuple of int
         The linear predictor of each column of each term.
+    unknown : ndarray of bool, (P,)
+        Parameters without a variance; what moves with them has no standard error.
     """
 
     covariance: Array
     slopes: tuple[Array, ...]
     predictors: tuple[tuple[int, ...], ...]
+    unknown: NDArray[np.bool_]
     _conditional: _OneFactor | _Dense | _Sparse
 
     def along(self, terms: Terms, k: int) -> Array:
@@ -73,6 +78,15 @@ class Joint:
             for j in columns:
                 out[seen] += z[seen, j, None] * slopes[codes[seen], j]
         return out
+
+    def variance(self, gradient: Array) -> Array:
+        """Return a'V a of each row a of (n, P); NaN where it moves with unknown parameters."""
+        found = np.einsum("ij,ij->i", gradient @ self.covariance, gradient)
+        if self.unknown.any():
+            size = np.abs(gradient).max(axis=1, initial=0.0)
+            lost = np.abs(gradient[:, self.unknown]).max(axis=1) > NEGLIGIBLE * size
+            found = np.where(lost, np.nan, found)
+        return np.asarray(found)
 
     def conditional(self, terms: Terms, k: int, other: int) -> Array:
         """Return z'C z of predictors k and other for each row, (n,)."""
@@ -235,7 +249,8 @@ class _Made:
             for t in terms[1:]
         )
         slopes, conditional = self.one_factor() if same else self.crossed()
-        return Joint(covariance, slopes, predictors, conditional)
+        unknown = ~np.isfinite(np.diag(e.covariance))
+        return Joint(covariance, slopes, predictors, unknown, conditional)
 
     def one_factor(self) -> tuple[tuple[Array, ...], _OneFactor]:
         """Independent small problems, one per level."""
