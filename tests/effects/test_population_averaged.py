@@ -43,8 +43,8 @@ def fit(formula: str, family: str = "binomial", **options: object) -> glimm.Fit:
         return glimm.fit(formula, frame(), family, integration="laplace", **options)
 
 
-def brute(made: glimm.Fit, nodes: int = 60) -> Array:
-    """Mean of each row by a product rule over all random effects of the row."""
+def brute(made: glimm.Fit, rows: int, nodes: int = 60) -> Array:
+    """Mean of the first rows by a product rule over all random effects of the row."""
     t, weights = hermegauss(nodes)
     weights = weights / np.sqrt(2 * np.pi)
     eta = made.design.x @ made.estimates.parameters[: len(made.names)]
@@ -53,7 +53,10 @@ def brute(made: glimm.Fit, nodes: int = 60) -> Array:
     points = np.array(np.meshgrid(*[t] * loads.shape[1], indexing="ij")).reshape(loads.shape[1], -1)
     mass = np.prod(np.meshgrid(*[weights] * loads.shape[1], indexing="ij"), axis=0).ravel()
     return np.array(
-        [special.expit(e + row @ points) @ mass for e, row in zip(eta, loads, strict=True)]
+        [
+            special.expit(e + row @ points) @ mass
+            for e, row in zip(eta[:rows], loads[:rows], strict=True)
+        ]
     )
 
 
@@ -62,12 +65,17 @@ def brute(made: glimm.Fit, nodes: int = 60) -> Array:
 )
 def test_means_match_brute_force_over_all_effects(formula: str) -> None:
     made = fit(formula)
-    exact = brute(made)
-    np.testing.assert_allclose(made.predict(kind="population"), exact, atol=BRUTE)
+    crossed = len(made.design.terms) > 1
+    rows = 20 if crossed else made.design.n
+    exact = brute(made, rows)
+    found = made.predict(kind="population")[:rows]
+    np.testing.assert_allclose(found, exact, atol=BRUTE)
+    if crossed:
+        return
     x = made.design.x
     projected = np.linalg.lstsq(x, special.logit(exact), rcond=None)[0]
-    found = made.population_averaged()
-    np.testing.assert_allclose(found.estimates, projected, atol=1e-6)
+    averaged = made.population_averaged()
+    np.testing.assert_allclose(averaged.estimates, projected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
