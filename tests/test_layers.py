@@ -27,7 +27,7 @@ LAYERS = [
     ["inference"],
     ["model"],
     ["files"],
-    ["summary", "compare", "verify"],
+    ["summary", "compare", "effects", "verify"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.
@@ -37,6 +37,7 @@ CORE_LAYERS = [
     ["control", "error", "special"],
     ["integration", "link", "linalg"],
     ["family", "quadrature", "structure"],
+    ["population"],
     ["design", "shuffle"],
     ["suffstat"],
     ["objective"],
