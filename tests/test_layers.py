@@ -26,7 +26,7 @@ LAYERS = [
     ["simulate"],
     ["model"],
     ["files", "tables"],
-    ["summary", "compare", "verify"],
+    ["summary", "compare", "verify", "power"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.

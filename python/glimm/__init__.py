@@ -15,6 +15,7 @@ from .files import load
 from .fit import Diagnostics, Finding, Fit
 from .model import Model, fit
 from .penalty import Penalty
+from .power import Power, PowerCurve, extend, power, power_curve
 from .summary import Summary, summary
 
 __all__ = [
@@ -33,12 +34,17 @@ __all__ = [
     "Model",
     "Penalty",
     "Parameter",
+    "Power",
+    "PowerCurve",
     "Summary",
     "__version__",
     "compare",
     "datasets",
+    "extend",
     "families",
     "fit",
     "load",
+    "power",
+    "power_curve",
     "summary",
 ]
