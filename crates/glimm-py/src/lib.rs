@@ -1,6 +1,7 @@
 //! Glue between Python and `glimm-core`: conversion and one seam, no arithmetic.
 
 mod convert;
+mod population;
 mod problem;
 mod registry;
 mod seam;
@@ -23,5 +24,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(registry::cdf, m)?)?;
     m.add_function(wrap_pyfunction!(registry::class_probabilities, m)?)?;
     m.add_function(wrap_pyfunction!(registry::accepting, m)?)?;
+    m.add_function(wrap_pyfunction!(population::link, m)?)?;
+    m.add_function(wrap_pyfunction!(population::population, m)?)?;
+    m.add_function(wrap_pyfunction!(population::population_joint, m)?)?;
     Ok(())
 }
