@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .column import Column, Level
+from .column import Column, Level, values_of
 from .frame import Frame, Kind, frame_like, read_values, take_rows, with_columns
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "frame_like",
     "read_values",
     "take_rows",
+    "values_of",
     "with_columns",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..certificate import certificate
-from ..data import Column, Frame, with_columns
+from ..data import Frame, values_of, with_columns
 from ..design.response import columns_of
 from ..errors import DataError, listed, nearest_first
 from ..fit import Fit
@@ -133,13 +133,6 @@ def _rebuilt(fit: Fit, frame: Any) -> Design:
 def _length(frame: Any) -> int:
     opened = Frame(frame)
     return opened.read([opened.names[0]])[1]
-
-
-def values_of(column: Column) -> NDArray[Any]:
-    """Return a column's values as the user wrote them."""
-    if column.levels is None:
-        return column.values
-    return np.array(column.levels, dtype=object)[column.values]
 
 
 def frame_of(fit: Fit) -> Any:
