@@ -26,7 +26,7 @@ LAYERS = [
     ["simulate"],
     ["model"],
     ["files", "tables"],
-    ["summary", "compare", "verify", "power"],
+    ["summary", "compare", "verify", "power", "effects"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.

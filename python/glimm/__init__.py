@@ -9,6 +9,7 @@ from . import datasets
 from ._core import __version__
 from .compare import Comparison, compare
 from .custom import CustomFamily
+from .effects import Effects, comparisons, means, slopes
 from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
 from .families import Family, Parameter, families
 from .files import load
@@ -23,6 +24,7 @@ __all__ = [
     "CustomFamily",
     "DataError",
     "Diagnostics",
+    "Effects",
     "Family",
     "FamilyError",
     "Finding",
@@ -39,12 +41,15 @@ __all__ = [
     "Summary",
     "__version__",
     "compare",
+    "comparisons",
     "datasets",
     "extend",
     "families",
     "fit",
     "load",
+    "means",
     "power",
     "power_curve",
+    "slopes",
     "summary",
 ]

@@ -179,14 +179,10 @@ def _data(fit: Fit, offset: float | None) -> Grid:
     n, freq = fit.design.n, fit.design.freq
     columns = {name: values_of(column) for name, column in covariates(fit).items()}
     weights = np.full(n, 1 / n) if freq is None else freq / freq.sum()
-    return Grid(
-        "data", _with_groups(fit, columns, n), weights, _offset(fit, None, offset), (), ()
-    )
+    return Grid("data", _with_groups(fit, columns, n), weights, _offset(fit, None, offset), (), ())
 
 
-def _with_groups(
-    fit: Fit, columns: Mapping[str, NDArray[Any]], m: int
-) -> dict[str, NDArray[Any]]:
+def _with_groups(fit: Fit, columns: Mapping[str, NDArray[Any]], m: int) -> dict[str, NDArray[Any]]:
     """Columns with the grouping columns, at a level that is known: their effects are not used."""
     found = dict(columns)
     for grouping in fit.design.groupings:

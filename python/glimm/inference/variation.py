@@ -201,9 +201,7 @@ def refusal(fit: Fit) -> str | None:
     normal = 'use df="normal"'
     if model.family.name != "gaussian" or model.link != "identity":
         family = f"{model.family.name} with the {model.link} link"
-        return (
-            f"they are defined for gaussian responses with the identity link, not {family}; {normal}"
-        )
+        return f"they are defined for gaussian responses with the identity link, not {family}; {normal}"
     if model.disp is not None:
         return f"disp= gives every row a variance of its own; {normal}"
     if model.penalty is not None:

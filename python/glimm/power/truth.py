@@ -196,9 +196,7 @@ def _lower(term: DesignTerm) -> list[tuple[int, int]]:
     return [(i, j) for i in range(q) for j in range(i + 1)]
 
 
-def _coefficients(
-    blank: Fit, given: Mapping[str, float], parameters: Mapping[str, Any]
-) -> Array:
+def _coefficients(blank: Fit, given: Mapping[str, float], parameters: Mapping[str, Any]) -> Array:
     """The coefficients of all linear predictors."""
     wanted = [label for part in blank.parts if part.modelled for label in part.labels]
     check_names("effects", given, wanted)
@@ -219,7 +217,9 @@ def _coefficients(
 def _thresholds(given: Any, count: int) -> list[float]:
     values = np.atleast_1d(np.asarray(given, dtype=np.float64))
     if values.shape != (count,) or (np.diff(values) <= 0).any():
-        message = f"thresholds={given!r}; they must be {count} rising numbers, one less than classes"
+        message = (
+            f"thresholds={given!r}; they must be {count} rising numbers, one less than classes"
+        )
         raise DataError(message, code="unknown_option")
     return [float(v) for v in values]
 
