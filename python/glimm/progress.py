@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from .memory import size_text
 
@@ -82,7 +82,7 @@ class Progress:
         self._stage, self._iteration = "", -1
         self._steps: list[Step] = []
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

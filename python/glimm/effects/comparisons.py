@@ -143,7 +143,7 @@ def comparisons(
         families += [number] * len(pairs.places)
     facts = [("Estimand", estimand(fit, effect)), ("Scale", _scale_words(fit, scale, type))]
     facts.append(("Compared", f"{variable}: {pairs.words}"))
-    facts.append(("Averaged", averaged(base, average, by_ if grid == "data" else ())))
+    facts.append(("Averaged", averaged(fit, base, average, by_ if grid == "data" else ())))
     single = {n: at_values(at_[n])[0] for n in at_ if n != variable and len(at_values(at_[n])) == 1}
     facts += held_words(fit, base, {n: v for n, v in single.items() if n not in by_})
     columns = {k: v for k, v in labels_of(labels).items() if k not in single or k in by_}

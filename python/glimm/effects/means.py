@@ -122,7 +122,7 @@ def means(
         if name not in (*over_, *by_):
             labels.pop(name, None)
     facts = [("Estimand", estimand(fit, effect)), ("Scale", scale_words(fit, scale))]
-    facts.append(("Averaged", averaged(base, average, by_ if grid == "data" else ())))
+    facts.append(("Averaged", averaged(fit, base, average, by_ if grid == "data" else ())))
     facts += held_words(fit, base, {n: v for n, v in single.items() if n not in (*over_, *by_)})
     return _result(fit, values, found, reach, labels, facts, average, scale, level)
 

@@ -98,7 +98,7 @@ def slopes(
     single = {n: at_values(v)[0] for n, v in at_.items() if len(at_values(v)) == 1}
     facts = [("Estimand", estimand(fit, effect)),
              ("Scale", f"{scale_words(fit, scale)} per unit of {variable}"),
-             ("Averaged", averaged(base, "response", by_ if grid == "data" else ()))]  # fmt: skip
+             ("Averaged", averaged(fit, base, "response", by_ if grid == "data" else ()))]  # fmt: skip
     facts += held_words(fit, base, {n: v for n, v in single.items() if n not in (*by_, variable)})
     families = np.arange(len(cells)) * 0
     return tested(fit, "slopes", values, labels, families, facts, TYPES["difference"], "none", 2,

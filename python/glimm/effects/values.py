@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +49,12 @@ def evaluate(fit: Fit, grid: Grid, settings: Settings, effect: str, scale: str) 
     ``"population"`` its mean over b; where one predictor alone decides,
     E g^-1(eta + s t) with t ~ N(0, 1) and s^2 = z'Gz, by the core's quadrature.
     """
-    rows = _rows(fit, grid, settings)
+    return evaluate_frame(fit, set_columns(grid, settings), grid.offset, effect, scale)
+
+
+def evaluate_frame(fit: Fit, frame: Any, offset: Array | None, effect: str, scale: str) -> Values:
+    """Return the same for the rows of a frame."""
+    rows = _rows(fit, frame, offset)
     if scale == "link" and effect == "subject":
         return _predictor(fit, rows)
     if fit.model.family.ordered:
@@ -80,9 +84,8 @@ def check_scale(effect: str, scale: str) -> None:
     one_of("scale", scale, SCALES)
 
 
-def _rows(fit: Fit, grid: Grid, settings: Settings) -> Rows:
-    columns: Mapping[str, Any] = set_columns(grid, settings)
-    made = fit.design.apply(columns, new_levels="zero", offset=grid.offset)
+def _rows(fit: Fit, frame: Any, offset: Array | None) -> Rows:
+    made = fit.design.apply(frame, new_levels="zero", offset=offset)
     others = zip(fit.design.parts, made.parts, strict=True)
     matrices = {0: (made.x, made.offset)} | {part.predictor: found for part, found in others}
     return Rows(matrices, made.terms, None, made.n)
@@ -167,7 +170,7 @@ def _block(predictors: tuple[int, ...], z: Array, factor: Array, k: int) -> Arra
 
 
 def _root_changes(fit: Fit, rows: Rows, k: int) -> list[tuple[int, Array]]:
-    """Derivatives (m, r) of that root in each parameter of the covariances, which it is linear in."""
+    """Derivatives (m, r) of that root in the parameters of covariances; it is linear in them."""
     widths = [len(term.columns) for term in fit.design.terms]
     ends = np.cumsum([0, *widths]).tolist()
     found = []

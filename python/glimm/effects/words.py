@@ -24,6 +24,8 @@ def estimand(fit: Fit, effect: str) -> str:
     if not groups:
         return "the population: there are no random effects"
     names = ", ".join(groups)
+    if fit.model.link == "identity" and fit.model.zi is None:
+        return f"for a typical level of {names}, which is also the mean over all levels"
     if effect == "subject":
         return f"subject-specific: for a typical level of {names} (random effects at zero)"
     return f"population-averaged: the mean over the random effects of {names}, integrated exactly"
@@ -36,17 +38,18 @@ def scale_words(fit: Fit, scale: str) -> str:
     return f"response ({'probability' if fit.model.family.trials else 'expected response'})"
 
 
-def averaged(grid: Grid, average: str, by: tuple[str, ...] = ()) -> str:
+def averaged(fit: Fit, grid: Grid, average: str, by: tuple[str, ...] = ()) -> str:
     """Return what was averaged over what."""
     on = {
-        "link": "on the link scale, then transformed back",
-        "response": "on the scale of the response",
+        "link": ", on the link scale, then transformed back",
+        "response": ", on the scale of the response",
     }[average]
+    on = "" if fit.model.link == "identity" else on
     if grid.kind == "data":
         within = f" within {', '.join(by)}" if by else ""
-        return f"over the {grid.rows:,} rows of the data{within}, {on}"
+        return f"over the {grid.rows:,} rows of the data{within}{on}"
     if grid.rows > 1:
-        return f"over {grid.rows:,} combinations of {', '.join(grid.free)}, equally, {on}"
+        return f"over {grid.rows:,} combinations of {', '.join(grid.free)}, equally{on}"
     return "over nothing: each estimate is of one combination of covariates"
 
 

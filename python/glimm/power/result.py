@@ -17,7 +17,7 @@ from .tests import Target
 Array = NDArray[np.float64]
 
 _TESTS = {
-    "wald": "two-sided Wald tests, normal distribution",
+    "wald": "two-sided Wald tests, df: {df}",
     "lrt": "likelihood ratio tests, chi-squared distribution",
     "function": "the test given",
 }
@@ -36,7 +36,7 @@ class Power:
     converged : ndarray of bool, (n,)
     failures : tuple of (str or None), (n,)
         Why a fit or its test failed.
-    test : str
+    test, df : str
     alpha : float
         A p value at most this rejects.
     level : float
@@ -56,12 +56,18 @@ class Power:
     converged: NDArray[np.bool_]
     failures: tuple[str | None, ...]
     test: str
+    df: str
     alpha: float
     level: float
     rows: int
     groups: tuple[tuple[str, int], ...]
     seconds: float
     frame_kind: Any
+
+    @property
+    def words(self) -> str:
+        """The test in words."""
+        return _TESTS[self.test].format(df=self.df)
 
     @property
     def n(self) -> int:
@@ -141,7 +147,7 @@ class Power:
     def _notes(self) -> tuple[str, ...]:
         groups = "".join(f", {name} {count:,} levels" for name, count in self.groups)
         notes = [
-            f"{self.rows:,} rows{groups}; {_TESTS[self.test]}.",
+            f"{self.rows:,} rows{groups}; {self.words}.",
             f"{100 * self.level:g} % intervals of the power by Clopper and Pearson (exact).",
         ]
         if self.test != "function":
@@ -219,7 +225,7 @@ class PowerCurve:
         one = self.points[0]
         failed = sum(point.failed for point in self.points)
         notes = (
-            f"{one.n:,} data sets a size; {_TESTS[one.test]}; {100 * one.level:g} % intervals by "
+            f"{one.n:,} data sets a size; {one.words}; {100 * one.level:g} % intervals by "
             "Clopper and Pearson.",
             f"Failed fits {failed:,} (count as no rejection), not converged "
             f"{sum(point.not_converged for point in self.points):,}.",

@@ -57,6 +57,7 @@ def power(
     family: str | Family = "gaussian",
     link: str | None = None,
     test: Test = "wald",
+    df: str = "auto",
     target: Wanted = None,
     n: int = 500,
     seed: int = 0,
@@ -100,9 +101,11 @@ def power(
         Parameters of the family by name: ``{"sigma": 2.0}``; ``{"thresholds": [...]}`` for ordered
         classes.
     test : str or callable
-        ``"wald"``: the estimate by its standard error against the normal distribution, several
-        jointly against chi-squared. ``"lrt"``: the likelihood ratio, by maximum likelihood. Or a
+        ``"wald"``: the estimate by its standard error, several jointly. ``"lrt"``: the likelihood ratio, by maximum likelihood. Or a
         function from a Fit to a p value.
+    df : str
+        Degrees of freedom of Wald tests: ``"normal"``, ``"satterthwaite"``, ``"kenward-roger"`` or
+        ``"auto"``, as in `Fit.summary`.
     target : str, sequence of str, or mapping of str to sequence of str, optional
         Coefficients to test, each by itself; a mapping names sets that are tested jointly. By
         default all of the mean besides the intercept.
@@ -164,7 +167,7 @@ def power(
         truth = replace(truth, model=replace(truth.model, reml=False))
     wanted = targets(truth, target, test)
     start = time.perf_counter()
-    outcomes = _simulate(truth, wanted, test, n, seed, threads, progress)
+    outcomes = _simulate(truth, wanted, test, df, n, seed, threads, progress)
     return Power(
         targets=wanted,
         estimates=np.array([o.estimates for o in outcomes]),
@@ -172,6 +175,7 @@ def power(
         converged=np.array([o.converged for o in outcomes]),
         failures=tuple(o.failure for o in outcomes),
         test=test if isinstance(test, str) else "function",
+        df=df,
         alpha=alpha,
         level=level,
         rows=truth.design.n,
@@ -209,7 +213,7 @@ def with_response(
             raise DataError(message, code="unknown_column")
         return design
     n = Frame(design).read([next(iter(names))])[1] if names else 0
-    values = np.ones(n) if not family.trials else np.zeros(n)
+    values: NDArray[Any] = np.ones(n) if not family.trials else np.zeros(n)
     if family.ordered:
         classes = np.size(parameters.get("thresholds", 1)) + 1
         values = np.arange(n) % classes
@@ -224,13 +228,15 @@ def _columns(expression: str) -> tuple[str, ...]:
 class _Bench:
     """The problems that one thread works with, made from one data set."""
 
-    def __init__(self, truth: Fit, wanted: tuple[Target, ...], test: Test, y: Array) -> None:
+    def __init__(
+        self, truth: Fit, wanted: tuple[Target, ...], test: tuple[Test, str], y: Array
+    ) -> None:
         model = replace(truth.model, threads=1)
         self.truth = Fit(model, truth.design, truth.estimates)
-        self.wanted, self.test = wanted, test
+        self.wanted, (self.test, self.df) = wanted, test
         self.full = make_problem(model, truth.design.with_response(y))
         self.reduced: list[tuple[Fit, _core.Problem]] = []
-        if test == "lrt":
+        if self.test == "lrt":
             self.reduced = [self._without(target, y) for target in wanted]
 
     def _without(self, target: Target, y: Array) -> tuple[Fit, _core.Problem]:
@@ -269,7 +275,7 @@ class _Bench:
         if callable(self.test):
             return _checked(self.test, fit)
         if self.test == "wald":
-            return wald(fit, target)
+            return wald(fit, target, self.df)
         truth, problem = self.reduced[k]
         reduced = self._fit(truth, problem, y)
         return likelihood_ratio(fit.loglik, reduced.loglik, len(target.places))
@@ -290,13 +296,14 @@ def _simulate(
     truth: Fit,
     wanted: tuple[Target, ...],
     test: Test,
+    df: str,
     n: int,
     seed: int,
     threads: int | None,
     progress: bool | None,
 ) -> list[Outcome]:
     """The outcomes of all data sets in their order; stops when the first all fail."""
-    first = _bench(truth, wanted, test, n, seed)
+    first = _bench(truth, wanted, (test, df), n, seed)
     with Counting(progress, "simulated data sets", n) as show:
         found: list[Outcome] = []
         for replicate in range(min(_FIRST, n)):
@@ -319,7 +326,7 @@ def _simulate(
 
 
 def _bench(
-    truth: Fit, wanted: tuple[Target, ...], test: Test, n: int, seed: int
+    truth: Fit, wanted: tuple[Target, ...], test: tuple[Test, str], n: int, seed: int
 ) -> tuple[_Bench, Any]:
     """The first data set that makes a problem, and a maker of further benches from it."""
     failure: GlimmError | None = None

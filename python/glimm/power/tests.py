@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, FitError, listed, nearest_first
 from ..fit import Fit, one_of
+from ..inference.freedom import f_tail, freedom
 
 if TYPE_CHECKING:
     from ..design import Design
@@ -56,6 +57,7 @@ def targets(truth: Fit, wanted: Wanted, test: Test) -> tuple[Target, ...]:
     count = truth.estimates.thetas[0][0] if truth.estimates.thetas else None
     names = list(truth.parameter_names[:count])
     if wanted is None:
+        found: dict[str, tuple[str, ...]]
         found = {name: (name,) for name in truth.names if name != "(Intercept)"}
     elif isinstance(wanted, str):
         found = {wanted: (wanted,)}
@@ -79,21 +81,18 @@ def _target(truth: Fit, names: list[str], key: str, group: tuple[str, ...]) -> T
     return Target(key, places, value)
 
 
-def wald(fit: Fit, target: Target) -> float:
-    """Return the p value of estimates = 0 by their joint covariance, b' V^-1 b ~ chi2."""
-    from scipy.special import chdtrc
-
-    places = list(target.places)
+def wald(fit: Fit, target: Target, df: str) -> float:
+    """Return the p value of estimates = 0 by their joint covariance, b' V^-1 b / q ~ F."""
+    places, mean = list(target.places), len(fit.names)
     b = fit.estimates.parameters[places]
     v = fit.estimates.covariance[np.ix_(places, places)]
     if not np.isfinite(v).all():
         raise FitError(f"the data set does not tell {target.name!r}", code="unidentified")
-    return float(chdtrc(len(places), b @ np.linalg.solve(v, b)))
-
-
-def student(fit: Fit, target: Target) -> float:
-    """Return the p value of one estimate = 0 by t with Satterthwaite's degrees of freedom."""
-    raise NotImplementedError
+    if max(places) >= mean:
+        return f_tail(float(b @ np.linalg.solve(v, b)) / len(places), len(places), math.inf)
+    rows = np.eye(mean)[places]
+    f, below = freedom(fit, df).joint(rows, b)
+    return f_tail(f, len(places), below)
 
 
 def likelihood_ratio(full: float, reduced: float, count: int) -> float:
