@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
-DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs
+DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
 .PHONY: help build demo test lint bench bench-setup bench-integration bench-smoke pictures stress clean
 
@@ -44,7 +44,6 @@ stress: build ## four hundred small and hard problems; the table goes to benchma
 	$(PY) benchmarks/stress.py
 
 pictures: build ## draw what accuracy of the integral costs, for the docs; the table goes to benchmarks/results
-	$(PY) -m pip install --quiet matplotlib
 	$(PY) benchmarks/integration.py
 
 bench-integration: build ## time certified integration against Laplace and peers; the table goes to benchmarks/results

@@ -9,7 +9,10 @@ from . import datasets
 from ._core import __version__
 from .compare import Comparison, compare
 from .custom import CustomFamily
-from .effects import Effects, comparisons, means, slopes
+from .effects.comparisons import comparisons
+from .effects.means import means
+from .effects.result import Effects
+from .effects.slopes import slopes
 from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
 from .families import Family, Parameter, families
 from .files import load

@@ -96,9 +96,10 @@ def slopes(
     labels = labels_of([{**{n: g.columns[n][0] for n in by_ if n not in s}, **s} for g, s in cells])
     labels = labels or {"variable": [variable] * len(cells)}
     single = {n: at_values(v)[0] for n, v in at_.items() if len(at_values(v)) == 1}
+    within = by_ if grid == "data" else ()
     facts = [("Estimand", estimand(fit, effect)),
              ("Scale", f"{scale_words(fit, scale)} per unit of {variable}"),
-             ("Averaged", averaged(fit, base, "response", by_ if grid == "data" else ()))]  # fmt: skip
+             ("Averaged", averaged(fit, base, "response", within))]  # fmt: skip
     facts += held_words(fit, base, {n: v for n, v in single.items() if n not in (*by_, variable)})
     families = np.arange(len(cells)) * 0
     return tested(fit, "slopes", values, labels, families, facts, TYPES["difference"], "none", 2,

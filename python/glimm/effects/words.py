@@ -17,6 +17,18 @@ _SCALES = {
     "probit": "probit scale",
 }
 
+RATIOS = {"logit": "odds ratio", "log": "ratio of means"}
+"""What exp() of a coefficient is."""
+
+
+def unit_of(fit: Fit) -> str:
+    """Return what the linear predictor is measured in."""
+    if fit.model.link == "identity":
+        return fit.design.response_name
+    if fit.model.link == "log":
+        return f"log {fit.design.response_name}"
+    return _SCALES.get(fit.model.link, f"{fit.model.link} scale")
+
 
 def estimand(fit: Fit, effect: str) -> str:
     """Return whom the estimates are for."""

@@ -101,8 +101,8 @@ def power(
         Parameters of the family by name: ``{"sigma": 2.0}``; ``{"thresholds": [...]}`` for ordered
         classes.
     test : str or callable
-        ``"wald"``: the estimate by its standard error, several jointly. ``"lrt"``: the likelihood ratio, by maximum likelihood. Or a
-        function from a Fit to a p value.
+        ``"wald"``: the estimate by its standard error, several jointly. ``"lrt"``: the
+        likelihood ratio, by maximum likelihood. Or a function from a Fit to a p value.
     df : str
         Degrees of freedom of Wald tests: ``"normal"``, ``"satterthwaite"``, ``"kenward-roger"`` or
         ``"auto"``, as in `Fit.summary`.
