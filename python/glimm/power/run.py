@@ -266,7 +266,7 @@ class _Bench:
         _, found = solve_again(problem, truth.model, design, truth.estimates)
         if found.kept != truth.estimates.kept:
             names = [truth.design.x_names[j] for k, j, _ in found.aliased if k == 0]
-            message = f"the design does not tell {listed(names)} from other columns"
+            message = f"the design does not tell {listed(names)} from its other columns"
             raise DataError(message, code="aliased")
         return Fit(truth.model, design, found, problem)
 

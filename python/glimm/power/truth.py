@@ -149,11 +149,11 @@ def blank_estimates(
 ) -> Estimates:
     """Return estimates of the right shape: all columns kept unless told, effects at zero."""
     widths = _widths(model, design)
-    if kept is None:
-        kept = tuple(tuple(range(width)) for width in widths)
-    widths[: len(kept)] = [len(columns) for columns in kept]
-    ends = np.cumsum([0, *widths]).tolist()
+    kept = tuple(tuple(range(width)) for width in widths) if kept is None else kept[: len(widths)]
+    ends = np.cumsum([0, *map(len, kept)]).tolist()
     fixed = tuple(zip(ends, ends[1:], strict=False))
+    if model.family.ordered:  # both thresholds of a class are predictors that share coefficients
+        kept, fixed = (*kept, kept[-1]), (*fixed, fixed[-1])
     sizes = [len(_lower(t)) for t in design.terms]
     last = np.cumsum([ends[-1], *sizes]).tolist()
     count = last[-1]
