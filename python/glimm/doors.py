@@ -27,10 +27,13 @@ class Doors:
         kind: str = "subject",
         scale: str = "response",
         part: str = "response",
+        interval: str | None = None,
+        level: float = 0.95,
         new_levels: str = "error",
+        seed: int = 0,
         offset: str | ArrayLike | None = None,
-    ) -> Array:
-        """Predict the expected response.
+    ) -> Any:
+        """Predict the expected response, with an interval if asked for.
 
         Parameters
         ----------
@@ -38,28 +41,55 @@ class Doors:
             New rows (m of them); the rows used in the fit when not given.
         kind : str
             ``"subject"``: for the given levels of the groups, at the modes of their effects.
+            ``"population"``: averaged over the distribution of all random effects; new rows need
+            no grouping columns.
         scale : str
-            ``"response"`` (for a binomial the probability) or ``"link"``.
+            ``"response"`` (for a binomial the probability) or ``"link"``; for an average over a
+            population the link of the mean, not the mean of the linear predictor.
         part : str
             ``"response"``: the expected response, extra zeros and truncation included; for ordered
             classes their probabilities, (m, classes). ``"mean"``: that of the family before extra
             zeros and truncation. ``"zi"``: the probability of an extra zero. ``"dispersion"``, or
             the name of another parameter of the family: its value in each row. Under
             ``scale="link"`` all of these on the scale of their linear predictor.
+        interval : str, optional
+            ``"confidence"``: of the expected response, from the joint covariance of all parameters
+            and random effects, built on the link scale. ``"prediction"``: of a new response, by the
+            quantiles of its distribution mixed over what is not known of the linear predictors
+            (normal); the family's further parameters stand at their estimates unless they have
+            random effects. Responses with trials: in numbers of successes, all columns.
+        level : float
+            Of the interval, between 0 and 1.
         new_levels : str
-            What a level not seen in the fit gets: ``"error"``, or ``"zero"``, the effects of a
-            typical level.
+            What a level not seen in the fit gets: ``"error"``; ``"zero"``, the effects of a typical
+            level; ``"integrate"``: the average over the distribution of its effects; ``"draw"``:
+            effects drawn from it, the same in all rows of a level, known from then on.
+        seed : int
+            Of the draws.
         offset : str or array_like, (m,), optional
             Replaces what was given to `fit` as ``offset=``.
 
         Returns
         -------
         ndarray, (m,)
+            Or with `interval` a frame of the user's kind: `estimate`, its standard error `se`,
+            `lower`, `upper`; for ordered classes one row per row and class, with `row`, `class`.
 
         Raises
         ------
         DataError
             For missing columns or values and for levels not seen, with rows.
+        FitError
+            Where an average or an interval has no value.
+
+        Examples
+        --------
+        >>> import glimm
+        >>> data = glimm.datasets.load("sleepstudy")
+        >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
+        >>> new = {"days": [0, 9]}
+        >>> fit.predict(new, kind="population").round(1)
+        array([251.4, 345.6])
         """
         from .predict import predict
 
@@ -69,7 +99,10 @@ class Doors:
             kind=kind,
             scale=scale,
             part=part,
+            interval=interval,
+            level=level,
             new_levels=new_levels,
+            seed=seed,
             offset=offset,
         )
 

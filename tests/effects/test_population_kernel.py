@@ -30,7 +30,7 @@ GRID = [
 
 
 def panels(link: str, eta: float, sd: float) -> tuple[Array, Array, Array]:
-    """(t, weights with the normal density, eta + sd t) of 20 nodes in panels as narrow as the link."""
+    """(t, weights with the normal density, eta + sd t): 20 nodes in each of many panels."""
     nodes, weights = leggauss(20)
     width = min(0.25, 0.5 / sd)
     edges = np.arange(-14.0, 14.0, width)

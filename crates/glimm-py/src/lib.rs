@@ -27,5 +27,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(population::link, m)?)?;
     m.add_function(wrap_pyfunction!(population::population, m)?)?;
     m.add_function(wrap_pyfunction!(population::population_joint, m)?)?;
+    m.add_function(wrap_pyfunction!(population::predictive, m)?)?;
+    m.add_function(wrap_pyfunction!(population::row_derivatives, m)?)?;
     Ok(())
 }

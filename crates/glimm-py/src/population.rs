@@ -65,3 +65,47 @@ pub fn population_joint<'py>(
     let d_root = Array3::from_shape_vec((n, k, r), found.d_root).map_err(wrong)?;
     Ok((found.value.into_pyarray(py), d_eta.into_pyarray(py), d_root.into_pyarray(py), found.error.into_pyarray(py)))
 }
+
+/// Quantiles (rows, len(p)) of a new response at uncertain predictors eta + root t.
+#[pyfunction]
+pub fn predictive<'py>(
+    py: Python<'py>,
+    name: FamilyName,
+    eta: PyReadonlyArray2<'py, f64>,
+    root: PyReadonlyArray3<'py, f64>,
+    size: Option<Vector<'py>>,
+    p: Vec<f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let family = name.with("cdf").and_then(|()| family_of(&name)).map_err(raise)?;
+    let (eta, root) = (eta.as_array(), root.as_array());
+    let (n, k, r) = root.dim();
+    if eta.dim() != (n, k) || k != family.predictors() {
+        return Err(PyValueError::new_err("eta and root differ in rows or predictors"));
+    }
+    let (eta, root): (Vec<f64>, Vec<f64>) = (eta.iter().copied().collect(), root.iter().copied().collect());
+    let size = size.as_ref().map(vector);
+    let found = py.detach(|| core::quantiles(family.as_ref(), &eta, &root, [k, r], size.as_deref(), &p));
+    let found = Array2::from_shape_vec((n, p.len()), found).map_err(|_| PyValueError::new_err("shape"))?;
+    Ok(found.into_pyarray(py))
+}
+
+/// First (rows, predictors) and second (rows, predictors, predictors) derivatives of the row log densities.
+#[pyfunction]
+pub fn row_derivatives<'py>(
+    py: Python<'py>,
+    name: FamilyName,
+    y: Vector<'py>,
+    eta: Vec<Vector<'py>>,
+    size: Option<Vector<'py>>,
+) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>)> {
+    let family = family_of(&name).map_err(raise)?;
+    let (y, size) = (vector(&y), size.as_ref().map(vector));
+    let eta: Vec<Vec<f64>> = eta.iter().map(vector).collect();
+    let views: Vec<&[f64]> = eta.iter().map(Vec::as_slice).collect();
+    let (n, k) = (y.len(), views.len());
+    let (first, second) = py.detach(|| core::curvature(family.as_ref(), &y, size.as_deref(), &views));
+    let wrong = |_| PyValueError::new_err("shape");
+    let first = Array2::from_shape_vec((n, k), first).map_err(wrong)?;
+    let second = Array3::from_shape_vec((n, k, k), second).map_err(wrong)?;
+    Ok((first.into_pyarray(py), second.into_pyarray(py)))
+}

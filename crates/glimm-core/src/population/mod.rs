@@ -4,11 +4,15 @@
 //! link's nearest singularity, with a relative accuracy that holds into both tails.
 
 mod cauchy;
+mod curvature;
 mod joint;
 mod powers;
+mod predictive;
 mod proportions;
 
+pub use curvature::curvature;
 pub use joint::{Expectation, Joint, joint};
+pub use predictive::quantiles;
 
 use rayon::prelude::*;
 
