@@ -38,6 +38,14 @@ class Problem:
     def refit(
         self, y: Array, start: Array | None = None, progress: _Show | None = None
     ) -> dict[str, Any]: ...
+    def profile(
+        self,
+        parameters: Array,
+        goals: list[tuple[str, list[float], list[int], list[int]]],
+        numbers: list[list[float]],
+        roots: bool = True,
+        progress: _Show | None = None,
+    ) -> list[dict[str, Any]]: ...
     def evaluate(self, parameters: Array) -> tuple[float, Array] | None: ...
     @property
     def path(self) -> str: ...

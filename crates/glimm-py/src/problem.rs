@@ -3,7 +3,7 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Identified, Options, Problem as Core};
+use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Wanted};
 use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
@@ -15,6 +15,22 @@ use std::sync::{Arc, Mutex};
 
 use crate::convert::{Arrays, FamilyName, PredictorArrays, TermArrays, Vector, vector};
 use crate::seam::enter;
+
+/// ("linear", weights, [], []), ("sd", [], row, []) or ("angle", [], row, row).
+type GoalArrays = (String, Vec<f64>, Vec<usize>, Vec<usize>);
+
+fn goal((kind, weights, first, second): GoalArrays) -> Result<Goal, Error> {
+    match kind.as_str() {
+        "linear" => Ok(Goal::Linear(weights)),
+        "sd" => Ok(Goal::Sd(first)),
+        "angle" => Ok(Goal::Angle(first, second)),
+        _ => Err(Error::Unknown {
+            what: "goal",
+            name: kind,
+            allowed: ["linear", "sd", "angle"].map(String::from).to_vec(),
+        }),
+    }
+}
 
 /// A number before and after compression.
 type Change = (usize, usize);
@@ -119,6 +135,33 @@ impl Problem {
         Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
     }
 
+    /// Profiles of several goals about the maximum at `parameters`: per goal the numbers wanted, which are signed roots
+    /// (`roots`, on both sides) or values of the goal.
+    #[pyo3(signature = (parameters, goals, numbers, roots=true, progress=None))]
+    fn profile<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: Vector<'py>,
+        goals: Vec<GoalArrays>,
+        numbers: Vec<Vec<f64>>,
+        roots: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let psi = vector(&parameters);
+        let found = enter(py, progress.as_ref(), |control| {
+            let wanted = |n: Vec<f64>| if roots { Wanted::Roots(n) } else { Wanted::Values(n) };
+            let goals: Vec<(Goal, Wanted)> = goals
+                .into_iter()
+                .zip(numbers)
+                .map(|(g, n)| Ok((goal(g)?, wanted(n))))
+                .collect::<Result<_, Error>>()?;
+            let core: &mut Core = &mut self.lock();
+            core.set_control(control);
+            inside(self.pool.as_ref(), || core.profile(&psi, &goals))
+        })?;
+        found.into_iter().map(|p| profiled(py, p)).collect()
+    }
+
     #[getter]
     fn path(&self) -> &'static str {
         self.lock().path().name()
@@ -204,6 +247,19 @@ impl Problem {
         out.set_item("covariances", arrays(f.posterior.covariances))?;
         Ok(out)
     }
+}
+
+/// Points of a profile as columns.
+fn profiled(py: Python<'_>, profile: Profile) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    let points = &profile.points;
+    out.set_item("ending", points.iter().map(|p| p.ending.name()).collect::<Vec<_>>())?;
+    out.set_item("value", points.iter().map(|p| p.value).collect::<Vec<_>>().into_pyarray(py))?;
+    out.set_item("root", points.iter().map(|p| p.root).collect::<Vec<_>>().into_pyarray(py))?;
+    let psi: Vec<f64> = points.iter().flat_map(|p| p.psi.iter().copied()).collect();
+    out.set_item("parameters", psi.into_pyarray(py))?;
+    out.set_item("evaluations", profile.evaluations)?;
+    Ok(out)
 }
 
 /// The numbers of a certificate, by name.

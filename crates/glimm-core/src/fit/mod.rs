@@ -8,6 +8,7 @@ mod lmm;
 pub mod memory;
 mod options;
 mod path;
+mod profile;
 mod refusals;
 mod restricted;
 mod settings;
@@ -18,6 +19,7 @@ mod start;
 pub use inference::{Identified, Verdict};
 pub use options::Options;
 pub use path::Path;
+pub use profile::{Ending, Goal, Profile, Profiled, Wanted};
 pub use standard::Aliased;
 
 use std::sync::Arc;

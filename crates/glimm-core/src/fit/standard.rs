@@ -103,6 +103,20 @@ impl Standard {
         (self.jacobian[j * p..(j + 1) * p].to_vec(), self.shift[j])
     }
 
+    /// A gradient in standard parameters from one in the user's: J'g.
+    pub fn pull(&self, g: &[f64]) -> Vec<f64> {
+        let p = g.len();
+        (0..p).map(|j| (0..p).map(|i| self.jacobian[i * p + j] * g[i]).sum()).collect()
+    }
+
+    /// Second derivatives likewise: J'H J.
+    pub fn pull_both(&self, h: &[f64]) -> Vec<f64> {
+        let p = self.shift.len();
+        let rows: Vec<f64> = h.chunks_exact(p).flat_map(|row| self.pull(row)).collect();
+        let column = |j: usize| self.pull(&(0..p).map(|i| rows[i * p + j]).collect::<Vec<f64>>());
+        (0..p).flat_map(column).collect()
+    }
+
     /// J d.
     pub fn direction_to_user(&self, d: &[f64]) -> Vec<f64> {
         let p = d.len();

@@ -1,0 +1,181 @@
+//! Profiles of the likelihood: maxima with one function of the parameters held, and where they are too low.
+//!
+//! The integral over the random effects is that of the fit, with nodes placed anew at every point that is reported.
+//! Where a fit was corrected by draws or on a sample, the cheaper approximation is walked over with a linear term that
+//! gives it the fit's maximum.
+
+mod ends;
+mod goal;
+mod ridge;
+mod surface;
+
+pub use ends::Ending;
+pub use goal::Goal;
+
+use self::ends::{Reached, Walk};
+use self::ridge::{Point, look};
+use self::surface::Surface;
+use super::path::Engine;
+use super::{Path, Problem};
+use crate::error::Error;
+use crate::objective::{Objective, Reject};
+
+/// What a point of a profile may be above the maximum: rounding, and what a climb leaves.
+const SLACK: f64 = 1e-5;
+/// Squared distance to the maximum, in standard errors, from which the surface is another than the one climbed.
+const OTHER: f64 = 1e-3;
+/// The same from which the parameters given are no maximum at all.
+const ELSEWHERE: f64 = 25.0;
+
+/// Which points of a profile are wanted.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// On both sides, where twice the log-likelihood has fallen by the square of each; ascending.
+    Roots(Vec<f64>),
+    /// At these values of the goal.
+    Values(Vec<f64>),
+}
+
+/// A point of a profile, in the user's units.
+#[derive(Clone, Debug)]
+pub struct Profiled {
+    pub ending: Ending,
+    pub value: f64,
+    /// Signed root of twice the fall of the log-likelihood.
+    pub root: f64,
+    pub psi: Vec<f64>,
+}
+
+/// Points of one goal, the lower side first, and the evaluations with second derivatives that they took.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub points: Vec<Profiled>,
+    pub evaluations: usize,
+}
+
+impl Problem {
+    /// Profiles of several goals about the maximum `psi` (user's parameters).
+    pub fn profile(&mut self, psi: &[f64], goals: &[(Goal, Wanted)]) -> Result<Vec<Profile>, Error> {
+        let psi = self.standard_parameters(psi)?;
+        if let Some((goal, _)) = goals.iter().find(|(goal, _)| !goal.fits(self.layout.total)) {
+            return Err(Error::Degenerate { why: format!("the goal {goal:?} is not of this model's parameters") });
+        }
+        if self.path == Path::Iterative {
+            let why = "profiles need likelihoods without noise".into();
+            return Err(Error::Engine { name: "iterative", why });
+        }
+        if self.restricted() {
+            let why = "profiles are of maximum likelihood, not of the restricted one".into();
+            return Err(Error::Degenerate { why });
+        }
+        if self.unit.is_none() {
+            self.start();
+        }
+        let nested = match self.engine {
+            Engine::Crossed(_) => self.nested()?,
+            _ => None,
+        };
+        let crossed = nested.map(|mut nested| {
+            nested.set_control(&self.control);
+            std::mem::replace(&mut self.engine, Engine::Nested(Box::new(nested)))
+        });
+        let found = goals.iter().map(|(goal, wanted)| self.profile_one(&psi, goal, wanted)).collect();
+        if let Some(crossed) = crossed {
+            self.engine = crossed;
+        }
+        found
+    }
+
+    fn profile_one(&mut self, psi: &[f64], goal: &Goal, wanted: &Wanted) -> Result<Profile, Error> {
+        let slack = SLACK + self.noise();
+        let mut surface = Surface::new(self);
+        let user = surface.problem.standard.to_user(psi);
+        let mut points = Vec::new();
+        if goal.defined(&user) {
+            let limits = goal.limits(surface.problem.standard.unit(goal.first()));
+            let sides: &[f64] = if matches!(wanted, Wanted::Roots(_)) { &[-1.0, 1.0] } else { &[1.0] };
+            for &side in sides {
+                surface.restart();
+                let top = begin(&mut surface, goal, psi)?;
+                let error = 1.0 / (-top.bend).max(f64::MIN_POSITIVE).sqrt();
+                let (center, height) = (top.c, top.height);
+                let walk = Walk { surface: &mut surface, goal, limits, top: height, slack, center, error };
+                points.extend(side_of(walk, &top, side, wanted)?);
+            }
+        }
+        let evaluations = surface.evaluations;
+        Ok(Profile { points, evaluations })
+    }
+
+    /// What new nodes may change the log-likelihood by.
+    fn noise(&self) -> f64 {
+        match &self.engine {
+            Engine::Nested(_) => 1e-2,
+            _ => 0.0,
+        }
+    }
+}
+
+/// The maximum, as the start of the ridge.
+fn begin(surface: &mut Surface<'_>, goal: &Goal, psi: &[f64]) -> Result<Point, Error> {
+    surface.tilt = None;
+    surface.place(psi).map_err(rejected)?;
+    let plain = surface.at(psi).map_err(rejected)?;
+    let left = super::inference::decrement(&plain);
+    if left > ELSEWHERE || left.is_nan() {
+        let why = "the parameters given are not a maximum of the likelihood to be profiled".into();
+        return Err(Error::Degenerate { why });
+    }
+    if left > OTHER {
+        let slope = plain.gradient.iter().map(|g| -g).collect();
+        surface.tilt = Some((slope, psi.to_vec()));
+    }
+    look(surface, goal, psi.to_vec()).map_err(rejected)
+}
+
+/// The points of one side; after the first that is not reached there are no more.
+fn side_of(mut walk: Walk<'_, '_>, top: &Point, side: f64, wanted: &Wanted) -> Result<Vec<Profiled>, Error> {
+    let (roots, values) = match wanted {
+        Wanted::Roots(roots) => (roots.as_slice(), [].as_slice()),
+        Wanted::Values(values) => ([].as_slice(), values.as_slice()),
+    };
+    let (mut points, mut here) = (Vec::new(), top.clone());
+    for &target in roots {
+        let (reached, next) = outcome(walk.to_root(&here, side, target), &walk, &here)?;
+        points.push(profiled(&walk, &reached, side));
+        if reached.ending != Ending::Reached {
+            break;
+        }
+        here = next;
+    }
+    for &c in values {
+        let (reached, next) = outcome(walk.to_value(&here, c), &walk, &here)?;
+        points.push(profiled(&walk, &reached, if c < walk.center { -1.0 } else { 1.0 }));
+        here = if reached.ending == Ending::Reached { next } else { top.clone() };
+    }
+    Ok(points)
+}
+
+fn outcome(
+    found: Result<(Reached, Point), Reject>,
+    walk: &Walk<'_, '_>,
+    here: &Point,
+) -> Result<(Reached, Point), Error> {
+    match found {
+        Err(Reject::Interrupted) => Err(Error::Interrupted),
+        Err(_) => Ok((walk.end(Ending::NoValue, here), here.clone())),
+        Ok(found) => Ok(found),
+    }
+}
+
+fn profiled(walk: &Walk<'_, '_>, reached: &Reached, side: f64) -> Profiled {
+    let psi = walk.surface.problem.standard.to_user(&reached.psi);
+    Profiled { ending: reached.ending, value: reached.c, root: side * walk.root(reached.height), psi }
+}
+
+fn rejected(reject: Reject) -> Error {
+    match reject {
+        Reject::Interrupted => Error::Interrupted,
+        _ => Error::Degenerate { why: "the likelihood has no value at the parameters given".into() },
+    }
+}
