@@ -43,8 +43,9 @@ bench: build ## time glimm and the peers installed; tables go to benchmarks/resu
 stress: build ## four hundred small and hard problems; the table goes to benchmarks/results
 	$(PY) benchmarks/stress.py
 
-pictures: build ## draw what accuracy of the integral costs, for the docs; the table goes to benchmarks/results
+pictures: build ## draw the pictures of the docs; the table of the integral's accuracy goes to benchmarks/results
 	$(PY) benchmarks/integration.py
+	$(PY) benchmarks/pictures.py
 
 bench-integration: build ## time certified integration against Laplace and peers; the table goes to benchmarks/results
 	$(PY) benchmarks/integration_speed.py

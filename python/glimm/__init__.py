@@ -5,7 +5,7 @@ Start with `fit`; print what it returns.
 
 from __future__ import annotations
 
-from . import datasets
+from . import datasets, plots
 from ._core import __version__
 from .compare import Comparison, compare
 from .custom import CustomFamily
@@ -51,6 +51,7 @@ __all__ = [
     "fit",
     "load",
     "means",
+    "plots",
     "power",
     "power_curve",
     "slopes",
