@@ -37,10 +37,10 @@ def power() -> None:
         {"(Intercept)": 1.0, "visit": 0.0, "drug": 0.0, "visit:drug": -0.25},
         family="poisson",
         random={"subject": {"(Intercept)": 0.6, "visit": 0.15}},
-        sizes={"subject": [24, 48, 72, 96]},
+        sizes={"subject": [24, 48, 96]},
         target="visit:drug",
         integration="laplace",
-        n=100,
+        n=50,
         seed=1,
     )
     save(curve.plot().figure, "power-curve")

@@ -45,7 +45,7 @@ def study(name: str) -> glimm.Fit:
         "zeros": ("count ~ x + a + offset(log(time)) + (1 | g)", {"family": "poisson",
                                                                  "zi": "~ b"}),
         "counts": ("count ~ x + b + (1 | g)", {"family": "nbinom2", "offset": np.log(data.time)}),
-        "gaussian": ("size ~ bs(x, df=4) * b + a + (1 | g)", {}),
+        "gaussian": ("size ~ bs(x, df=4) + b + a + (1 | g)", {}),
     }  # fmt: skip
     formula, given = options[name]
     with warnings.catch_warnings():
@@ -61,8 +61,9 @@ def moved(fit: glimm.Fit, parameters: Array) -> glimm.Fit:
 
 
 @EVERY
-@pytest.mark.parametrize("effect", ["subject", "population"])
-@pytest.mark.parametrize("grid", ["balanced", "data"])
+@pytest.mark.parametrize(
+    ("effect", "grid"), [("subject", "balanced"), ("population", "balanced"), ("subject", "data")]
+)
 def test_standard_errors_are_those_of_differences(name: str, effect: str, grid: str) -> None:
     fit = study(name)
 

@@ -73,8 +73,8 @@ def test_counts_classes_and_zeros_can_be_simulated() -> None:
     )  # fmt: skip
     assert classes.failed == 0
     trials = glimm.power(
-        "s / n ~ drug + (1 | subject)", design | {"n": np.full(180, 10)}, effects, family="binomial",
-        random={"subject": 0.5}, n=12, integration="laplace",
+        "s / n ~ drug + (1 | subject)", design | {"n": np.full(180, 10)}, effects,
+        family="binomial", random={"subject": 0.5}, n=12, integration="laplace",
     )  # fmt: skip
     assert trials.power["drug"] > 0.5
 
