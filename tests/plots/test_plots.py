@@ -58,7 +58,7 @@ def test_forest_of_effects() -> None:
     ratio = glimm.plots.effects(cbpp(), ratio=True, intercept=True)
     assert ratio.get_xlabel() == "odds ratio"
     assert ratio.get_xscale() == "log"
-    with pytest.raises(glimm.DataError, match="logit and the log link"):
+    with pytest.raises(glimm.DataError, match="is for the links 'logit'"):
         glimm.plots.effects(sleep(), ratio=True)
     drawn(ax)
     drawn(ratio)

@@ -39,12 +39,14 @@ pub fn population<'py>(py: Python<'py>, link: &str, eta: Vector<'py>, sd: Vector
 /// (value, d eta, d root, stated error) of E f(eta + root t), t ~ N(0, I); f is the family's "mean", "squared" mean or
 /// "variance". eta: (rows, predictors); root: (rows, predictors, directions).
 #[pyfunction]
+#[pyo3(signature = (name, what, eta, root, slopes=true))]
 pub fn population_joint<'py>(
     py: Python<'py>,
     name: FamilyName,
     what: &str,
     eta: PyReadonlyArray2<'py, f64>,
     root: PyReadonlyArray3<'py, f64>,
+    slopes: bool,
 ) -> PyResult<JointOut<'py>> {
     let family = family_of(&name).map_err(raise)?;
     let what = match what {
@@ -59,7 +61,7 @@ pub fn population_joint<'py>(
         return Err(PyValueError::new_err("eta and root differ in rows or predictors"));
     }
     let (eta, root): (Vec<f64>, Vec<f64>) = (eta.iter().copied().collect(), root.iter().copied().collect());
-    let found = py.detach(|| core::joint(family.as_ref(), what, &eta, &root, [k, r]));
+    let found = py.detach(|| core::joint(family.as_ref(), what, &eta, &root, [k, r], slopes));
     let wrong = |_| PyValueError::new_err("shape");
     let d_eta = Array2::from_shape_vec((n, k), found.d_eta).map_err(wrong)?;
     let d_root = Array3::from_shape_vec((n, k, r), found.d_root).map_err(wrong)?;

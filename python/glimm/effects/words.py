@@ -17,9 +17,6 @@ _SCALES = {
     "probit": "probit scale",
 }
 
-RATIOS = {"logit": "odds ratio", "log": "ratio of means"}
-"""What exp() of a coefficient is."""
-
 
 def unit_of(fit: Fit) -> str:
     """Return what the linear predictor is measured in."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..effects import Effects
-from ..effects.words import RATIOS, unit_of
+from ..effects.population import RATIOS
+from ..effects.words import unit_of
 from ..errors import DataError, listed
 from ..inference.freedom import freedom, t_quantile
 from .style import BLUE, GREY, SMALL, new_axes, plain, ratio_axis
@@ -35,7 +36,7 @@ def effects(
     ----------
     fit : Fit
     ratio : bool
-        Odds or rate ratios on a logarithmic axis, for the logit and the log link.
+        Odds or rate ratios on a logarithmic axis, for the logit, log and cloglog links.
     intercept : bool
         Whether to draw it too.
     level : float
@@ -51,7 +52,7 @@ def effects(
     """
     unit = unit_of(fit)
     if ratio and fit.model.link not in RATIOS:
-        message = f"ratio=True is for the logit and the log link, not {fit.model.link!r}"
+        message = f"ratio=True is for the links {listed(tuple(RATIOS))}, not {fit.model.link!r}"
         raise DataError(message, code="unknown_option")
     law = freedom(fit, df)
     chosen = [j for j, n in enumerate(fit.names) if intercept or n != "(Intercept)"]

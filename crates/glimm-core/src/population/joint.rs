@@ -38,22 +38,29 @@ pub struct Joint {
     pub error: Vec<f64>,
 }
 
-/// E f(eta + root t), t ~ N(0, I), of each row. `eta`: rows x predictors; `root`: rows x predictors x directions.
-pub fn joint(family: &dyn Family, what: Expectation, eta: &[f64], root: &[f64], [k, r]: [usize; 2]) -> Joint {
+/// E f(eta + root t), t ~ N(0, I), of each row, with derivatives (zero without `slopes`). `eta`: rows x predictors; `root`: rows x predictors x directions.
+pub fn joint(
+    family: &dyn Family,
+    what: Expectation,
+    eta: &[f64],
+    root: &[f64],
+    [k, r]: [usize; 2],
+    slopes: bool,
+) -> Joint {
     let f = |eta: &[f64]| match what {
         Expectation::Mean => family.mean(eta),
         Expectation::SquaredMean => family.mean(eta).powi(2),
         Expectation::Variance => family.variance(eta, 1.0),
     };
     let n = eta.len() / k.max(1);
-    let row = |i: usize| one(&f, &eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r], r);
+    let row = |i: usize| one(&f, &eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r], r, slopes);
     let rows: Vec<Vec<f64>> = (0..n).into_par_iter().with_min_len(64).map(row).collect();
     let all = |from: usize, to: usize| rows.iter().flat_map(|row| row[from..to].iter().copied()).collect();
     Joint { value: all(0, 1), error: all(1, 2), d_eta: all(2, 2 + k), d_root: all(2 + k, 2 + k + k * r) }
 }
 
 /// (value, error, derivatives in eta, in root).
-fn one(f: &dyn Fn(&[f64]) -> f64, eta: &[f64], root: &[f64], r: usize) -> Vec<f64> {
+fn one(f: &dyn Fn(&[f64]) -> f64, eta: &[f64], root: &[f64], r: usize, with_slopes: bool) -> Vec<f64> {
     let k = eta.len();
     let moving: Vec<usize> = (0..r).filter(|&j| (0..k).any(|l| root[l * r + j] != 0.0)).collect();
     let reach: Vec<f64> = moving.iter().map(|&j| REACH + size(root, r, j).min(SHIFT)).collect();
@@ -70,9 +77,12 @@ fn one(f: &dyn Fn(&[f64]) -> f64, eta: &[f64], root: &[f64], r: usize) -> Vec<f6
         }
         step *= 0.5;
     }
-    let slopes = sum(&reach, step, &mut |t| derivatives(f, &at(eta, root, r, &moving, t), t));
     let mut out = vec![0.0; 2 + k + k * r];
     (out[0], out[1]) = (value, if moving.is_empty() { 0.0 } else { error });
+    if !with_slopes {
+        return out;
+    }
+    let slopes = sum(&reach, step, &mut |t| derivatives(f, &at(eta, root, r, &moving, t), t));
     for l in 0..k {
         let from = l * (1 + moving.len());
         out[2 + l] = slopes[from];
