@@ -25,7 +25,6 @@ LAYERS = [
     ["inference", "predict"],
     ["simulate"],
     ["model"],
-    ["effects"],
     ["files", "tables"],
     ["summary", "compare", "verify", "power", "effects"],
     ["plots"],

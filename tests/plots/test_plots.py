@@ -130,7 +130,7 @@ def test_power_curve() -> None:
 
 def test_profiles_and_bootstraps() -> None:
     x = np.linspace(-3, 3, 41)
-    axes = glimm.plots.profile({name: (x + 1, x) for name in ("a", "b", "sd of c", "d")})
+    axes = glimm.plots.profile(dict.fromkeys(("a", "b", "sd of c", "d"), (x + 1, x)))
     assert [ax.get_title() for ax in axes] == ["a", "b", "sd of c", "d"]
     draws = {"a": np.random.default_rng(1).normal(size=200)}
     (ax,) = glimm.plots.bootstrap(draws, estimates={"a": 0.0}, intervals={"a": (-2.0, 2.0)})

@@ -206,14 +206,15 @@ def freedom(fit: Fit, df: str = "auto") -> Freedom:
         from .kenward import kenward_roger
 
         return kenward_roger(fit)
-    return Normal(fit.vcov())
+    return Normal(fit.parts[0].covariance)
 
 
 def automatic(fit: Fit) -> str:
     """Return what ``df="auto"`` stands for."""
-    instant = effects_of(fit) <= _INSTANT_EFFECTS and fit.design.n <= _INSTANT_ROWS
-    fits = fit.model.reml and instant and len(fit.names) > 0 and refusal(fit) is None
-    return "satterthwaite" if fits else "normal"
+    suits = fit.model.reml and fit.parts[0].names and refusal(fit) is None
+    if not suits or fit.design.n > _INSTANT_ROWS or effects_of(fit) > _INSTANT_EFFECTS:
+        return "normal"
+    return "satterthwaite"
 
 
 def t_quantile(level: float, df: Array) -> Array:

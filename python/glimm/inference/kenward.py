@@ -79,7 +79,7 @@ class KenwardRoger:
 
 
 def _ratio(x: float, y: float) -> float:
-    """X / y, whose limit is one where both vanish."""
+    """Ratio x / y, whose limit is one where both vanish."""
     return 1.0 if abs(x) < _ZERO and abs(y) < _ZERO else x / y
 
 
@@ -119,7 +119,6 @@ def kenward_roger(fit: Fit) -> KenwardRoger:
     dk = np.array([v.times(v.d, d) for d in directions])
     inner = np.einsum("ij,iaq,qr,jbr->ab", w, dk, v.t_p, dk, optimize=True)
     adjusted = v.phi + 2 * v.phi @ inner @ v.phi
-    moves = [
-        -(d.a * v.phi + v.phi @ k @ v.d.T @ v.phi) for d, k in zip(directions, dk, strict=True)
-    ]
-    return KenwardRoger((adjusted + adjusted.T) / 2, v.phi, np.array(moves), w)
+    a = np.array([d.a for d in directions])
+    moves = -(a[:, None, None] * v.phi + v.phi @ (dk @ v.d.T) @ v.phi)
+    return KenwardRoger((adjusted + adjusted.T) / 2, v.phi, moves, w)

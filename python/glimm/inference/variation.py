@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ class Variation:
         return found
 
     def linear(self) -> list[Direction]:
-        """Return derivatives in the variances and covariances, in which V is linear, and sigma^2."""
+        """Return derivatives in variances, covariances and sigma^2: V is linear in these."""
         found = []
         for k, (_, q) in enumerate(self.sizes):
             for i in range(q):
@@ -197,18 +197,18 @@ def variation(fit: Fit) -> Variation:
 
 def refusal(fit: Fit) -> str | None:
     """Why a fit has no small-sample degrees of freedom, with what to do; None where it has."""
-    model, effects = fit.model, effects_of(fit)
+    model = fit.model
     normal = 'use df="normal"'
     if model.family.name != "gaussian" or model.link != "identity":
         family = f"{model.family.name} with the {model.link} link"
-        return f"they are defined for gaussian responses with the identity link, not {family}; {normal}"
+        return f"they need gaussian responses with the identity link, not {family}; {normal}"
     if model.disp is not None:
         return f"disp= gives every row a variance of its own; {normal}"
     if model.penalty is not None:
         return f"a penalty moves the estimates; {normal}"
     if "no" in fit.estimates.identified[: len(fit.names)]:
         return f"the data do not tell all fixed effects; {normal}"
-    if effects > MOST_EFFECTS:
+    if (effects := effects_of(fit)) > MOST_EFFECTS:
         return f"{effects:,} random effects are more than {MOST_EFFECTS:,}; {normal}"
     return None
 
@@ -261,7 +261,7 @@ def _woodbury(
     return (phi + phi.T) / 2, d, a - sa.T @ sa, w - sa.T @ h, s
 
 
-def _columns(fit: Fit) -> object:
+def _columns(fit: Fit) -> Any:
     """Z, (n, Q) sparse: the terms in turn, their levels in turn."""
     from scipy.sparse import csr_array, hstack
 
@@ -275,7 +275,7 @@ def _columns(fit: Fit) -> object:
     return hstack(parts, format="csr") if parts else csr_array((fit.design.n, 0))
 
 
-def _block_diagonal(fit: Fit) -> object:
+def _block_diagonal(fit: Fit) -> Any:
     """Square root of G, (Q, Q) sparse."""
     from scipy.sparse import block_diag, csr_array, kron
 
