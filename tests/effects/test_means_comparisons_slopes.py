@@ -206,6 +206,20 @@ def test_comparisons_within_by_are_adjusted_by_themselves() -> None:
     assert (found.upper - found.lower > plain.upper - plain.lower).all()
 
 
+def test_comparisons_with_one_control_have_the_joint_distribution() -> None:
+    """Dunnett's adjusted p values lie between those of a single test and Bonferroni's."""
+    fit = study("binary")
+    single, joint, each = (
+        glimm.comparisons(fit, "a", contrast="reference", adjust=a)
+        for a in ("none", "max-t", "bonferroni")
+    )
+    assert (single.p < joint.p).all()
+    assert (joint.p < each.p).all()
+    assert "simultaneous" in dict(joint.facts)["Intervals"]
+    with pytest.raises(DataError, match="'max-t'"):
+        glimm.comparisons(fit, "a", contrast="reference", adjust="tukey")
+
+
 def test_offsets_are_stated_and_can_be_set() -> None:
     fit = study("counts")
     own = glimm.means(fit)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..fit import one_of
-from ..inference.freedom import level_checked, t_tail
-from .adjust import adjusted, reach
+from ..inference.contrasts import JOINT_METHODS, adjusted
+from ..inference.freedom import level_checked
 from .grid import (
     At,
     Grid,
@@ -97,9 +97,10 @@ def comparisons(
     scale : str
         ``"response"``, or ``"link"`` for differences of linear predictors.
     adjust : str
-        How p values allow for their number, and intervals where that method has any: ``"none"``,
-        ``"tukey"`` (all pairs), ``"bonferroni"``, ``"sidak"``, ``"holm"``, ``"fdr"``, or
-        ``"single-step"``: from the joint (t) distribution of the estimates.
+        How p values allow for their number, and intervals where that method has any: ``"none"``;
+        ``"tukey"`` (all pairs); ``"max-t"``, from the joint distribution of the estimates
+        (with ``contrast="reference"`` Dunnett's test); ``"holm"``, ``"bonferroni"``, ``"sidak"``;
+        ``"bh"`` and ``"by"`` for the share of false rejections.
 
     Returns
     -------
@@ -122,6 +123,7 @@ def comparisons(
     level_checked(level)
     check_scale(effect, scale)
     one_of("type", type, tuple(TYPES))
+    one_of("adjust", adjust, JOINT_METHODS)
     if scale == "link" and type != "difference":
         message = f"type={type!r} compares responses; on the scale of the link use 'difference'"
         raise DataError(message, code="unknown_option")
@@ -129,6 +131,9 @@ def comparisons(
     check_names(fit, (variable,), by_, at_)
     average = average_of(average, effect, grid)
     pairs = _pairs(fit, variable, contrast, at_)
+    if adjust == "tukey" and pairs.words != _WORDS["pairwise"]:
+        message = "adjust='tukey' is for contrast='pairwise'; use 'max-t' for other contrasts"
+        raise DataError(message, code="unknown_option")
     outer = (*(n for n in by_ if grid != "data"), *(n for n in at_ if n not in (variable, *by_)))
     base = base_grid(fit, grid, (*outer, variable) if pairs.values else outer, offset)
     parts = split(fit, base, by_) if grid == "data" and by_ else [base]
@@ -159,21 +164,24 @@ def tested(
 ) -> Effects:  # fmt: skip
     """Return estimates with tests of no difference and intervals, adjusted within families."""
     e = errors(fit, values, df)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = values.value / e.se
-    p, width = t_tail(t, e.df), np.empty(t.size)
+    count = values.value.size
+    p, lower, upper = np.empty(count), np.empty(count), np.empty(count)
+    simultaneous = True
     for family in np.unique(families):
         mine = np.flatnonzero(families == family)
         block = e.covariance[np.ix_(mine, mine)]
-        p[mine] = adjusted(p[mine], adjust, t[mine], e.df[mine], block, many)
-        width[mine] = reach(level, adjust, e.df[mine], block, many, mine.size)
-    lower, upper = values.value - width * e.se, values.value + width * e.se
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = adjusted(values.value[mine], block, e.df[mine], adjust, level, means=many)
+        p[mine], lower[mine], upper[mine] = found.p, found.lower, found.upper
+        simultaneous = simultaneous and found.simultaneous and mine.size > 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = values.value / e.se
     estimate = made.back(values.value)
     se = e.se * estimate if made.null else e.se
     scale = "; on the log scale, transformed back" if made.null else ""
     facts = [*facts, ("Tests", f"of {made.null:g}; {e.source}{scale}"),
              ("Adjusted", _adjust_words(adjust, int(np.bincount(families).max())))]  # fmt: skip
-    facts.append(("Intervals", f"{100 * level:g} %, {_interval_words(adjust)}"))
+    facts.append(("Intervals", f"{100 * level:g} %, {_interval_words(adjust, simultaneous)}"))
     return Effects(kind, labels, estimate, se, e.df, t, p, made.back(lower), made.back(upper),
                    e.covariance, tuple(facts), fit)  # fmt: skip
 
@@ -267,7 +275,5 @@ def _adjust_words(adjust: str, count: int) -> str:
     return f"p values by {adjust}, {count} comparisons at a time"
 
 
-def _interval_words(adjust: str) -> str:
-    if adjust in ("tukey", "bonferroni", "sidak", "single-step"):
-        return f"simultaneous by {adjust}"
-    return "each by itself"
+def _interval_words(adjust: str, simultaneous: bool) -> str:
+    return f"simultaneous by {adjust}" if simultaneous else "each by itself"
