@@ -25,10 +25,15 @@ class Comparison:
     table : Table
         Name, family, parameters, logLik, AIC, its difference to the best and the weight that
         follows from it, AICc, BIC; draw it with `to_text`, `to_markdown`, `to_html`, `to_latex`.
+    tests : Table, optional
+        Likelihood-ratio tests of neighbours by their number of parameters, where the smaller is
+        nested in the larger: fits, chisq, df, the null distribution and p. A random effect more
+        has the mixture of chi-squares of a variance on the boundary (`Fit.test_random`).
     """
 
     table: Table
     frame_kind: Any
+    tests: Table | None = None
 
     def to_frame(self) -> Any:
         """Return the numbers as a frame of the kind that the fits were given."""
@@ -37,10 +42,11 @@ class Comparison:
         return frame_like(self.frame_kind, {k: list(c) for k, c in zip(keys, columns, strict=True)})
 
     def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
+        tables = (self.table,) if self.tests is None else (self.table, self.tests)
+        return draw(tables, width=WIDTH)
 
     def _repr_html_(self) -> str:
-        return self.table.to_html()
+        return self.table.to_html() + ("" if self.tests is None else self.tests.to_html())
 
 
 def compare(*fits: Fit, **named: Fit) -> Comparison:
@@ -103,7 +109,30 @@ def compare(*fits: Fit, **named: Fit) -> Comparison:
         Column("BIC", "ratio", "bic"),
     )
     table = Table("Comparison, best by AIC first", columns, tuple(rows))
-    return Comparison(table, known[names[0]].design.frame_kind)
+    return Comparison(table, known[names[0]].design.frame_kind, _tests(known))
+
+
+def _tests(known: dict[str, Fit]) -> Table | None:
+    """Likelihood-ratio tests of neighbours that are nested."""
+    from .inference.lrt import lrt
+
+    ordered = sorted(known, key=lambda name: known[name].df_model)
+    rows = []
+    for small, large in zip(ordered, ordered[1:], strict=False):
+        found = lrt(known[small], known[large])
+        if found is not None:
+            rows.append((small, large, found.chisq, found.df, found.null, found.p))
+    if not rows:
+        return None
+    columns = (
+        Column("fit"),
+        Column("against"),
+        Column("chisq", "ratio"),
+        Column("df", "integer"),
+        Column("null"),
+        Column("p", "p"),
+    )
+    return Table("Likelihood-ratio tests", columns, tuple(rows))
 
 
 def _row(name: str, fit: Fit, best: float, total: float) -> tuple[Cell, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,6 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from .effects import PopulationAveraged, VarianceShares
     from .fit import Fit
+    from .inference.bootstrap import Bootstrap
+    from .inference.boundary import RandomTests
+    from .inference.profile import Profile
+    from .inference.score import ScoreTest
     from .summary import Summary
     from .verify import Verification
 
@@ -126,27 +131,217 @@ class Doors:
 
         return simulate(cast("Fit", self), n, seed)
 
-    def confint(self, level: float = 0.95, *, method: str = "wald", part: str = "mean") -> Any:
-        """Return confidence intervals of the fixed effects.
+    def confint(
+        self,
+        level: float = 0.95,
+        *,
+        method: str = "wald",
+        part: str = "mean",
+        n: int = 1000,
+        seed: int = 0,
+        progress: bool | None = None,
+    ) -> Any:
+        """Return confidence intervals.
 
         Parameters
         ----------
         level : float
             Between 0 and 1.
         method : str
-            ``"wald"``: estimate -+ normal quantile times standard error.
+            ``"wald"``: estimate -+ normal quantile times standard error; for standard deviations
+            on the log scale, for correlations on that of atanh. ``"profile"``: the values that a
+            likelihood-ratio test does not reject; after REML those of maximum likelihood.
+            ``"boot"``: quantiles of `n` refits to simulated responses (`bootstrap`).
         part : str
-            As in `part`.
+            As in `part`; ``"random"``: standard deviations and correlations of the random
+            effects, and the residual one; ``"all"``: everything.
+        n, seed : int
+            Of the bootstrap.
+        progress : bool, optional
+            As in `glimm.fit`.
 
         Returns
         -------
         frame
             Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the scale of the part.
+            Profile intervals have a `note`: a bound at the end of the range (a standard deviation
+            of 0), where the interval has one side, or why a bound is NaN; those of the bootstrap
+            have `used`, the number of refits that converged.
+
+        Raises
+        ------
+        FitError
+            When the likelihood is higher elsewhere than at the estimates.
+
+        References
+        ----------
+        Venzon, D. J. and Moolgavkar, S. H. (1988). A method for computing
+        profile-likelihood-based confidence intervals. Applied Statistics 37, 87-94.
+
+        Examples
+        --------
+        >>> import glimm
+        >>> data = glimm.datasets.load("sleepstudy")
+        >>> fit = glimm.fit("reaction ~ days + (1 | subject)", data, reml=False)
+        >>> print(fit.confint(method="profile", part="random").drop(columns="note").round(2))
+                             name  estimate  lower  upper
+        0  subject: sd[(Intercept)]     36.01  26.01  52.94
+        1                     sigma     30.90  27.81  34.59
         """
-        from .inference import intervals
+        from .inference.confint import confint
 
         fit = cast("Fit", self)
-        return fit.frame(intervals(fit.part(part), level, method))
+        return fit.frame(confint(fit, level, method, part, n, seed, progress))
+
+    def profile(
+        self,
+        names: str | Sequence[str] | None = None,
+        *,
+        level: float = 0.99,
+        part: str = "all",
+        progress: bool | None = None,
+    ) -> Profile:
+        """Profile the likelihood: maximise it over all parameters but one, held at many values.
+
+        Parameters
+        ----------
+        names : str or sequence of str, optional
+            Names as in `confint`; all of the part when not given.
+        level : float
+            Curves reach the bounds of intervals of this level.
+        part : str
+            As in `confint`.
+        progress : bool, optional
+            As in `glimm.fit`.
+
+        Returns
+        -------
+        Profile
+            `curves`, `confint(level)`. The integral over the random effects is that of the fit,
+            with nodes chosen anew at every point. After REML the profiles are those of maximum
+            likelihood, about its estimates.
+
+        Raises
+        ------
+        DataError, FitError
+
+        Examples
+        --------
+        >>> import glimm
+        >>> data = glimm.datasets.load("sleepstudy")
+        >>> fit = glimm.fit("reaction ~ days + (1 | subject)", data, reml=False)
+        >>> curve = fit.profile("days").curves[0]
+        >>> curve.value.shape, round(float(curve.value[0]), 3)
+        ((13,), 8.381)
+        """
+        from .inference.profile import profile
+
+        return profile(cast("Fit", self), names, level, part, progress)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        seed: int = 0,
+        *,
+        statistic: Callable[[Fit], float | Mapping[str, float]] | None = None,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Bootstrap:
+        """Refit the model to responses simulated from it (parametric bootstrap).
+
+        Parameters
+        ----------
+        n : int
+            Number of refits.
+        seed : int
+            Equal seeds give equal numbers, whatever the number of threads.
+        statistic : callable, optional
+            From a Fit to a number or a mapping of names to numbers; its modes of random effects
+            are those of the original fit. By default all coefficients, standard deviations and
+            correlations.
+        threads : int, optional
+            All cores by default.
+        progress : bool, optional
+            As in `glimm.fit`.
+
+        Returns
+        -------
+        Bootstrap
+            `replicates`, `se`, `bias`, `confint(level, kind=...)`; `failed` counts refits that
+            did not converge.
+        """
+        from .inference.bootstrap import bootstrap
+
+        return bootstrap(cast("Fit", self), n, seed, statistic, threads, progress)
+
+    def test_random(self, *, simulations: int = 0, seed: int = 0) -> RandomTests:
+        """Test whether each random effect varies between groups.
+
+        Every term with one effect, and every effect of a term with several, is left out in turn;
+        twice the difference of the log-likelihoods is held against the mixture of chi-square
+        distributions that it has when a variance is zero, on the boundary of its range. After
+        REML, restricted likelihoods are compared; the fixed effects are the same.
+
+        Parameters
+        ----------
+        simulations : int
+            Responses simulated from each smaller model for a p-value that leans on no theory;
+            0: none.
+        seed : int
+
+        Returns
+        -------
+        RandomTests
+
+        References
+        ----------
+        Self, S. G. and Liang, K.-Y. (1987). Journal of the American Statistical Association 82,
+        605-610. Stram, D. O. and Lee, J. W. (1994). Biometrics 50, 1171-1177.
+
+        Examples
+        --------
+        >>> import glimm
+        >>> data = glimm.datasets.load("sleepstudy")
+        >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
+        >>> [row[1] for row in fit.test_random().table.rows]
+        ['(Intercept)', 'days']
+        """
+        from .inference.boundary import test_random
+
+        return test_random(cast("Fit", self), simulations, seed)
+
+    def score_test(self, add: str, data: Any) -> ScoreTest:
+        """Test fixed effects that the model has not, without fitting the larger one.
+
+        Parameters
+        ----------
+        add : str
+            Terms to add to the formula: ``"age + treatment:period"``.
+        data : frame
+            With the rows of the fit, and the columns that `add` names.
+
+        Returns
+        -------
+        ScoreTest
+            Rao's statistic with the observed information of the larger model, its degrees of
+            freedom and p. After REML, at the estimates of maximum likelihood.
+
+        References
+        ----------
+        Rao, C. R. (1948). Proceedings of the Cambridge Philosophical Society 44, 50-57.
+
+        Examples
+        --------
+        >>> import glimm
+        >>> data = glimm.datasets.load("cbpp")
+        >>> fit = glimm.fit("incidence / size ~ 1 + (1 | herd)", data, family="binomial")
+        >>> test = fit.score_test("C(period)", data)
+        >>> test.df, bool(test.p < 0.001)
+        (3, True)
+        """
+        from .inference.score import score_test
+
+        return score_test(cast("Fit", self), add, data)
 
     def population_averaged(self, level: float = 0.95) -> PopulationAveraged:
         """Return population-averaged coefficients beside the subject-specific ones.

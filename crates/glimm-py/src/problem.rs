@@ -3,7 +3,7 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Wanted};
+use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Wanted};
 use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
@@ -11,6 +11,7 @@ use glimm_core::objective::penalty::Penalty;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::convert::{Arrays, FamilyName, PredictorArrays, TermArrays, Vector, vector};
@@ -31,6 +32,9 @@ fn goal((kind, weights, first, second): GoalArrays) -> Result<Goal, Error> {
         }),
     }
 }
+
+/// A value, its gradient and its Hessian.
+type Derivatives<'py> = (f64, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
 /// A number before and after compression.
 type Change = (usize, usize);
@@ -162,6 +166,20 @@ impl Problem {
         found.into_iter().map(|p| profiled(py, p)).collect()
     }
 
+    /// Log-likelihood, gradient and Hessian (row by row) at the user's parameters; None where there is no value.
+    fn evaluate_twice<'py>(&self, py: Python<'py>, parameters: Vector<'py>) -> PyResult<Option<Derivatives<'py>>> {
+        let psi = vector(&parameters);
+        let found = enter(py, None, |control| {
+            let core: &mut Core = &mut self.lock();
+            core.set_control(control);
+            inside(self.pool.as_ref(), || core.evaluate_twice(&psi))
+        })?;
+        let arrays = |e: glimm_core::objective::Evaluation| {
+            (e.value, e.gradient.into_pyarray(py), e.hessian.unwrap_or_default().into_pyarray(py))
+        };
+        Ok(found.map(arrays))
+    }
+
     #[getter]
     fn path(&self) -> &'static str {
         self.lock().path().name()
@@ -247,6 +265,76 @@ impl Problem {
         out.set_item("covariances", arrays(f.posterior.covariances))?;
         Ok(out)
     }
+}
+
+/// Refits to each row of `ys` (of n columns each), shared among the problems, which must be alike: parameters, covariances
+/// and log-likelihoods of each, and what became of it. The numbers do not depend on how many problems there are.
+#[pyfunction]
+#[pyo3(signature = (problems, ys, n, start, nodes, progress=None))]
+pub fn refit_many<'py>(
+    py: Python<'py>,
+    problems: Vec<Py<Problem>>,
+    ys: Vector<'py>,
+    n: usize,
+    start: Vector<'py>,
+    nodes: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (ys, start) = (vector(&ys), vector(&start));
+    let count = ys.len() / n.max(1);
+    let found = enter(py, progress.as_ref(), |control| {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let worker = |problem: &Problem| {
+            let (mut own, core) = (Vec::new(), &mut *problem.lock());
+            core.set_control(control);
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count || control.stopped() {
+                    return own;
+                }
+                let y = &ys[i * n..(i + 1) * n];
+                own.push((i, inside(problem.pool.as_ref(), || core.replicate(y, &start, nodes))));
+                let iteration = done.fetch_add(1, Ordering::Relaxed) + 1;
+                control.tell(Report { stage: "bootstrap", iteration, loglik: f64::NAN, decrement: f64::INFINITY });
+            }
+        };
+        let mut all: Vec<Option<Result<Replicate, Error>>> = vec![None; count];
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = problems.iter().map(|p| scope.spawn(|| worker(p.get()))).collect();
+            for (i, found) in workers.into_iter().filter_map(|w| w.join().ok()).flatten() {
+                all[i] = Some(found);
+            }
+        });
+        if control.stopped() { Err(Error::Interrupted) } else { Ok(all) }
+    })?;
+    replicates(py, &found, start.len())
+}
+
+/// Refits as columns; NaN where there is none.
+fn replicates<'py>(
+    py: Python<'py>,
+    found: &[Option<Result<Replicate, Error>>],
+    p: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let of = |r: &Option<Result<Replicate, Error>>, size: usize, part: fn(&Replicate) -> Vec<f64>| match r {
+        Some(Ok(r)) => part(r),
+        _ => vec![f64::NAN; size],
+    };
+    let column = |size: usize, part: fn(&Replicate) -> Vec<f64>| -> Vec<f64> {
+        found.iter().flat_map(|r| of(r, size, part)).collect()
+    };
+    let state = |r: &Option<Result<Replicate, Error>>| match r {
+        Some(Ok(r)) if r.converged => "converged",
+        Some(Ok(_)) => "not_converged",
+        Some(Err(error)) => error.code(),
+        None => "internal",
+    };
+    let out = PyDict::new(py);
+    out.set_item("parameters", column(p, |r| r.psi.clone()).into_pyarray(py))?;
+    out.set_item("covariance", column(p * p, |r| r.covariance.clone()).into_pyarray(py))?;
+    out.set_item("loglik", column(1, |r| vec![r.loglik]).into_pyarray(py))?;
+    out.set_item("state", found.iter().map(state).collect::<Vec<_>>())?;
+    Ok(out)
 }
 
 /// Points of a profile as columns.

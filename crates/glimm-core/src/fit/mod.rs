@@ -5,6 +5,7 @@ mod inference;
 mod integrate;
 mod iterative;
 mod lmm;
+mod many;
 pub mod memory;
 mod options;
 mod path;
@@ -17,6 +18,7 @@ mod standard;
 mod start;
 
 pub use inference::{Identified, Verdict};
+pub use many::Replicate;
 pub use options::Options;
 pub use path::Path;
 pub use profile::{Ending, Goal, Profile, Profiled, Wanted};

@@ -149,6 +149,14 @@ impl Standard {
         let x = jt.full_piv_lu().solve(&faer::Mat::from_fn(p, 1, |r, _| g[r]));
         (0..p).map(|i| x[(i, 0)]).collect()
     }
+
+    /// Second derivatives likewise: J^-T H J^-1.
+    pub fn hessian_to_user(&self, h: &[f64]) -> Vec<f64> {
+        let p = self.shift.len();
+        let rows: Vec<f64> = h.chunks_exact(p).flat_map(|row| self.gradient_to_user(row)).collect();
+        let column = |j: usize| self.gradient_to_user(&(0..p).map(|i| rows[i * p + j]).collect::<Vec<f64>>());
+        (0..p).flat_map(column).collect()
+    }
 }
 
 impl Scaling {

@@ -164,7 +164,7 @@ impl Walk<'_, '_> {
 
     fn at_limit(&self, side: f64, c: f64) -> bool {
         let limit = if side < 0.0 { self.limits[0] } else { self.limits[1] };
-        side * (c - limit) >= -1e-12 * (1.0 + limit.abs())
+        limit.is_finite() && side * (c - limit) >= -1e-12 * (1.0 + limit.abs())
     }
 
     /// To the value `c` along the ridge and on towards it; `whole` climbs until it is reached.

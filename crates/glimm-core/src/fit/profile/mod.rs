@@ -18,7 +18,7 @@ use self::surface::Surface;
 use super::path::Engine;
 use super::{Path, Problem};
 use crate::error::Error;
-use crate::objective::{Objective, Reject};
+use crate::objective::{Evaluation, Objective, Reject};
 
 /// What a point of a profile may be above the maximum: rounding, and what a climb leaves.
 const SLACK: f64 = 1e-5;
@@ -60,29 +60,60 @@ impl Problem {
         if let Some((goal, _)) = goals.iter().find(|(goal, _)| !goal.fits(self.layout.total)) {
             return Err(Error::Degenerate { why: format!("the goal {goal:?} is not of this model's parameters") });
         }
+        self.refuse_noisy()?;
+        if self.unit.is_none() {
+            self.start();
+        }
+        self.with_nested(|problem| {
+            goals.iter().map(|(goal, wanted)| problem.profile_one(&psi, goal, wanted)).collect()
+        })
+    }
+
+    /// The objective with its first two derivatives at the user's parameters, integrated as asked; none where it has no
+    /// value.
+    pub fn evaluate_twice(&mut self, psi: &[f64]) -> Result<Option<Evaluation>, Error> {
+        let psi = self.standard_parameters(psi)?;
+        self.refuse_noisy()?;
+        let change = self.unit_change();
+        self.with_nested(|problem| {
+            let mut surface = Surface::new(problem);
+            let found = surface.place(&psi).and_then(|_| surface.at(&psi));
+            let standard = &problem.standard;
+            match found {
+                Err(Reject::Interrupted) => Err(Error::Interrupted),
+                Err(_) => Ok(None),
+                Ok(e) => Ok(Some(Evaluation {
+                    value: e.value + change,
+                    gradient: standard.gradient_to_user(&e.gradient),
+                    hessian: e.hessian.map(|h| standard.hessian_to_user(&h)),
+                })),
+            }
+        })
+    }
+
+    fn refuse_noisy(&self) -> Result<(), Error> {
         if self.path == Path::Iterative {
-            let why = "profiles need likelihoods without noise".into();
+            let why = "profiles and second derivatives need likelihoods without noise".into();
             return Err(Error::Engine { name: "iterative", why });
         }
         if self.restricted() {
             let why = "profiles are of maximum likelihood, not of the restricted one".into();
             return Err(Error::Degenerate { why });
         }
-        if self.unit.is_none() {
-            self.start();
-        }
+        Ok(())
+    }
+
+    /// Calls `work` with nested factors integrated as they are in a fit.
+    fn with_nested<T>(&mut self, work: impl FnOnce(&mut Problem) -> Result<T, Error>) -> Result<T, Error> {
         let nested = match self.engine {
             Engine::Crossed(_) => self.nested()?,
             _ => None,
         };
-        let crossed = nested.map(|mut nested| {
-            nested.set_control(&self.control);
-            std::mem::replace(&mut self.engine, Engine::Nested(Box::new(nested)))
-        });
-        let found = goals.iter().map(|(goal, wanted)| self.profile_one(&psi, goal, wanted)).collect();
-        if let Some(crossed) = crossed {
-            self.engine = crossed;
-        }
+        let Some(mut nested) = nested else { return work(self) };
+        nested.set_control(&self.control);
+        let crossed = std::mem::replace(&mut self.engine, Engine::Nested(Box::new(nested)));
+        let found = work(self);
+        self.engine = crossed;
         found
     }
 

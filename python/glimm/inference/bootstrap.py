@@ -1,0 +1,312 @@
+"""The parametric bootstrap: refits to responses simulated from the fit."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..errors import DataError
+from ..fit import Fit, one_of
+from ..problem import explain, make_problem, solve
+from ..progress import Progress
+from ..simulate import simulate
+from ..tables import WIDTH, Column, Table, draw
+from .goals import Goal, goals_of
+from .profile import quantile
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Fit], float | Mapping[str, float]]
+
+KINDS = ("percentile", "basic", "studentized", "bias-corrected")
+_MORE_NODES = 2
+_MOST_NODES = 51
+_NUMBERS = 20_000_000
+"""Responses that are held at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refits:
+    """Refits of one model to many responses.
+
+    Attributes
+    ----------
+    parameters : ndarray, (n, P)
+        NaN where a refit failed.
+    covariance : ndarray, (n, P, P)
+    loglik : ndarray, (n,)
+    states : tuple of str, (n,)
+        ``"converged"``, ``"not_converged"``, or the code of an error.
+    """
+
+    parameters: Array
+    covariance: Array
+    loglik: Array
+    states: tuple[str, ...]
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which refits reached their maximum, (n,)."""
+        return np.array([state == "converged" for state in self.states])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bootstrap:
+    """Estimates from simulated responses; made by `Fit.bootstrap`.
+
+    Attributes
+    ----------
+    names : tuple of str, (m,)
+    estimates : ndarray, (m,)
+        Of the fit itself.
+    replicates : ndarray, (n, m)
+        Of the refits; NaN where one failed.
+    states : tuple of str, (n,)
+        What became of each refit: ``"converged"``, ``"not_converged"``, or the code of an error.
+    refits : Refits
+    """
+
+    names: tuple[str, ...]
+    estimates: Array
+    replicates: Array
+    refits: Refits
+    fit: Fit
+    goals: tuple[Goal, ...]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What became of each refit."""
+        return self.refits.states
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Refits that did not converge, by the reason; intervals leave them out."""
+        return dict(Counter(state for state in self.states if state != "converged"))
+
+    @property
+    def se(self) -> Array:
+        """Standard deviation of the refits that converged, (m,)."""
+        return np.asarray(np.nanstd(self.replicates[self.refits.good], axis=0, ddof=1))
+
+    @property
+    def bias(self) -> Array:
+        """Mean of the refits that converged less the estimate, (m,)."""
+        return np.asarray(np.nanmean(self.replicates[self.refits.good], axis=0) - self.estimates)
+
+    def to_frame(self) -> Any:
+        """Return one row for each refit: the numbers, and `state`."""
+        columns = {name: self.replicates[:, j].tolist() for j, name in enumerate(self.names)}
+        return self.fit.frame(columns | {"state": list(self.states)})
+
+    def confint(self, level: float = 0.95, *, kind: str = "percentile") -> Any:
+        """Return intervals.
+
+        Parameters
+        ----------
+        level : float
+        kind : str
+            ``"percentile"``: quantiles of the refits. ``"basic"``: those mirrored at the
+            estimate. ``"studentized"``: quantiles of the refits' errors in their own standard
+            errors, on the log scale for standard deviations and that of atanh for correlations;
+            refits with a standard deviation of zero have none and are left out of it.
+            ``"bias-corrected"``: percentiles shifted by the median bias (BCa with no
+            acceleration).
+
+        Returns
+        -------
+        frame
+            `name`, `estimate`, `lower`, `upper`, `used`, the number of refits.
+
+        References
+        ----------
+        Davison, A. C. and Hinkley, D. V. (1997). Bootstrap Methods and their Application,
+        chapter 5. Cambridge University Press.
+        """
+        return self.fit.frame(self.intervals(level, kind))
+
+    def intervals(self, level: float, kind: str) -> dict[str, list[Any]]:
+        """Return the columns of `confint`."""
+        one_of("kind", kind, KINDS)
+        quantile(level)
+        rows = [self._interval(j, level, kind) for j in range(len(self.names))]
+        keys = ("name", "estimate", "lower", "upper", "used")
+        return {key: [row[k] for row in rows] for k, key in enumerate(keys)}
+
+    def _interval(self, j: int, level: float, kind: str) -> tuple[str, float, float, float, int]:
+        estimate, tails = float(self.estimates[j]), ((1 - level) / 2, (1 + level) / 2)
+        if kind == "studentized":
+            return (self.names[j], estimate, *self._studentized(j, tails))
+        column = self.replicates[self.refits.good, j]
+        known = column[np.isfinite(column)]
+        if known.size < 2:
+            return self.names[j], estimate, math.nan, math.nan, int(known.size)
+        if kind == "bias-corrected":
+            tails = _shifted(known, estimate, tails)
+        low, high = (float(x) for x in np.quantile(known, tails))
+        if kind == "basic":
+            low, high = 2 * estimate - high, 2 * estimate - low
+        return self.names[j], estimate, low, high, int(known.size)
+
+    def _studentized(self, j: int, tails: tuple[float, float]) -> tuple[float, float, int]:
+        from .confint import free_error
+
+        if not self.goals:
+            message = "kind='studentized' needs standard errors; a statistic has none"
+            raise DataError(message, code="unknown_option")
+        goal, e = self.goals[j], self.fit.estimates
+        center, error = goal.free(e.parameters), free_error(goal, e.parameters, e.covariance)
+        roots = []
+        for k in np.flatnonzero(self.refits.good):
+            psi = self.refits.parameters[k]
+            root = (goal.free(psi) - center) / free_error(goal, psi, self.refits.covariance[k])
+            if math.isfinite(root):
+                roots.append(root)
+        if len(roots) < 2 or not math.isfinite(error):
+            return math.nan, math.nan, len(roots)
+        low, high = (float(x) for x in np.quantile(roots, tails))
+        return goal.bound(center - high * error), goal.bound(center - low * error), len(roots)
+
+    def _table(self) -> Table:
+        found = self.intervals(0.95, "percentile")
+        rows = zip(found["name"], found["estimate"], self.bias.tolist(), self.se.tolist(),
+                   found["lower"], found["upper"], strict=True)  # fmt: skip
+        heads = ("name", "estimate", "bias", "se", "lower", "upper")
+        columns = tuple(Column(h, "text" if h == "name" else "number") for h in heads)
+        bad = ", ".join(f"{count} {state}" for state, count in self.failed.items())
+        notes = (f"{sum(self.failed.values())} refits left out: {bad}",) if bad else ()
+        title = f"Parametric bootstrap, {len(self.states)} refits, 95 % percentile intervals"
+        return Table(title, columns, tuple(rows), notes)
+
+    def __str__(self) -> str:
+        return draw((self._table(),), width=WIDTH)
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+
+def bootstrap(
+    fit: Fit,
+    n: int,
+    seed: int,
+    statistic: Statistic | None,
+    threads: int | None,
+    progress: bool | None,
+    goals: list[Goal] | None = None,
+) -> Bootstrap:
+    """See `Fit.bootstrap`."""
+    if not isinstance(n, int) or n < 2:
+        raise DataError(f"n={n!r}; at least 2", code="unknown_option")
+    ys = simulate(fit, n, seed)
+    refits = refit_many(fit, ys, threads, progress)
+    if statistic is not None:
+        return _of_statistic(fit, ys, refits, statistic)
+    goals = goals_of(fit, "all") + _sigma(fit) if goals is None else goals
+    names = tuple(goal.name for goal in goals)
+    rows = [[goal.value(psi) for goal in goals] for psi in refits.parameters]
+    estimates = np.array([goal.value(fit.estimates.parameters) for goal in goals])
+    return Bootstrap(names, estimates, np.array(rows), refits, fit, tuple(goals))
+
+
+def _sigma(fit: Fit) -> list[Goal]:
+    return [goal for goal in goals_of(fit, "random") if goal.kind == "sigma"]
+
+
+def refit_many(
+    fit: Fit, ys: Array, threads: int | None = None, progress: bool | None = None
+) -> Refits:
+    """Refit a model to each row of `ys`, (n, rows), starting from its estimates.
+
+    The same numbers for any number of threads. One grouping factor is integrated with the
+    largest number of nodes per effect that the fit needed and two more; certificates, modes and
+    conditional covariances are not computed.
+    """
+    if threads is not None and threads < 1:
+        message = f"threads={threads}; at least 1, or None for all cores"
+        raise DataError(message, code="unknown_option")
+    model = replace(fit.model, threads=1, compress=False)
+    if model.family.ordered:
+        return _each_anew(fit, model, ys)
+    count = min(threads or os.cpu_count() or 1, len(ys))
+    try:
+        problems = [make_problem(model, fit.design) for _ in range(count)]
+        with Progress(progress, sum(p.memory for p in problems)) as show:
+            found = _core.refit_many(
+                problems, ys.ravel(), ys.shape[1], fit.estimates.parameters, _nodes(fit), show
+            )
+    except _core.CoreError as error:
+        raise explain(error, fit.model, fit.design) from None
+    p = fit.df_model
+    return Refits(found["parameters"].reshape(-1, p), found["covariance"].reshape(-1, p, p),
+                  found["loglik"], tuple(found["state"]))  # fmt: skip
+
+
+def _nodes(fit: Fit) -> int:
+    """Nodes per random effect for all groups."""
+    if fit.certificate.method != "quadrature":
+        return 1
+    effects = sum(len(term.columns) for term in fit.design.terms)
+    root = float(fit.certificate.nodes[2]) ** (1 / effects)
+    return min(math.ceil(root - 1e-9) + _MORE_NODES, _MOST_NODES)
+
+
+def _each_anew(fit: Fit, model: Model, ys: Array) -> Refits:
+    """Thresholds are picked out by the responses, so that each refit has a problem of its own."""
+    from ..errors import GlimmError
+
+    p, count = fit.df_model, len(ys)
+    parameters, covariance = np.full((count, p), np.nan), np.full((count, p, p), np.nan)
+    loglik, states = np.full(count, np.nan), []
+    for k, y in enumerate(ys):
+        design = fit.design.with_response(y)
+        try:
+            found = solve(
+                make_problem(model, design), model, design, start=fit.estimates.parameters
+            )
+        except GlimmError as error:
+            states.append(error.code)
+            continue
+        parameters[k], covariance[k], loglik[k] = found.parameters, found.covariance, found.loglik
+        states.append("converged" if found.converged else "not_converged")
+    return Refits(parameters, covariance, loglik, tuple(states))
+
+
+def _of_statistic(fit: Fit, ys: Array, refits: Refits, statistic: Statistic) -> Bootstrap:
+    own = _named(statistic(fit))
+    rows = []
+    for k, y in enumerate(ys):
+        if not refits.good[k]:
+            rows.append([math.nan] * len(own))
+            continue
+        estimates = replace(
+            fit.estimates,
+            parameters=refits.parameters[k],
+            covariance=refits.covariance[k],
+            loglik=float(refits.loglik[k]),
+        )
+        made = Fit(fit.model, fit.design.with_response(y), estimates)
+        rows.append(list(_named(statistic(made)).values()))
+    return Bootstrap(tuple(own), np.array(list(own.values())), np.array(rows), refits, fit, ())
+
+
+def _named(value: float | Mapping[str, float]) -> dict[str, float]:
+    return dict(value) if isinstance(value, Mapping) else {"statistic": float(value)}
+
+
+def _shifted(known: Array, estimate: float, tails: tuple[float, float]) -> tuple[float, float]:
+    """Tails moved by twice the normal quantile of the share of refits below the estimate."""
+    normal = NormalDist()
+    below = (np.sum(known < estimate) + 0.5 * np.sum(known == estimate)) / known.size
+    bias = normal.inv_cdf(min(max(float(below), 0.5 / known.size), 1 - 0.5 / known.size))
+    low, high = (normal.cdf(2 * bias + normal.inv_cdf(t)) for t in tails)
+    return low, high

@@ -1,0 +1,76 @@
+"""Intervals by any method for any part of a fit."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..fit import one_of
+from .delta import jacobian
+from .goals import Goal, goals_of
+from .ml import by_likelihood
+from .profile import quantile, solve_intervals
+from .wald import intervals
+
+if TYPE_CHECKING:
+    from ..fit import Fit
+
+METHODS = ("wald", "profile", "boot")
+
+
+def confint(
+    fit: Fit,
+    level: float,
+    method: str,
+    part: str,
+    n: int,
+    seed: int,
+    progress: bool | None,
+) -> dict[str, list[Any]]:
+    """Return the columns of `Fit.confint`."""
+    one_of("method", method, METHODS)
+    if method == "wald" and part not in ("random", "all"):
+        return intervals(fit.part(part), level, method)
+    goals = goals_of(fit, part)
+    if method == "profile":
+        return solve_intervals(by_likelihood(fit), goals, level, progress)
+    if method == "boot":
+        from .bootstrap import bootstrap
+
+        return bootstrap(fit, n, seed, None, None, progress, goals).intervals(level, "percentile")
+    rows = [_wald(fit, goal, quantile(level)) for goal in goals]
+    keys = ("name", "estimate", "lower", "upper")
+    return {key: [row[k] for row in rows] for k, key in enumerate(keys)}
+
+
+def _wald(fit: Fit, goal: Goal, reach: float) -> tuple[str, float, float, float]:
+    """On the log scale for standard deviations, on that of atanh for correlations."""
+    parameters, covariance = fit.estimates.parameters, fit.estimates.covariance
+    free, error = goal.free(parameters), free_error(goal, parameters, covariance)
+    estimate = goal.value(parameters)
+    if not (math.isfinite(free) and math.isfinite(error)):
+        return goal.name, estimate, math.nan, math.nan
+    return (
+        goal.name,
+        estimate,
+        goal.bound(free - reach * error),
+        goal.bound(free + reach * error),
+    )
+
+
+def free_error(goal: Goal, parameters: Any, covariance: Any) -> float:
+    """Standard error of a goal on its scale without ends, by the delta method; NaN if unknown."""
+    places = list(goal.first + goal.second)
+    block = covariance[np.ix_(places, places)]
+    if not np.isfinite(block).all() or not math.isfinite(goal.free(parameters)):
+        return math.nan
+    scale = np.zeros(parameters.size)
+    scale[places] = np.sqrt(np.diag(block)).clip(max=np.abs(parameters[places]) + 1e-8)
+
+    def free(psi: Any) -> Any:
+        return np.array([goal.free(psi)])
+
+    slope = jacobian(free, parameters, scale)[0, places]
+    return float(np.sqrt(slope @ block @ slope))
