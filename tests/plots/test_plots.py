@@ -135,3 +135,12 @@ def test_profiles_and_bootstraps() -> None:
     draws = {"a": np.random.default_rng(1).normal(size=200)}
     (ax,) = glimm.plots.bootstrap(draws, estimates={"a": 0.0}, intervals={"a": (-2.0, 2.0)})
     assert ax.get_xlabel() == "200 data sets"
+
+
+def test_a_profile_and_a_bootstrap_draw_themselves() -> None:
+    found = sleep().profile()
+    axes = found.plot()
+    assert [ax.get_title() for ax in axes] == [curve.name for curve in found.curves]
+    draws = cbpp().bootstrap(30, seed=1)
+    axes = draws.plot()
+    assert [ax.get_title() for ax in axes] == list(draws.names)

@@ -15,6 +15,9 @@ from .style import BLUE, COLOURS, DASHES, GREY, MARKERS, ORANGE, SMALL, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..inference.bootstrap import Bootstrap
+    from ..inference.profile import Profile
+
 
 def power(curve: PowerCurve, *, goal: float = 0.8, ax: Any = None) -> Axes:
     """Draw the power over the size of a study, with its exact intervals.
@@ -58,7 +61,7 @@ def power(curve: PowerCurve, *, goal: float = 0.8, ax: Any = None) -> Axes:
 
 
 def profile(
-    traces: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    found: Profile | Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     levels: Sequence[float] = (0.5, 0.8, 0.95, 0.99),
     ax: Any = None,
@@ -69,7 +72,7 @@ def profile(
 
     Parameters
     ----------
-    traces : mapping of str to (values, zeta)
+    found : Profile, or mapping of str to (values, zeta)
         By the name of the parameter: values (m,) and zeta there, (m,).
     levels : sequence of float
         Confidence levels whose intervals are marked, where the curve reaches them.
@@ -80,6 +83,9 @@ def profile(
     -------
     ndarray of matplotlib Axes, (parameters,)
     """
+    traces = (
+        found if isinstance(found, Mapping) else {c.name: (c.value, c.zeta) for c in found.curves}
+    )
     axes = _panels(ax, len(traces), 2.6)
     for axis, (name, (values, zeta)) in zip(axes, traces.items(), strict=False):
         order = np.argsort(np.asarray(values))
@@ -102,13 +108,13 @@ def _level(ax: Axes, x: NDArray[np.float64], z: NDArray[np.float64], level: floa
     inside = [sign * reach for sign in (-1, 1) if z[0] <= sign * reach <= z[-1]]
     ends = [float(np.interp(at, z, x)) for at in inside]
     ax.vlines(ends, 0, [float(np.interp(e, x, z)) for e in ends], color=ORANGE, linewidth=1.0)
-    if len(ends) == 2:
-        ax.annotate(f"{100 * level:g} %", (ends[1], reach), (3, -3), textcoords="offset points",
-                    fontsize=SMALL - 1.5, color="0.35")  # fmt: skip
+    if reach in inside:
+        ax.annotate(f"{100 * level:g} %", (ends[-1], reach), (-3, 2), textcoords="offset points",
+                    ha="right", fontsize=SMALL - 1.5, color="0.35")  # fmt: skip
 
 
 def bootstrap(
-    draws: Mapping[str, ArrayLike],
+    found: Bootstrap | Mapping[str, ArrayLike],
     *,
     estimates: Mapping[str, float] | None = None,
     intervals: Mapping[str, tuple[float, float]] | None = None,
@@ -118,12 +124,12 @@ def bootstrap(
 
     Parameters
     ----------
-    draws : mapping of str to array_like
+    found : Bootstrap, or mapping of str to array_like
         Estimates of each data set, by parameter; those that are not finite are left out.
     estimates : mapping of str to float, optional
-        The estimate, a full line.
+        The estimate, a full line; a Bootstrap has its own.
     intervals : mapping of str to (float, float), optional
-        Dashed lines.
+        Dashed lines; 95 % percentile intervals of a Bootstrap.
     ax : matplotlib Axes or sequence of them, optional
         One for each parameter.
 
@@ -131,6 +137,12 @@ def bootstrap(
     -------
     ndarray of matplotlib Axes, (parameters,)
     """
+    draws = found if isinstance(found, Mapping) else _draws(found)
+    if not isinstance(found, Mapping):
+        columns = found.intervals(0.95, "percentile")
+        ends = zip(columns["lower"], columns["upper"], strict=True)
+        intervals = intervals or dict(zip(found.names, ends, strict=True))
+        estimates = estimates or dict(zip(found.names, found.estimates.tolist(), strict=True))
     axes = _panels(ax, len(draws), 2.4)
     for axis, (name, values) in zip(axes, draws.items(), strict=False):
         known = np.asarray(values, dtype=np.float64)
@@ -146,6 +158,12 @@ def bootstrap(
         axis.spines["left"].set_visible(False)
         axis.set_xlabel(f"{known.size:,} data sets", fontsize=SMALL)
     return axes
+
+
+def _draws(found: Bootstrap) -> dict[str, ArrayLike]:
+    """The refits that converged, by name."""
+    good = found.replicates[found.refits.good]
+    return {name: good[:, j] for j, name in enumerate(found.names)}
 
 
 def _panels(ax: Any, count: int, height: float) -> Any:
