@@ -5,7 +5,9 @@ Start with `fit`; print what it returns.
 
 from __future__ import annotations
 
-from . import datasets, plots
+from typing import TYPE_CHECKING, Any
+
+from . import datasets
 from ._core import __version__
 from .compare import Comparison, compare
 from .custom import CustomFamily
@@ -21,6 +23,9 @@ from .model import Model, fit
 from .penalty import Penalty
 from .power import Power, PowerCurve, extend, power, power_curve
 from .summary import Summary, summary
+
+if TYPE_CHECKING:
+    from . import plots
 
 __all__ = [
     "Comparison",
@@ -57,3 +62,12 @@ __all__ = [
     "slopes",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the pictures when they are asked for."""
+    if name == "plots":
+        from importlib import import_module
+
+        return import_module(".plots", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

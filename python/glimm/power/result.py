@@ -16,8 +16,10 @@ from .tests import Target
 
 Array = NDArray[np.float64]
 
+_LAWS = {"normal": "normal distribution", "satterthwaite": "Satterthwaite df",
+         "kenward-roger": "Kenward-Roger df"}  # fmt: skip
 _TESTS = {
-    "wald": "two-sided Wald tests, df: {df}",
+    "wald": "two-sided Wald tests, {df}",
     "lrt": "likelihood ratio tests, chi-squared distribution",
     "function": "the test given",
 }
@@ -67,7 +69,7 @@ class Power:
     @property
     def words(self) -> str:
         """The test in words."""
-        return _TESTS[self.test].format(df=self.df)
+        return _TESTS[self.test].format(df=_LAWS.get(self.df, f"df by {self.df}"))
 
     @property
     def n(self) -> int:

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from ..data import Frame, with_columns
 from ..errors import DataError, FitError, GlimmError, listed
 from ..families import Family, choose
 from ..fit import Fit
+from ..inference.freedom import automatic
 from ..formula import Formula, parse
 from ..formula.expressions import single_column, uses
 from ..memory import available
@@ -166,6 +166,7 @@ def power(
     if test == "lrt":
         truth = replace(truth, model=replace(truth.model, reml=False))
     wanted = targets(truth, target, test)
+    df = automatic(truth) if df == "auto" else df
     start = time.perf_counter()
     outcomes = _simulate(truth, wanted, test, df, n, seed, threads, progress)
     return Power(
@@ -350,6 +351,8 @@ def _parallel(
     first: tuple[_Bench, Any], count: int, rest: range, seed: int, show: Counting
 ) -> list[Outcome]:
     """The outcomes of further data sets, several at a time, each bench one at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
     benches: SimpleQueue[_Bench] = SimpleQueue()
     for k in range(count):
         benches.put(first[0] if k == 0 else first[1]())
