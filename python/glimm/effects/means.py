@@ -105,7 +105,7 @@ def means(
     >>> fit = glimm.fit("incidence / size ~ C(period) + (1 | herd)", data, family="binomial")
     >>> found = glimm.means(fit, "period", effect="population")
     >>> found.estimate.round(3).tolist()
-    [0.219, 0.099, 0.087, 0.058]
+    [0.216, 0.097, 0.086, 0.057]
     """
     level_checked(level)
     check_scale(effect, scale)

@@ -53,7 +53,7 @@ def power_curve(
     ...     {"(Intercept)": 0, "drug": 1.2}, sizes={"subject": [10, 40]},
     ...     random={"subject": 1.0}, parameters={"sigma": 1.0}, n=20, seed=1)
     >>> [point.rejections["drug"] for point in curve.points]
-    [6, 18]
+    [7, 19]
     """
     given = {("groups", key): list(values) for key, values in sizes.items()}
     given |= {("rows", key): list(values) for key, values in (rows or {}).items()}

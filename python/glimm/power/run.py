@@ -147,7 +147,7 @@ def power(
     >>> found = glimm.power("y ~ drug + (1 | subject)", design, {"(Intercept)": 0, "drug": 1.5},
     ...     random={"subject": 1.0}, parameters={"sigma": 1.0}, n=20, seed=1)
     >>> found.rejections
-    {'drug': 16}
+    {'drug': 15}
     """
     _check(n, seed, alpha, level, threads)
     if isinstance(formula, Fit):
