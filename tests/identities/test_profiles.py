@@ -40,6 +40,7 @@ def close(a: tuple[float, float], b: tuple[float, float]) -> bool:
     return bool(np.allclose(a, b, rtol=0, atol=SAME * abs(b[1] - b[0])))
 
 
+@pytest.mark.filterwarnings("ignore:The integral:glimm.errors.FitWarning")
 @pytest.mark.parametrize("integration", ["laplace", "auto", "agq:7"])
 def test_at_a_bound_an_independent_constrained_refit_has_lost_just_enough(integration: str) -> None:
     data = binary()

@@ -262,7 +262,7 @@ def _nodes(fit: Fit) -> int:
     if fit.certificate.method != "quadrature":
         return 1
     effects = sum(len(term.columns) for term in fit.design.terms)
-    root = float(fit.certificate.nodes[2]) ** (1 / effects)
+    root = math.pow(fit.certificate.nodes[2], 1 / effects)
     return min(math.ceil(root - 1e-9) + _MORE_NODES, _MOST_NODES)
 
 

@@ -145,6 +145,9 @@ pub fn matvec_t(a: &[f64], x: &[f64], q: usize, out: &mut [f64]) {
 
 /// Eigenvalues (ascending) and eigenvectors (columns, stored row by row) of a symmetric matrix.
 pub fn eigen(a: &[f64], n: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+    if n == 0 {
+        return Some((Vec::new(), Vec::new()));
+    }
     if a.iter().any(|v| !v.is_finite()) {
         return None;
     }

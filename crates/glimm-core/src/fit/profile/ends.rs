@@ -14,7 +14,7 @@ const MOST_HALVES: usize = 15;
 /// Error of the signed root, relative to its size, at which one more Newton step is exact.
 const ARRIVED: f64 = 1e-6;
 /// The root is near enough for nodes to be placed there.
-const NEAR: f64 = 0.05;
+const NEAR: f64 = 0.01;
 /// Growth of the way along a ridge that does not fall.
 const GROWTH: f64 = 1.6;
 /// Curvature errors of the goal after which a ridge counts as flat.
@@ -81,14 +81,25 @@ impl Walk<'_, '_> {
     pub fn to_root(&mut self, start: &Point, side: f64, target: f64) -> Result<(Reached, Point), Reject> {
         let mut here = start.clone();
         let (mut inside, mut outside) = (start.c, None::<f64>);
+        let mut stubborn = false;
         for _ in 0..MOST_MOVES {
             if here.height > self.top + self.slack {
+                // Nodes from elsewhere may be wrong about it.
+                if self.surface.place(&here.psi)? {
+                    here = look(self.surface, self.goal, here.psi)?;
+                    continue;
+                }
                 return Ok((self.end(Ending::Higher, &here), here));
+            }
+            if here.upwards.is_some() && here.distance < NEARBY && !stubborn {
+                here = climb(self.surface, self.goal, here, ON_RIDGE)?;
+                stubborn = here.upwards.is_some();
+                continue;
             }
             let z = self.root(here.height);
             if z < target { inside = here.c } else { outside = Some(here.c) }
             let next = self.next(&here, side, target, z, inside, outside);
-            let exact = here.distance < ON_RIDGE && here.upwards.is_none();
+            let exact = here.distance < ON_RIDGE;
             if self.at_limit(side, here.c) && z < target {
                 here = climb(self.surface, self.goal, here, ON_RIDGE)?;
                 if self.root(here.height) < target {

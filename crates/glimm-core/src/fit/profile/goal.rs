@@ -64,6 +64,27 @@ impl Goal {
         }
     }
 
+    /// The standard deviations without which it has none: the lengths of an angle's rows.
+    pub fn lengths(&self) -> Vec<Goal> {
+        match self {
+            Goal::Angle(a, b) => vec![Goal::Sd(a.clone()), Goal::Sd(b.clone())],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Parameters from which it can move: parallel rows a little apart.
+    pub fn opened(&self, psi: &[f64]) -> Vec<f64> {
+        let mut moved = psi.to_vec();
+        if let Goal::Angle(a, b) = self {
+            let row = if a.len() > b.len() { a } else { b };
+            let [low, high] = self.limits(1.0);
+            if !(low..=high).contains(&self.value(psi)) {
+                moved[row[row.len() - 1]] += 2.0 * LEAST_ANGLE * length(&pick(psi, row));
+            }
+        }
+        moved
+    }
+
     pub fn value(&self, psi: &[f64]) -> f64 {
         match self {
             Goal::Linear(a) => dot(a, psi),

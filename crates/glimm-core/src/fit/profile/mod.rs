@@ -65,7 +65,11 @@ impl Problem {
             self.start();
         }
         self.with_nested(|problem| {
-            goals.iter().map(|(goal, wanted)| problem.profile_one(&psi, goal, wanted)).collect()
+            let slack = SLACK + problem.noise();
+            let mut surface = Surface::new(problem);
+            let top = begin(&mut surface, &psi)?;
+            let mut tour = Tour { surface, psi, top, slack };
+            goals.iter().map(|(goal, wanted)| tour.profile(goal, wanted)).collect()
         })
     }
 
@@ -117,27 +121,6 @@ impl Problem {
         found
     }
 
-    fn profile_one(&mut self, psi: &[f64], goal: &Goal, wanted: &Wanted) -> Result<Profile, Error> {
-        let slack = SLACK + self.noise();
-        let mut surface = Surface::new(self);
-        let user = surface.problem.standard.to_user(psi);
-        let mut points = Vec::new();
-        if goal.defined(&user) {
-            let limits = goal.limits(surface.problem.standard.unit(goal.first()));
-            let sides: &[f64] = if matches!(wanted, Wanted::Roots(_)) { &[-1.0, 1.0] } else { &[1.0] };
-            for &side in sides {
-                surface.restart();
-                let top = begin(&mut surface, goal, psi)?;
-                let error = 1.0 / (-top.bend).max(f64::MIN_POSITIVE).sqrt();
-                let (center, height) = (top.c, top.height);
-                let walk = Walk { surface: &mut surface, goal, limits, top: height, slack, center, error };
-                points.extend(side_of(walk, &top, side, wanted)?);
-            }
-        }
-        let evaluations = surface.evaluations;
-        Ok(Profile { points, evaluations })
-    }
-
     /// What new nodes may change the log-likelihood by.
     fn noise(&self) -> f64 {
         match &self.engine {
@@ -147,9 +130,74 @@ impl Problem {
     }
 }
 
-/// The maximum, as the start of the ridge.
-fn begin(surface: &mut Surface<'_>, goal: &Goal, psi: &[f64]) -> Result<Point, Error> {
-    surface.tilt = None;
+/// Profiles about one maximum.
+struct Tour<'a> {
+    surface: Surface<'a>,
+    psi: Vec<f64>,
+    top: Evaluation,
+    slack: f64,
+}
+
+impl Tour<'_> {
+    fn profile(&mut self, goal: &Goal, wanted: &Wanted) -> Result<Profile, Error> {
+        let before = self.surface.evaluations;
+        let user = self.surface.problem.standard.to_user(&self.psi);
+        let mut points = Vec::new();
+        if goal.defined(&user) {
+            let least = match wanted {
+                Wanted::Roots(_) => self.least(goal)?,
+                Wanted::Values(_) => f64::INFINITY,
+            };
+            let sides: &[f64] = if matches!(wanted, Wanted::Roots(_)) { &[-1.0, 1.0] } else { &[1.0] };
+            for &side in sides {
+                self.surface.restart();
+                let start = self.start(goal, &user)?;
+                let walk = walk(&mut self.surface, goal, &start, self.top.value, self.slack);
+                points.extend(side_of(walk, &start, side, wanted, least)?);
+            }
+        }
+        Ok(Profile { points, evaluations: self.surface.evaluations - before })
+    }
+
+    /// The root beyond which every value of the goal is as good: that of a standard deviation of zero, without which a
+    /// correlation is none.
+    fn least(&mut self, goal: &Goal) -> Result<f64, Error> {
+        let (mut least, user) = (f64::INFINITY, self.surface.problem.standard.to_user(&self.psi));
+        for length in goal.lengths() {
+            self.surface.restart();
+            let start = self.start(&length, &user)?;
+            let mut walk = walk(&mut self.surface, &length, &start, self.top.value, self.slack);
+            let zero = walk.limits[0];
+            let (reached, _) = outcome(walk.to_value(&start, zero), &walk, &start)?;
+            if reached.ending == Ending::Reached {
+                least = least.min(walk.root(reached.height));
+            }
+        }
+        Ok(least)
+    }
+
+    /// The maximum as the start of the ridge over a goal.
+    fn start(&mut self, goal: &Goal, user: &[f64]) -> Result<Point, Error> {
+        let opened = goal.opened(user);
+        if opened == user {
+            let local = self.surface.local(goal, &self.psi);
+            let point = ridge::read(self.psi.clone(), self.top.clone(), local);
+            return point.ok_or_else(|| rejected(Reject::NotPositiveDefinite));
+        }
+        let psi = self.surface.problem.standard.to_standard(&opened);
+        look(&mut self.surface, goal, psi).map_err(rejected)
+    }
+}
+
+fn walk<'a, 'b>(surface: &'a mut Surface<'b>, goal: &'a Goal, start: &Point, top: f64, slack: f64) -> Walk<'a, 'b> {
+    let limits = goal.limits(surface.problem.standard.unit(goal.first()));
+    let error = 1.0 / (-start.bend).max(f64::MIN_POSITIVE).sqrt();
+    Walk { surface, goal, limits, top, slack, center: start.c, error }
+}
+
+/// The derivatives at the maximum; gives the surface its tilt where it has another one.
+fn begin(surface: &mut Surface<'_>, psi: &[f64]) -> Result<Evaluation, Error> {
+    surface.restart();
     surface.place(psi).map_err(rejected)?;
     let plain = surface.at(psi).map_err(rejected)?;
     let left = super::inference::decrement(&plain);
@@ -157,21 +205,35 @@ fn begin(surface: &mut Surface<'_>, goal: &Goal, psi: &[f64]) -> Result<Point, E
         let why = "the parameters given are not a maximum of the likelihood to be profiled".into();
         return Err(Error::Degenerate { why });
     }
-    if left > OTHER {
-        let slope = plain.gradient.iter().map(|g| -g).collect();
-        surface.tilt = Some((slope, psi.to_vec()));
+    if left < OTHER {
+        return Ok(plain);
     }
-    look(surface, goal, psi.to_vec()).map_err(rejected)
+    let slope = plain.gradient.iter().map(|g| -g).collect();
+    surface.tilt = Some((slope, psi.to_vec()));
+    Ok(Evaluation { gradient: vec![0.0; psi.len()], ..plain })
 }
 
 /// The points of one side; after the first that is not reached there are no more.
-fn side_of(mut walk: Walk<'_, '_>, top: &Point, side: f64, wanted: &Wanted) -> Result<Vec<Profiled>, Error> {
+fn side_of(
+    mut walk: Walk<'_, '_>,
+    top: &Point,
+    side: f64,
+    wanted: &Wanted,
+    least: f64,
+) -> Result<Vec<Profiled>, Error> {
     let (roots, values) = match wanted {
         Wanted::Roots(roots) => (roots.as_slice(), [].as_slice()),
         Wanted::Values(values) => ([].as_slice(), values.as_slice()),
     };
     let (mut points, mut here) = (Vec::new(), top.clone());
     for &target in roots {
+        if target >= least {
+            let c = if side < 0.0 { walk.limits[0] } else { walk.limits[1] };
+            let height = walk.top - 0.5 * least * least;
+            let end = Reached { ending: Ending::Limit, c, height, psi: here.psi.clone() };
+            points.push(profiled(&walk, &end, side));
+            break;
+        }
         let (reached, next) = outcome(walk.to_root(&here, side, target), &walk, &here)?;
         points.push(profiled(&walk, &reached, side));
         if reached.ending != Ending::Reached {

@@ -133,7 +133,7 @@ impl Spectrum {
 }
 
 /// Reads the derivatives at `psi`.
-fn read(psi: Vec<f64>, e: Evaluation, local: Local) -> Option<Point> {
+pub(super) fn read(psi: Vec<f64>, e: Evaluation, local: Local) -> Option<Point> {
     let p = psi.len();
     let frame = Frame::new(&e, &local.gradient);
     let g: Vec<f64> = e.gradient.iter().zip(&frame.scale).map(|(g, s)| g / s).collect();

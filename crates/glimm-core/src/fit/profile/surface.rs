@@ -8,7 +8,7 @@ use crate::objective::{Evaluation, Objective, Order, Reject};
 /// Step of a difference of gradients, in standard units.
 const DIFFERENCE: f64 = 2e-3;
 /// Moves (standard units) after which nodes are placed anew before a point counts.
-const FAR: f64 = 0.01;
+const FAR: f64 = 0.03;
 
 pub(super) struct Surface<'a> {
     pub problem: &'a mut Problem,
@@ -38,9 +38,8 @@ impl Surface<'_> {
         Ok(self.problem.engine.units().is_some())
     }
 
-    /// Forgets the way here, so that what follows does not depend on it.
+    /// Forgets the modes found on the way here.
     pub fn restart(&mut self) {
-        self.placed = Vec::new();
         self.problem.objective().reset();
     }
 
