@@ -79,7 +79,7 @@ class State:
 
     def _part(self, t: int, k: int) -> Array:
         own = np.array(self.fit.design.terms[t].predictors) == k
-        return self.rows.terms[t][1] * own
+        return np.asarray(self.rows.terms[t][1] * own, dtype=np.float64)
 
 
 @dataclass(frozen=True)

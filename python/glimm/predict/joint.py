@@ -7,7 +7,10 @@ the estimates of psi have covariance V. With D = db/dpsi the joint covariance of
     [ D V    C + D V D' ]
 
 (Kass and Steffey 1989, J. Am. Stat. Assoc. 84, 717-726; for linear models the inverse of
-Henderson's mixed model equations). b = Lambda u maximises l(eta) - u'u / 2, so that
+Henderson's mixed model equations; the inverse of TMB's joint precision, Kristensen et al. 2016). It
+differs from the inverse of the Hessian of log p(y, b) in (psi, b), whose V ignores how log|H| moves.
+
+The modes b = Lambda u maximise l(eta) - u'u / 2, so that
 u = Lambda'Z'l' and, with M = -Z'l''Z and H = I + Lambda'M Lambda,
 
     C = Lambda H^-1 Lambda',    du/dbeta = H^-1 Lambda'Z'l''X,
@@ -246,7 +249,7 @@ class _Made:
         width = z.shape[1]
 
         def sums(values: Array) -> Array:
-            return np.bincount(codes, values, levels)
+            return np.bincount(codes, values, levels).astype(np.float64)
 
         gradient = np.column_stack([sums(z[:, a] * self.first[:, of[a]]) for a in range(width)])
         m = np.empty((levels, width, width))
