@@ -61,7 +61,8 @@ def adjust(p_values: ArrayLike, method: str = "holm") -> Array:
         return np.minimum(1.0, m * p)
     if method == "sidak":
         with np.errstate(divide="ignore"):
-            return -np.expm1(m * np.log1p(-p))
+            together: Array = -np.expm1(m * np.log1p(-p))
+        return together
     if method == "holm":
         order = np.argsort(p, kind="stable")
         found = np.empty(m)
@@ -156,6 +157,7 @@ def adjusted(
     se = np.sqrt(np.diag(v))
     t = np.abs(values) / se
     error, simultaneous = 0.0, True
+    reach: float | Array
     if method == "tukey":
         p, reach = _tukey(t, float(each.min()), level, means or _means_of(m))
     elif method == "max-t":
@@ -172,7 +174,7 @@ def adjusted(
 
 def _means_of(m: int) -> int:
     """The number of means that have m pairs."""
-    k = round((1 + (1 + 8 * m) ** 0.5) / 2)
+    k = round((1 + float(np.sqrt(1 + 8 * m))) / 2)
     if k * (k - 1) // 2 != m:
         message = f"{m} estimates are not all pairs of some means; give means=, or method='max-t'"
         raise DataError(message, code="unknown_option")
