@@ -17,9 +17,9 @@ from ..data import Frame, with_columns
 from ..errors import DataError, FitError, GlimmError, listed
 from ..families import Family, choose
 from ..fit import Fit
-from ..inference.freedom import automatic
 from ..formula import Formula, parse
 from ..formula.expressions import single_column, uses
+from ..inference.freedom import automatic
 from ..memory import available
 from ..model import specify
 from ..problem import make_problem, solve_again
