@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..inference.bootstrap import Bootstrap
     from ..inference.profile import Profile
 
+_SLACK = 1e-3
+"""A profile that ends at a level has reached it."""
+
 
 def power(curve: PowerCurve, *, goal: float = 0.8, ax: Any = None) -> Axes:
     """Draw the power over the size of a study, with its exact intervals.
@@ -105,7 +108,7 @@ def profile(
 def _level(ax: Axes, x: NDArray[np.float64], z: NDArray[np.float64], level: float) -> None:
     """Mark the interval of a level: lines down from where the curve crosses it."""
     reach = NormalDist().inv_cdf((1 + level) / 2)
-    inside = [sign * reach for sign in (-1, 1) if z[0] <= sign * reach <= z[-1]]
+    inside = [sign * reach for sign in (-1, 1) if z[0] - _SLACK <= sign * reach <= z[-1] + _SLACK]
     ends = [float(np.interp(at, z, x)) for at in inside]
     ax.vlines(ends, 0, [float(np.interp(e, x, z)) for e in ends], color=ORANGE, linewidth=1.0)
     if reach in inside:
