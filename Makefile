@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
-DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs
+DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
 .PHONY: help build demo test lint bench bench-setup bench-integration bench-smoke pictures stress clean
 
@@ -43,9 +43,9 @@ bench: build ## time glimm and the peers installed; tables go to benchmarks/resu
 stress: build ## four hundred small and hard problems; the table goes to benchmarks/results
 	$(PY) benchmarks/stress.py
 
-pictures: build ## draw what accuracy of the integral costs, for the docs; the table goes to benchmarks/results
-	$(PY) -m pip install --quiet matplotlib
+pictures: build ## draw the pictures of the docs; the table of the integral's accuracy goes to benchmarks/results
 	$(PY) benchmarks/integration.py
+	$(PY) benchmarks/pictures.py
 
 bench-integration: build ## time certified integration against Laplace and peers; the table goes to benchmarks/results
 	$(PY) benchmarks/integration_speed.py

@@ -5,10 +5,16 @@ Start with `fit`; print what it returns.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import datasets
 from ._core import __version__
 from .compare import Comparison, compare
 from .custom import CustomFamily
+from .effects.comparisons import comparisons
+from .effects.means import means
+from .effects.result import Effects
+from .effects.slopes import slopes
 from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, GlimmError
 from .families import Family, Parameter, families
 from .files import load
@@ -16,13 +22,18 @@ from .fit import Diagnostics, Finding, Fit
 from .inference.contrasts import adjust
 from .model import Model, fit
 from .penalty import Penalty
+from .power import Power, PowerCurve, extend, power, power_curve
 from .summary import Summary, summary
+
+if TYPE_CHECKING:
+    from . import plots
 
 __all__ = [
     "Comparison",
     "CustomFamily",
     "DataError",
     "Diagnostics",
+    "Effects",
     "Family",
     "FamilyError",
     "Finding",
@@ -34,13 +45,31 @@ __all__ = [
     "Model",
     "Penalty",
     "Parameter",
+    "Power",
+    "PowerCurve",
     "Summary",
     "__version__",
     "adjust",
     "compare",
+    "comparisons",
     "datasets",
+    "extend",
     "families",
     "fit",
     "load",
+    "means",
+    "plots",
+    "power",
+    "power_curve",
+    "slopes",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the pictures when they are asked for."""
+    if name == "plots":
+        from importlib import import_module
+
+        return import_module(".plots", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,6 +55,7 @@ _ROWS = (
     ("degenerate", "The data cannot tell any parameter, such as a response that never varies."),
     ("unidentified", "The likelihood is flat in a parameter: the data do not tell it."),
     ("fit_failed", "The numbers overflowed, or no step could be taken."),
+    ("simulation_failed", "Every one of the first simulated data sets failed."),
     ("higher_elsewhere", "A profile found a higher likelihood than that of the fit."),
     ("memory", "The fit takes more memory than the machine has available."),
     ("file_format", "A file is not a saved fit, or was written by another version."),

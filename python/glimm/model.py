@@ -212,6 +212,38 @@ def fit(
     >>> round(fit.loglik, 4)
     -91.9834
     """
+    model, design = specify(
+        formula, data, family, link=link, zi=zi, disp=disp, hold=hold, penalty=penalty, reml=reml,
+        trials=trials, freq=freq, precision=precision, offset=offset, missing=missing,
+        threads=threads, compress=compress, integration=integration, engine=engine,
+    )  # fmt: skip
+    result = fit_design(model, design, progress)
+    _warn(result)
+    return result
+
+
+def specify(
+    formula: str,
+    data: Any,
+    family: str | Family = "gaussian",
+    *,
+    link: str | None = None,
+    zi: str | None = None,
+    disp: str | None = None,
+    hold: Mapping[str, float] | None = None,
+    penalty: Penalty | None = None,
+    reml: bool | None = None,
+    trials: str | ArrayLike | None = None,
+    freq: str | ArrayLike | None = None,
+    precision: str | ArrayLike | None = None,
+    offset: str | ArrayLike | None = None,
+    missing: str = "drop",
+    threads: int | None = None,
+    compress: bool | None = None,
+    integration: str = "auto",
+    engine: str = "auto",
+) -> tuple[Model, Design]:
+    """Return what `fit` would maximise the likelihood of; its arguments and errors."""
     chosen, link = choose(family, link)
     parsed = parse(formula)
     disp_side, zi_side = (None if side is None else parse_side(side) for side in (disp, zi))
@@ -250,9 +282,7 @@ def fit(
         others=model.others,
         missing=missing,
     )
-    result = fit_design(model, design, progress)
-    _warn(result)
-    return result
+    return model, design
 
 
 def fit_design(model: Model, design: Design, progress: bool | None = None) -> Fit:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from .memory import size_text
 
@@ -82,7 +82,7 @@ class Progress:
         self._stage, self._iteration = "", -1
         self._steps: list[Step] = []
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -142,3 +142,36 @@ class Progress:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
             self._live.start()
         self._live.update(Text(text), refresh=True)
+
+
+class Counting(Progress):
+    """Progress of work on many data sets: how many are done, and how long the rest takes.
+
+    Parameters
+    ----------
+    wanted, clock, console
+        As in `Progress`.
+    what : str
+        What is counted: ``"simulated data sets"``.
+    total : int
+    """
+
+    def __init__(
+        self,
+        wanted: bool | None,
+        what: str,
+        total: int,
+        clock: Callable[[], float] = time.monotonic,
+        console: Any = None,
+    ) -> None:
+        super().__init__(wanted, 0, clock, console)
+        self._what, self._total = what, total
+
+    def done(self, count: int) -> None:
+        """Take note that so many are done, and show it if it is time."""
+        now = self._clock()
+        passed = now - self._start
+        if self._wanted is False or passed < _PATIENCE:
+            return
+        left = f", about {passed * (self._total - count) / count:.0f} s left" if count else ""
+        self._show(f"glimm: {count:,} of {self._total:,} {self._what}; {passed:.0f} s{left}", now)

@@ -23,12 +23,17 @@ def simulate(fit: Fit, n: int, seed: int) -> Array:
     """See `Fit.simulate`."""
     _check("n", n, 2**31 - 1)
     _check("seed", seed, 2**64 - 1)
-    rows, size = training_rows(fit), sizes(fit.model, fit.design)
     draws = np.empty((n, fit.design.n))
     for replicate in range(n):
-        eta = predictors(fit, rows, _effects(fit, seed, replicate))
-        draws[replicate] = _responses(fit, eta, size, seed, replicate)
+        draws[replicate] = draw(fit, seed, replicate)
     return draws
+
+
+def draw(fit: Fit, seed: int, replicate: int) -> Array:
+    """Return one of the data sets of `simulate`, (n,)."""
+    rows, size = training_rows(fit), sizes(fit.model, fit.design)
+    eta = predictors(fit, rows, _effects(fit, seed, replicate))
+    return _responses(fit, eta, size, seed, replicate)
 
 
 def _responses(fit: Fit, eta: list[Array], size: Array | None, seed: int, replicate: int) -> Array:

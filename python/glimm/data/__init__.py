@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from .column import Column, Level
-from .frame import Frame, Kind, frame_like, read_values
+from .column import Column, Level, values_of
+from .frame import Frame, Kind, frame_like, read_values, take_rows, with_columns
 
-__all__ = ["Column", "Frame", "Kind", "Level", "frame_like", "read_values"]
+__all__ = [
+    "Column",
+    "Frame",
+    "Kind",
+    "Level",
+    "frame_like",
+    "read_values",
+    "take_rows",
+    "values_of",
+    "with_columns",
+]

@@ -73,6 +73,14 @@ class Column:
         return words[self.kind]
 
 
+def values_of(column: Column) -> NDArray[Any]:
+    """Return a column's values as the user wrote them, (n,)."""
+    if column.levels is None:
+        return column.values
+    found: NDArray[Any] = np.array(column.levels, dtype=object)[column.values]
+    return found
+
+
 def read_series(name: str, series: Any) -> Column:
     """Read a narwhals series.
 

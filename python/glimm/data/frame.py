@@ -189,6 +189,45 @@ def frame_like(kind: Kind, columns: Mapping[str, Any]) -> Any:
         raise DataError(message, code="unknown_frame") from error
 
 
+def with_columns(data: Any, columns: Mapping[str, Any]) -> Any:
+    """Return a frame of the same kind with columns added or replaced.
+
+    Examples
+    --------
+    >>> with_columns({"x": [1, 2]}, {"y": [0.0, 0.0]})
+    {'x': [1, 2], 'y': [0.0, 0.0]}
+    """
+    if isinstance(data, Mapping):
+        return dict(data) | dict(columns)
+    import narwhals.stable.v2 as nw
+
+    frame = _open(nw, data)
+    frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    backend = frame.implementation
+    made = [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
+    native = frame.to_native()
+    if hasattr(native, "reset_index"):  # pandas lines columns up by its index
+        frame = nw.from_native(native.reset_index(drop=True))
+    return frame.with_columns(*made).to_native()
+
+
+def take_rows(data: Any, rows: NDArray[np.int64]) -> Any:
+    """Return rows of a frame by position, in a frame of the same kind; they may repeat.
+
+    Examples
+    --------
+    >>> take_rows({"x": [1, 2]}, np.array([1, 1, 0]))["x"].tolist()
+    [2, 2, 1]
+    """
+    if isinstance(data, Mapping):
+        return {name: np.asarray(values)[rows] for name, values in data.items()}
+    import narwhals.stable.v2 as nw
+
+    frame = _open(nw, data)
+    frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    return frame[rows.tolist()].to_native()
+
+
 def _open(nw: Any, data: Any) -> Any:
     try:
         frame = nw.from_native(data)

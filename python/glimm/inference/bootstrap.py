@@ -188,6 +188,12 @@ class Bootstrap:
         title = f"Parametric bootstrap, {len(self.states)} refits, 95 % percentile intervals"
         return Table(title, columns, tuple(rows), notes)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw it; see `glimm.plots.bootstrap`."""
+        from ..plots import bootstrap
+
+        return bootstrap(self, ax=ax)
+
     def __str__(self) -> str:
         return draw((self._table(),), width=WIDTH)
 

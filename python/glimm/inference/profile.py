@@ -106,6 +106,12 @@ class Profile:
             tuple(zip(*found.values(), strict=True)),
         )  # noqa: E501
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw it; see `glimm.plots.profile`."""
+        from ..plots import profile
+
+        return profile(self, ax=ax)
+
     def __str__(self) -> str:
         return draw((self._table(),), width=WIDTH)
 

@@ -1,0 +1,7 @@
+"""Pictures of results, by matplotlib: each function returns the axes that it drew on."""
+
+from .curves import curves
+from .forest import caterpillar, effects, estimates
+from .inference import bootstrap, power, profile
+
+__all__ = ["bootstrap", "caterpillar", "curves", "effects", "estimates", "power", "profile"]
