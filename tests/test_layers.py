@@ -40,7 +40,7 @@ CORE_LAYERS = [
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "simulate"],
+    ["fit", "gee", "simulate"],
 ]
 
 
