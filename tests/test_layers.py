@@ -27,6 +27,7 @@ LAYERS = [
     ["model"],
     ["files", "tables"],
     ["summary", "compare", "verify"],
+    ["gee"],
     ["cli"],
 ]
 # The methods of a Fit are doors to what is computed from it; they open when called.

@@ -13,6 +13,8 @@ from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, 
 from .families import Family, Parameter, families
 from .files import load
 from .fit import Diagnostics, Finding, Fit
+from .gee import GEEFit, dropout_weights, gee
+from .gee import beside as gee_beside
 from .model import Model, fit
 from .penalty import Penalty
 from .summary import Summary, summary
@@ -29,6 +31,7 @@ __all__ = [
     "FitError",
     "FitWarning",
     "FormulaError",
+    "GEEFit",
     "GlimmError",
     "Model",
     "Penalty",
@@ -37,8 +40,11 @@ __all__ = [
     "__version__",
     "compare",
     "datasets",
+    "dropout_weights",
     "families",
     "fit",
+    "gee",
+    "gee_beside",
     "load",
     "summary",
 ]

@@ -1,0 +1,408 @@
+"""A GEEFit: estimates with their uncertainty, and what can be asked of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core
+from ..errors import DataError, listed, nearest_first
+from .solve import ITERATIONS, TOLERANCE, rebuilt
+
+if TYPE_CHECKING:
+    from ..design import Design
+    from ..summary import Summary
+    from .criteria import QIC
+    from .model import GEEModel
+    from .solve import GEEEstimates
+    from .testing import WaldTest
+
+Array = NDArray[np.float64]
+
+FEW = 40
+"""With fewer clusters the sandwich alone is too small (Li and Redden 2015)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GEEFit:
+    """Solved estimating equations. Made by `glimm.gee`; nothing changes it.
+
+    Parameters
+    ----------
+    model : GEEModel
+        What was asked.
+    design : Design
+        The arrays and names, n rows.
+    estimates : GEEEstimates
+        What was found, as plain arrays.
+
+    Examples
+    --------
+    >>> import glimm
+    >>> data = glimm.datasets.load("toenail")
+    >>> fit = glimm.gee("infection ~ treatment * month", data, groups="patient", family="binomial")
+    >>> round(fit.coef["month"], 3), round(fit.alpha["alpha"], 3)
+    (-0.171, 0.42)
+    """
+
+    model: GEEModel
+    design: Design
+    estimates: GEEEstimates
+    _problem: _core.Gee | None = field(default=None)
+    _known: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> _core.Gee:
+        """The equations in the core."""
+        if self._problem is None:
+            object.__setattr__(self, "_problem", rebuilt(self.model, self.design))
+        assert self._problem is not None
+        return self._problem
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients, (p,); those of ordered classes begin with the thresholds."""
+        return self.estimates.names
+
+    @property
+    def family(self) -> str:
+        """Name of the family."""
+        return self.model.family.name
+
+    @property
+    def coef(self) -> dict[str, float]:
+        """Population-averaged coefficients on the link scale, by name."""
+        return dict(zip(self.names, self.estimates.beta.tolist(), strict=True))
+
+    @property
+    def se(self) -> dict[str, float]:
+        """Standard errors of `coef`, of the covariance in use."""
+        return dict(zip(self.names, np.sqrt(np.diag(self.vcov())).tolist(), strict=True))
+
+    def vcov(self, covariance: str | None = None) -> Array:
+        """Return the covariance of the coefficients, (p, p).
+
+        Parameters
+        ----------
+        covariance : str, optional
+            As in `glimm.gee`; by default the one in use.
+
+        Raises
+        ------
+        DataError
+            For an unknown name.
+
+        References
+        ----------
+        Mancl, L. A. and DeRouen, T. A. (2001). Biometrics 57, 126-134. Kauermann, G. and Carroll,
+        R. J. (2001). JASA 96, 1387-1396. Fay, M. P. and Graubard, B. I. (2001). Biometrics 57,
+        1198-1206. Morel, J. G., Bokossa, M. C. and Neerchal, N. K. (2003). Biometrical Journal 45,
+        395-409. Paik, M. C. (1988). Communications in Statistics 17, 1155-1171.
+        """
+        from .model import COVARIANCES
+
+        kind = self.covariance_used if covariance is None else covariance
+        _one_of("covariance", kind, COVARIANCES)
+        if kind not in self._known:
+            self._known[kind] = self._jackknife() if kind == "jackknife" else self._sandwich(kind)
+        found: Array = self._known[kind].copy()
+        return found
+
+    def _sandwich(self, kind: str) -> Array:
+        if kind == "model":
+            return self.estimates.covariance
+        p = len(self.names)
+        return self.problem.covariance(self.estimates.state, kind).reshape(p, p)
+
+    def _jackknife(self) -> Array:
+        """(G - p) / G times the sum of squares of the changes when each cluster is left out."""
+        scale = self.model.scale if isinstance(self.model.scale, float) else None
+        state, less = self.estimates.state, self.model.less
+        found, _ = self.problem.without_each(state, scale, less, ITERATIONS, math.sqrt(TOLERANCE))
+        p = len(self.names)
+        change = found.reshape(-1, p) - self.estimates.beta
+        if self.estimates.copies is not None:
+            message = "the full jackknife leaves rows out, not copies; use 'jackknife-onestep'"
+            raise DataError(f"{message} with freq=", code="unknown_option")
+        return np.asarray((self.clusters - p) / self.clusters * change.T @ change)
+
+    @property
+    def covariance_used(self) -> str:
+        """The covariance in use: the one asked for, or what ``"auto"`` chose."""
+        if self.model.covariance != "auto":
+            return self.model.covariance
+        return "robust" if self.clusters >= FEW else "kauermann-carroll"
+
+    @property
+    def df_used(self) -> str:
+        """The degrees of freedom in use: those asked for, or what ``"auto"`` chose."""
+        if self.model.df != "auto":
+            return self.model.df
+        return "normal" if self.clusters >= FEW else "clusters"
+
+    def freedom(self, contrasts: ArrayLike | None = None, df: str | None = None) -> Array:
+        """Return degrees of freedom of t for contrasts of the coefficients.
+
+        Parameters
+        ----------
+        contrasts : array_like, (m, p), optional
+            Each coefficient by default.
+        df : str, optional
+            As in `glimm.gee`; by default the ones in use. ``"satterthwaite"`` takes the working
+            correlation for true (Bell and McCaffrey 2002), ``"fay-graubard"`` takes variances from
+            the residuals, ``"pan-wall"`` from how the clusters' shares differ.
+
+        Returns
+        -------
+        ndarray, (m,)
+            Infinite for ``"normal"``.
+        """
+        from .model import FREEDOMS
+
+        p = len(self.names)
+        rows = np.eye(p) if contrasts is None else np.asarray(contrasts, dtype=float).reshape(-1, p)
+        kind = self.df_used if df is None else df
+        _one_of("df", kind, FREEDOMS)
+        if kind == "normal":
+            return np.full(len(rows), math.inf)
+        if kind == "clusters":
+            return np.full(len(rows), max(self.clusters - p, 1.0))
+        corrected = self.covariance_used
+        if corrected in ("model", "morel"):
+            corrected = "robust"
+        if corrected == "jackknife":
+            corrected = "jackknife-onestep"
+        key = (kind, corrected, rows.tobytes())
+        if key not in self._known:
+            contrast = rows.ravel().tolist()
+            state = self.estimates.state
+            self._known[key] = self.problem.freedom(state, corrected, kind, contrast)
+        found: Array = self._known[key].copy()
+        return found
+
+    @property
+    def clusters(self) -> float:
+        """Number of clusters, by how often each occurs."""
+        copies = self.estimates.copies
+        return float(len(self.estimates.levels) if copies is None else copies.sum())
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Number of clusters by the name of the column."""
+        return {self.model.groups: len(self.estimates.levels)}
+
+    @property
+    def nobs(self) -> int:
+        """Rows used, by how often each cluster occurs."""
+        freq = self.design.freq
+        return self.design.n if freq is None else round(float(freq.sum()))
+
+    @property
+    def df_model(self) -> int:
+        """Number of coefficients."""
+        return len(self.names)
+
+    @property
+    def scale(self) -> float | dict[str, float]:
+        """The scale phi, or the coefficients of its logarithm by name."""
+        if self.design.parts:
+            names = self.design.parts[0].x_names
+            return dict(zip(names, self.estimates.scale.tolist(), strict=True))
+        return float(self.estimates.scale[0])
+
+    @property
+    def alpha(self) -> dict[str, float]:
+        """Parameters of the working correlation by name.
+
+        That of ar1 is for one unit of time; NaN for pairs of times that no cluster has.
+        """
+        return dict(zip(self.estimates.alpha_names, self._alpha.tolist(), strict=True))
+
+    @property
+    def _alpha(self) -> Array:
+        e = self.estimates
+        alpha = e.alpha.copy()
+        if self.model.corr.name == "ar1" and e.unit != 1:
+            alpha = np.sign(alpha) * np.abs(alpha) ** (1 / e.unit)
+        if e.pairs.size:
+            alpha = np.where(e.pairs > 0, alpha, np.nan)
+        return alpha
+
+    def working(self) -> Any:
+        """Return scale and correlations with their standard errors.
+
+        The three sets of equations, of mean, scale and correlation, are taken together; their
+        derivatives are differences of the equations themselves.
+
+        Returns
+        -------
+        frame
+            Of the user's kind: `name`, `estimate`, `se`; NaN where a number is held.
+
+        References
+        ----------
+        Yan, J. and Fine, J. (2004). Estimating equations for association structures. Statistics in
+        Medicine 23, 859-874.
+        """
+        from .moments import working
+
+        return self.frame(working(self))
+
+    def correlation(self) -> Array:
+        """Return the working correlation among all times, (T, T), or of the largest cluster.
+
+        Raises
+        ------
+        DataError
+            For a regression on covariates of pairs, which has no one matrix.
+        """
+        from .moments import matrix
+
+        return matrix(self)
+
+    def predict(
+        self,
+        new: Any = None,
+        *,
+        scale: str = "response",
+        offset: str | ArrayLike | None = None,
+    ) -> Array:
+        """Predict the expected response, averaged over clusters.
+
+        Parameters
+        ----------
+        new : frame, optional
+            New rows (m of them); the rows used when not given.
+        scale : str
+            ``"response"`` or ``"link"``.
+        offset : str or array_like, (m,), optional
+            Replaces what was given to `gee` as ``offset=``.
+
+        Returns
+        -------
+        ndarray, (m,), or (m, K) probabilities of ordered classes
+        """
+        _one_of("scale", scale, ("response", "link"))
+        if new is None:
+            x, known = self.design.x, self.design.offset
+        else:
+            made = self.design.apply(new, offset=offset)
+            x, known = made.x, made.offset
+        beta = self.estimates.beta[len(self.names) - len(self.estimates.kept) :]
+        eta = np.asarray(x[:, list(self.estimates.kept)] @ beta)
+        eta = eta if known is None else eta + known
+        if scale == "link":
+            return eta
+        if self.model.family.ordered:
+            thresholds = self.estimates.beta[: len(self.names) - len(self.estimates.kept)]
+            flat = _core.class_probabilities(self.model.link, eta, thresholds.tolist())
+            return flat.reshape(eta.size, -1)
+        return _core.inverse_link(self.model.link, eta)
+
+    @cached_property
+    def fitted(self) -> Array:
+        """Expected response of the rows used, (n,); for a binomial the probability."""
+        values = self.predict()
+        values.flags.writeable = False
+        return values
+
+    def confint(self, level: float = 0.95, *, df: str | None = None) -> Any:
+        """Return confidence intervals of the coefficients.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+        df : str, optional
+            As in `freedom`.
+
+        Returns
+        -------
+        frame
+            Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the link scale.
+        """
+        from .testing import intervals
+
+        return self.frame(intervals(self, level, df))
+
+    def test(
+        self, hypothesis: str | ArrayLike, *, method: str = "wald", df: str | None = None
+    ) -> WaldTest:
+        """Test that some coefficients, or combinations of them, are zero.
+
+        Parameters
+        ----------
+        hypothesis : str, sequence of str or array_like, (m, p)
+            Names of coefficients that are all zero, or rows of combinations that are.
+        method : str
+            ``"wald"``, or ``"score"``: the equations are solved under the hypothesis, and what they
+            lack there is compared with its robust covariance.
+        df : str, optional
+            Of the Wald test, as in `freedom`; the least of the combinations' own.
+
+        References
+        ----------
+        Boos, D. D. (1992). On generalized score tests. The American Statistician 46, 327-333.
+        """
+        from .testing import test
+
+        return test(self, hypothesis, method, df)
+
+    def qic(self, scale: float | None = None) -> QIC:
+        """Return the quasi-likelihood information criteria; see `glimm.gee.QIC`.
+
+        Parameters
+        ----------
+        scale : float, optional
+            Of the quasi-likelihood. Criteria of several fits compare only at one scale;
+            `glimm.compare` takes that of the fit with most coefficients. geepack takes 1.
+        """
+        from .criteria import qic
+
+        return qic(self, scale)
+
+    def scores(self) -> Array:
+        """What each cluster adds to the equations, D'V^-1 (y - mu), (G, p); their sum is zero."""
+        return self.problem.scores(self.estimates.state).reshape(-1, len(self.names))
+
+    def summary(self) -> Summary:
+        """Return the fit in words and tables; `print` shows it."""
+        from .printed import summary
+
+        return summary(self)
+
+    def frame(self, columns: Mapping[str, Any]) -> Any:
+        """Return columns as a frame of the kind that the fit was given."""
+        from ..data import frame_like
+
+        return frame_like(self.design.frame_kind, columns)
+
+    def _compared(self, fits: Mapping[str, Any]) -> Any:
+        """What `glimm.compare` says of estimating equations."""
+        from .criteria import compared
+
+        return compared(fits)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        text = self.model.formula.text
+        return (
+            f"<GEEFit {text!r}, {self.family}, {self.model.corr.text}, {self.clusters:g} clusters>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.summary().to_html()
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        names = listed(nearest_first(str(value), allowed))
+        raise DataError(f"{name}={value!r}; use {names}", code="unknown_option")
