@@ -156,7 +156,7 @@ def gee(
     freq : str or array_like, (n,), optional
         How often each cluster occurs; the same for all its rows.
     precision : str or array_like, (n,), optional
-        The variance of a row is phi v(mean) / precision. geepack calls these weights.
+        The variance of a row is phi v(mean) / precision.
     weights : str or array_like, (n,), optional
         Sampling weights, or inverse probabilities of being observed (`glimm.dropout_weights`).
         Those that differ within a cluster go with ``corr="independence"`` only.

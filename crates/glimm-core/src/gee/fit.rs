@@ -13,6 +13,8 @@ use crate::family::start_thresholds;
 use crate::linalg::dense::{cholesky, cholesky_solve};
 
 const HALVINGS: usize = 40;
+/// A step does not make the sum of squares of the residuals larger than this many times.
+const GROWTH: f64 = 4.0;
 /// Steps smaller than this end the search for a start, in standard errors.
 const ROUGH: f64 = 1e-3;
 
@@ -195,19 +197,25 @@ impl Task<'_> {
         Err(Error::Working { cluster: cut.unwrap_or(0) })
     }
 
-    /// Takes a step, shortened until all means are in range.
+    /// Takes a step, shortened until all means are in range and the residuals have not become much larger.
     fn advance(&self, beta: &mut [f64], step: &[f64], rows: Rows) -> Result<Rows, Error> {
+        let most = GROWTH * squares(&rows);
         drop(rows);
         let (from, mut share) = (beta.to_vec(), 1.0);
         for _ in 0..HALVINGS {
             (0..beta.len()).for_each(|j| beta[j] = from[j] + share * step[j]);
-            if let Some(rows) = Rows::new(self.data, beta) {
+            if let Some(rows) = Rows::new(self.data, beta).filter(|rows| squares(rows) <= most) {
                 return Ok(rows);
             }
             share *= 0.5;
         }
         Err(outside())
     }
+}
+
+/// Sum of squares and a little more, so that it may grow from zero.
+fn squares(rows: &Rows) -> f64 {
+    rows.residual.iter().map(|e| e * e).sum::<f64>() + rows.residual.len() as f64 * f64::EPSILON
 }
 
 fn outside() -> Error {
