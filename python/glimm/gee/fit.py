@@ -389,6 +389,11 @@ class GEEFit:
 
         return compared(fits)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from ..design import record
+
+        return _revive, (self.model, *record(self.design), self.estimates)
+
     def __str__(self) -> str:
         return str(self.summary())
 
@@ -400,6 +405,14 @@ class GEEFit:
 
     def _repr_html_(self) -> str:
         return self.summary().to_html()
+
+
+def _revive(
+    model: GEEModel, header: dict[str, Any], arrays: dict[str, Any], estimates: GEEEstimates
+) -> GEEFit:
+    from ..design import restore
+
+    return GEEFit(model, restore(header, arrays, family=model.family), estimates)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

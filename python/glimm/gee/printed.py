@@ -56,6 +56,9 @@ def _facts(fit: GEEFit) -> Iterator[tuple[str, str]]:
     yield "Rows", f"{design.n:,} {of}"
     for drop in design.dropped:
         yield "Dropped", str(drop)
+    left = [name for j, name in enumerate(design.x_names) if j not in e.kept]
+    if left:
+        yield "Left out", f"{', '.join(left)}: repeats earlier columns"
     low, high = int(e.sizes.min()), int(e.sizes.max())
     size = f"{low}" if low == high else f"{low} to {high}"
     copies = "" if e.copies is None else f"; {fit.clusters:g} by frequency"

@@ -36,6 +36,7 @@ FAMILIES: dict[str, str | None] = {
 
 ITERATIONS = 200
 TOLERANCE = 1e-10
+_INFINITE = 25.0  # what a covariate adds to a linear predictor that no study could tell
 _NO_PRECISION = -700.0  # log(phi) of a beta response whose variance is mean (1 - mean)
 
 
@@ -111,6 +112,7 @@ def solve(model: GEEModel, design: Design) -> tuple[_core.Gee, GEEEstimates]:
         found = problem.fit(fixed, less, ITERATIONS, TOLERANCE)
     except _core.CoreError as error:
         raise explain(error, model, design, levels) from None
+    _check_finite(model, design, problem.kept, found)
     copies = None
     if design.freq is not None:
         copies = np.zeros(len(levels))
@@ -145,6 +147,22 @@ def solve(model: GEEModel, design: Design) -> tuple[_core.Gee, GEEEstimates]:
     for array in (estimates.beta, estimates.covariance, estimates.scale, estimates.alpha):
         array.flags.writeable = False
     return problem, estimates
+
+
+def _check_finite(model: GEEModel, design: Design, kept: list[int], found: dict[str, Any]) -> None:
+    """Refuse coefficients that run to infinity."""
+    if found["converged"] or model.link == "identity":
+        return
+    beta = found["beta"][found["beta"].size - len(kept) :]
+    parts = np.abs(design.x[:, kept] * beta).max(axis=0)
+    if parts.max() < _INFINITE:
+        return
+    name = design.x_names[kept[int(parts.argmax())]]
+    message = (
+        f"the coefficient of {name!r} runs to infinity: it separates the responses perfectly, or "
+        "nearly so. Leave it out or merge its levels; glimm.fit(penalty=) holds such coefficients"
+    )
+    raise FitError(message, code="separation")
 
 
 def make(
