@@ -31,7 +31,12 @@ pub struct Gee {
 
 fn table(m: &Matrix<'_>) -> (Vec<f64>, usize) {
     let m = m.as_array();
-    (m.rows().into_iter().flat_map(|row| row.to_vec()).collect(), m.ncols())
+    let (n, p) = m.dim();
+    let mut out = vec![0.0; n * p];
+    for (j, column) in m.columns().into_iter().enumerate() {
+        out[j.min(n * p)..].iter_mut().step_by(p.max(1)).zip(column).for_each(|(to, from)| *to = *from);
+    }
+    (out, p)
 }
 
 fn codes(v: &Codes<'_>) -> Vec<u32> {

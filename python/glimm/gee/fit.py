@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,28 @@ class GEEFit:
         if self.model.df != "auto":
             return self.model.df
         return "normal" if self.clusters >= FEW else "clusters"
+
+    def using(self, *, covariance: str | None = None, df: str | None = None) -> GEEFit:
+        """Return the same fit with another covariance or other degrees of freedom in use.
+
+        Parameters
+        ----------
+        covariance, df : str, optional
+            As in `glimm.gee`; None keeps what is in use.
+
+        Raises
+        ------
+        DataError
+            For an unknown name.
+        """
+        from .model import COVARIANCES, FREEDOMS
+
+        covariance = self.model.covariance if covariance is None else covariance
+        df = self.model.df if df is None else df
+        _one_of("covariance", covariance, ("auto", *COVARIANCES))
+        _one_of("df", df, ("auto", *FREEDOMS))
+        model = replace(self.model, covariance=covariance, df=df)
+        return GEEFit(model, self.design, self.estimates, self._problem)
 
     def freedom(self, contrasts: ArrayLike | None = None, df: str | None = None) -> Array:
         """Return degrees of freedom of t for contrasts of the coefficients.
