@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import Frame, frame_like
+from ..data import frame_like
 from ..errors import DataError
 from ..tables import WIDTH, Cell, Column, Table, draw
 
@@ -103,11 +103,6 @@ def beside(fit: Fit, gee: GEEFit) -> Beside:
 
 def _averaged(fit: Fit) -> dict[str, tuple[float, float]]:
     """Population-averaged coefficients of a mixed model with their standard errors."""
-    found: Any = fit.population_averaged()  # type: ignore[attr-defined]
-    frame = Frame(found.to_frame())
-    columns, _ = frame.read(frame.names)
-    names = [columns["name"].level_at(i) for i in range(len(columns["name"].values))]
-    estimate = "population" if "population" in columns else "estimate"
-    error = f"{estimate}_se" if f"{estimate}_se" in columns else "se"
-    pairs = zip(columns[estimate].values.tolist(), columns[error].values.tolist(), strict=True)
-    return dict(zip(map(str, names), pairs, strict=True))
+    found: Any = fit.population_averaged()  # type: ignore[attr-defined,unused-ignore]
+    errors = found.se
+    return {name: (estimate, errors[name]) for name, estimate in found.coef.items()}

@@ -48,7 +48,7 @@ class GEEFit:
     >>> data = glimm.datasets.load("toenail")
     >>> fit = glimm.gee("infection ~ treatment * month", data, groups="patient", family="binomial")
     >>> round(fit.coef["month"], 3), round(fit.alpha["alpha"], 3)
-    (-0.171, 0.42)
+    (-0.171, 0.422)
     """
 
     model: GEEModel
