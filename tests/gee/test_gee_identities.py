@@ -251,3 +251,13 @@ def test_a_mixed_model_beside_the_equations(monkeypatch: pytest.MonkeyPatch) -> 
         )
     with pytest.raises(glimm.DataError, match="different rows"):
         glimm.gee_beside(mixed, glimm.gee(formula, data[:40], groups="herd", family="binomial"))
+
+
+def test_the_program_prints_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    from glimm import cli
+
+    asked = ["gee", "infection ~ treatment * month", "dataset:toenail", "--groups", "patient"]
+    assert cli.main([*asked, "--family", "binomial", "--scale", "1"]) == 0
+    assert capsys.readouterr().out.strip() == str(binary(scale=1.0))
+    assert cli.main([*asked, "--corr", "ar1"]) == 2
+    assert "time=" in capsys.readouterr().err

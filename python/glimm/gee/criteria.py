@@ -13,6 +13,7 @@ from ..data import frame_like
 from ..errors import DataError, FamilyError
 from ..tables import WIDTH, Cell, Column, Table, draw
 from .fit import GEEFit
+from .solve import numbers
 
 if TYPE_CHECKING:
     from .model import GEEModel
@@ -105,6 +106,8 @@ def _quasi(fit: GEEFit) -> float:
     weight = np.ones(design.n) if design.freq is None else design.freq
     if design.precision is not None:
         weight = weight * design.precision
+    if (sampling := numbers(design, "weights")) is not None:
+        weight = weight * sampling / sampling.mean()
     if model.family.ordered:
         probabilities = fit.fitted[np.arange(design.n), design.y.astype(int) - 1]
         return float(weight @ np.log(probabilities))

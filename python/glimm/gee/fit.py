@@ -122,14 +122,14 @@ class GEEFit:
 
     def _jackknife(self) -> Array:
         """(G - p) / G times the sum of squares of the changes when each cluster is left out."""
+        if self.estimates.copies is not None:
+            message = "the full jackknife leaves rows out, not copies; use 'jackknife-onestep'"
+            raise DataError(f"{message} with freq=", code="unknown_option")
         scale = self.model.scale if isinstance(self.model.scale, float) else None
         state, less = self.estimates.state, self.model.less
         found, _ = self.problem.without_each(state, scale, less, ITERATIONS, math.sqrt(TOLERANCE))
         p = len(self.names)
         change = found.reshape(-1, p) - self.estimates.beta
-        if self.estimates.copies is not None:
-            message = "the full jackknife leaves rows out, not copies; use 'jackknife-onestep'"
-            raise DataError(f"{message} with freq=", code="unknown_option")
         return np.asarray((self.clusters - p) / self.clusters * change.T @ change)
 
     @property
