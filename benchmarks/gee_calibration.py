@@ -116,7 +116,8 @@ def main() -> None:
         cells = " | ".join(f"{100 * column[way]:.1f}" for column in columns.values())
         lines.append(f"| {way} | {cells} |")
     if failures:
-        lines += ["", f"Not fitted (separation and the like), left out: {', '.join(failures)}."]
+        why = "Not fitted (separation; a correlation that no matrix can have), left out"
+        lines += ["", f"{why}: {', '.join(failures)}."]
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines), f"\n{time.time() - start:.0f} s")
 

@@ -4,7 +4,8 @@ use glimm_core::control::Control;
 use glimm_core::error::Error;
 use glimm_core::gee::working::{Covariate, Extent, lookup};
 use glimm_core::gee::{
-    Data, Freedom, Kind, Options, Places, Scale, Source, State, Task, Working, contributions, without_each,
+    Data, Freedom, Kind, Options, PARALLEL_ROWS, Places, Scale, Source, State, Task, Working, contributions,
+    without_each,
 };
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -12,9 +13,6 @@ use pyo3::types::PyDict;
 
 use crate::convert::{FamilyName, Matrix, Vector, family_of, vector};
 use crate::seam::{enter, raise};
-
-/// Fewer rows than this are done by the calling thread.
-const PARALLEL_ROWS: usize = 10_000;
 
 type Codes<'py> = PyReadonlyArray1<'py, i64>;
 /// (coefficients, scale, correlations).

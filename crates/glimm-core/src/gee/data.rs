@@ -10,6 +10,8 @@ use crate::family::Family;
 
 /// Rows of one piece of work: clusters are shared among threads in chunks fixed by the data.
 const CHUNK_ROWS: usize = 4096;
+/// Fewer rows than this are done by the calling thread.
+pub const PARALLEL_ROWS: usize = 10_000;
 
 /// What a problem is made of, rows as the user has them.
 pub struct Source {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::data::PARALLEL_ROWS;
 use super::moments::Roots;
 use super::rows::Rows;
 use super::working::Room;
@@ -54,6 +55,9 @@ impl Task<'_> {
     pub fn chunks<T: Send>(&self, run: impl Fn(Range<usize>) -> Result<T, Error> + Sync) -> Result<Vec<T>, Error> {
         let one =
             |chunk: &Range<usize>| if self.control.stopped() { Err(Error::Interrupted) } else { run(chunk.clone()) };
+        if self.data.n() < PARALLEL_ROWS {
+            return self.data.chunks.iter().map(one).collect();
+        }
         let all: Vec<Result<T, Error>> = self.data.chunks.par_iter().map(one).collect();
         all.into_iter().collect()
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::data::Data;
+use super::data::{Data, PARALLEL_ROWS};
 use crate::linalg::dense::cholesky;
 
 /// Residuals divided by their standard deviation at scale 1, and what a coefficient's column is multiplied by to
@@ -36,8 +36,7 @@ impl Rows {
     fn at(data: &Data, beta: &[f64], eta: impl Fn(usize) -> f64 + Sync) -> Option<Rows> {
         let m = data.parts;
         let mut rows = Rows { residual: vec![0.0; data.n() * m], slope: vec![0.0; data.n() * m * m] };
-        let pieces = rows.residual.par_chunks_mut(PIECE * m).zip(rows.slope.par_chunks_mut(PIECE * m * m));
-        let valid = pieces.enumerate().map(|(piece, (residual, slope))| {
+        let piece = |(piece, (residual, slope)): (usize, (&mut [f64], &mut [f64]))| {
             let each = residual.chunks_exact_mut(m).zip(slope.chunks_exact_mut(m * m));
             each.enumerate().all(|(k, (residual, slope))| {
                 let i = piece * PIECE + k;
@@ -46,8 +45,15 @@ impl Rows {
                     t => classes(data, i, eta(i), &beta[..t], residual, slope),
                 }
             })
-        });
-        valid.reduce(|| true, |a, b| a && b).then_some(rows)
+        };
+        let (residual, slope) = (&mut rows.residual, &mut rows.slope);
+        let valid = if data.n() < PARALLEL_ROWS {
+            residual.chunks_mut(PIECE * m).zip(slope.chunks_mut(PIECE * m * m)).enumerate().all(piece)
+        } else {
+            let pieces = residual.par_chunks_mut(PIECE * m).zip(slope.par_chunks_mut(PIECE * m * m));
+            pieces.enumerate().map(piece).reduce(|| true, |a, b| a && b)
+        };
+        valid.then_some(rows)
     }
 }
 
