@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from glimm.errors import FormulaError
-from glimm.formula import Formula, parse, terms, tokens, tree
+from glimm.formula import Formula, formula, parse, tokens, tree
 from glimm.formula.expressions import ExpressionError, single_column, uses
 
 TOKENS = {
@@ -152,9 +152,9 @@ def test_terms(text: str, parts: tuple[str, str, list[str], list[str]]) -> None:
     response, fixed, offsets, random = parts
     lines = [f"response  {response}", f"fixed     {fixed}"]
     lines += [f"offset    {offset}" for offset in offsets] + [f"random    {r}" for r in random]
-    formula = parse(text)
-    assert terms.show(formula).split("\n") == lines
-    assert str(formula) == formula.text == text
+    made = parse(text)
+    assert formula.show(made).split("\n") == lines
+    assert str(made) == made.text == text
 
 
 @pytest.mark.parametrize(("text", "piece", "message", "allowed", "code"), MISTAKES)
@@ -187,7 +187,7 @@ def test_random_terms_keep_their_text() -> None:
     ],
 )
 def test_identities(one: str, other: str) -> None:
-    assert terms.show(parse(one)) == terms.show(parse(other))
+    assert formula.show(parse(one)) == formula.show(parse(other))
 
 
 def test_formulas_are_frozen_and_hashable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .terms import Formula, RandomTerm, Response, parse, parse_side
+from .formula import Formula, RandomTerm, Response
+from .terms import parse, parse_side
 
 __all__ = ["Formula", "RandomTerm", "Response", "parse", "parse_side"]

@@ -3,102 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from ..errors import FormulaError
 from .expressions import FUNCTIONS, ExpressionError, check_function, quoted, uses
+from .formula import Formula, RandomTerm, Response
 from .tokens import Token, tokenize
 from .tree import Node, build_tree
 
 _EXAMPLE = "a term such as (1 + x | group)"
 _STRUCTURES = "(columns | group) for any covariance, (columns || group) for independent columns"
 _GROUPS = "column names joined by : (interaction) or / (nesting), as in (1 | school/class)"
-
-
-@dataclass(frozen=True, slots=True)
-class RandomTerm:
-    """A random-effect term ``(columns | group)``.
-
-    Parameters
-    ----------
-    columns : str
-        Right-hand side for formulaic, such as ``"1 + x"`` or ``"0 + f"``.
-    group : tuple of str
-        Columns whose observed combinations are the groups.
-    structure : str
-        ``"us"`` (any covariance, from ``|``) or ``"diag"`` (independent columns, from ``||``).
-    text : str
-        The term as the user wrote it.
-    label : str, optional
-        From ``(columns |label| group)``: terms of one group and label, in several formulas of a
-        model, are one term with a covariance between them.
-    """
-
-    columns: str
-    group: tuple[str, ...]
-    structure: str
-    text: str
-    label: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The left-hand side.
-
-    Parameters
-    ----------
-    kind : str
-        ``"plain"``; ``"cbind"`` (successes, failures); ``"ratio"`` (successes, trials).
-    expressions : tuple of str
-        One expression, or two in the order above; a name that Python cannot read is in backticks.
-    text : str
-        The left-hand side as the user wrote it.
-    """
-
-    kind: Literal["plain", "cbind", "ratio"]
-    expressions: tuple[str, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """A formula taken apart.
-
-    Parameters
-    ----------
-    text : str
-        The formula as the user wrote it.
-    response : Response
-    fixed : str
-        Right-hand side for formulaic, without the random-effect terms and offsets.
-    offsets : tuple of str
-        What stands inside each ``offset(...)``.
-    random : tuple of RandomTerm
-    """
-
-    text: str
-    response: Response
-    fixed: str
-    offsets: tuple[str, ...]
-    random: tuple[RandomTerm, ...]
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def show(formula: Formula) -> str:
-    """Return the parts of a formula, one per line."""
-    response = formula.response
-    lines = [f"response  {response.kind}: {', '.join(response.expressions)}"]
-    lines = lines if response.expressions else []
-    lines.append(f"fixed     {formula.fixed}")
-    lines += [f"offset    {offset}" for offset in formula.offsets]
-    for term in formula.random:
-        label = "" if term.label is None else f", label {term.label}"
-        lines.append(f"random    {term.structure}: {term.columns} by {':'.join(term.group)}{label}")
-    return "\n".join(lines)
 
 
 @lru_cache(maxsize=512)
@@ -122,6 +37,7 @@ def parse_side(text: str) -> Formula:
 
     Examples
     --------
+    >>> from glimm.formula.formula import show
     >>> print(show(parse_side("~ x + (1 |a| group)")))
     fixed     x
     random    us: 1 by group, label a
@@ -151,6 +67,7 @@ def parse(text: str) -> Formula:
 
     Examples
     --------
+    >>> from glimm.formula.formula import show
     >>> print(show(parse("y ~ log(x) + offset(t) + (1 + x | school/class)")))
     response  plain: y
     fixed     log(x)

@@ -1,0 +1,90 @@
+"""A formula taken apart: what the parser returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTerm:
+    """A random-effect term ``(columns | group)``.
+
+    Parameters
+    ----------
+    columns : str
+        Right-hand side for formulaic, such as ``"1 + x"`` or ``"0 + f"``.
+    group : tuple of str
+        Columns whose observed combinations are the groups.
+    structure : str
+        ``"us"`` (any covariance, from ``|``) or ``"diag"`` (independent columns, from ``||``).
+    text : str
+        The term as the user wrote it.
+    label : str, optional
+        From ``(columns |label| group)``: terms of one group and label, in several formulas of a
+        model, are one term with a covariance between them.
+    """
+
+    columns: str
+    group: tuple[str, ...]
+    structure: str
+    text: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The left-hand side.
+
+    Parameters
+    ----------
+    kind : str
+        ``"plain"``; ``"cbind"`` (successes, failures); ``"ratio"`` (successes, trials).
+    expressions : tuple of str
+        One expression, or two in the order above; a name that Python cannot read is in backticks.
+    text : str
+        The left-hand side as the user wrote it.
+    """
+
+    kind: Literal["plain", "cbind", "ratio"]
+    expressions: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula taken apart.
+
+    Parameters
+    ----------
+    text : str
+        The formula as the user wrote it.
+    response : Response
+    fixed : str
+        Right-hand side for formulaic, without the random-effect terms and offsets.
+    offsets : tuple of str
+        What stands inside each ``offset(...)``.
+    random : tuple of RandomTerm
+    """
+
+    text: str
+    response: Response
+    fixed: str
+    offsets: tuple[str, ...]
+    random: tuple[RandomTerm, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def show(formula: Formula) -> str:
+    """Return the parts of a formula, one per line."""
+    response = formula.response
+    lines = [f"response  {response.kind}: {', '.join(response.expressions)}"]
+    lines = lines if response.expressions else []
+    lines.append(f"fixed     {formula.fixed}")
+    lines += [f"offset    {offset}" for offset in formula.offsets]
+    for term in formula.random:
+        label = "" if term.label is None else f", label {term.label}"
+        lines.append(f"random    {term.structure}: {term.columns} by {':'.join(term.group)}{label}")
+    return "\n".join(lines)
