@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..data import frame_like
 from ..errors import DataError, FamilyError
 from ..tables import WIDTH, Cell, Column, Table, draw
+from .columns import numbers
 from .fit import GEEFit
-from .solve import numbers
 
 if TYPE_CHECKING:
     from .model import GEEModel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ..errors import DataError, listed, nearest_first
-from .solve import ITERATIONS, TOLERANCE, rebuilt
+from ..fit import one_of
+from .covariance import COVARIANCES, FEW, FREEDOMS, covariance_of, freedom_of
+from .solve import rebuilt
 
 if TYPE_CHECKING:
     from ..design import Design
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from .testing import WaldTest
 
 Array = NDArray[np.float64]
-
-FEW = 40
-"""With fewer clusters the sandwich alone is too small (Li and Redden 2015)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,32 +102,11 @@ class GEEFit:
         1198-1206. Morel, J. G., Bokossa, M. C. and Neerchal, N. K. (2003). Biometrical Journal 45,
         395-409. Paik, M. C. (1988). Communications in Statistics 17, 1155-1171.
         """
-        from .model import COVARIANCES
-
         kind = self.covariance_used if covariance is None else covariance
-        _one_of("covariance", kind, COVARIANCES)
         if kind not in self._known:
-            self._known[kind] = self._jackknife() if kind == "jackknife" else self._sandwich(kind)
+            self._known[kind] = covariance_of(self, kind)
         found: Array = self._known[kind].copy()
         return found
-
-    def _sandwich(self, kind: str) -> Array:
-        if kind == "model":
-            return self.estimates.covariance
-        p = len(self.names)
-        return self.problem.covariance(self.estimates.state, kind).reshape(p, p)
-
-    def _jackknife(self) -> Array:
-        """(G - p) / G times the sum of squares of the changes when each cluster is left out."""
-        if self.estimates.copies is not None:
-            message = "the full jackknife leaves rows out, not copies; use 'jackknife-onestep'"
-            raise DataError(f"{message} with freq=", code="unknown_option")
-        scale = self.model.scale if isinstance(self.model.scale, float) else None
-        state, less = self.estimates.state, self.model.less
-        found, _ = self.problem.without_each(state, scale, less, ITERATIONS, math.sqrt(TOLERANCE))
-        p = len(self.names)
-        change = found.reshape(-1, p) - self.estimates.beta
-        return np.asarray((self.clusters - p) / self.clusters * change.T @ change)
 
     @property
     def covariance_used(self) -> str:
@@ -159,12 +135,10 @@ class GEEFit:
         DataError
             For an unknown name.
         """
-        from .model import COVARIANCES, FREEDOMS
-
         covariance = self.model.covariance if covariance is None else covariance
         df = self.model.df if df is None else df
-        _one_of("covariance", covariance, ("auto", *COVARIANCES))
-        _one_of("df", df, ("auto", *FREEDOMS))
+        one_of("covariance", covariance, ("auto", *COVARIANCES))
+        one_of("df", df, ("auto", *FREEDOMS))
         model = replace(self.model, covariance=covariance, df=df)
         return GEEFit(model, self.design, self.estimates, self._problem)
 
@@ -185,28 +159,7 @@ class GEEFit:
         ndarray, (m,)
             Infinite for ``"normal"``.
         """
-        from .model import FREEDOMS
-
-        p = len(self.names)
-        rows = np.eye(p) if contrasts is None else np.asarray(contrasts, dtype=float).reshape(-1, p)
-        kind = self.df_used if df is None else df
-        _one_of("df", kind, FREEDOMS)
-        if kind == "normal":
-            return np.full(len(rows), math.inf)
-        if kind == "clusters":
-            return np.full(len(rows), max(self.clusters - p, 1.0))
-        corrected = self.covariance_used
-        if corrected in ("model", "morel"):
-            corrected = "robust"
-        if corrected == "jackknife":
-            corrected = "jackknife-onestep"
-        key = (kind, corrected, rows.tobytes())
-        if key not in self._known:
-            contrast = rows.ravel().tolist()
-            state = self.estimates.state
-            self._known[key] = self.problem.freedom(state, corrected, kind, contrast)
-        found: Array = self._known[key].copy()
-        return found
+        return freedom_of(self, contrasts, self.df_used if df is None else df)
 
     @property
     def clusters(self) -> float:
@@ -310,7 +263,7 @@ class GEEFit:
         -------
         ndarray, (m,), or (m, K) probabilities of ordered classes
         """
-        _one_of("scale", scale, ("response", "link"))
+        one_of("scale", scale, ("response", "link"))
         if new is None:
             x, known = self.design.x, self.design.offset
         else:
@@ -435,9 +388,3 @@ def _revive(
     from ..design import restore
 
     return GEEFit(model, restore(header, arrays, family=model.family), estimates)
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        names = listed(nearest_first(str(value), allowed))
-        raise DataError(f"{name}={value!r}; use {names}", code="unknown_option")

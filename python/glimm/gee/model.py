@@ -13,21 +13,10 @@ from ..design import Design, build
 from ..errors import DataError, FamilyError, FitWarning, FormulaError, listed, nearest_first
 from ..families import Family, choose
 from ..formula import Formula, parse, parse_side
-from .fit import FEW, GEEFit
+from .covariance import COVARIANCES, FEW, FREEDOMS
+from .fit import GEEFit
 from .solve import FAMILIES, solve
 from .working import Correlation, correlation
-
-COVARIANCES = (
-    "robust",
-    "model",
-    "kauermann-carroll",
-    "mancl-derouen",
-    "fay-graubard",
-    "morel",
-    "jackknife-onestep",
-    "jackknife",
-)
-FREEDOMS = ("normal", "clusters", "satterthwaite", "pan-wall", "fay-graubard")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..summary import Summary, scale_words
 from ..tables import Block, Bullets, Cell, Column, Facts, Table, even_decimals
-from .fit import FEW
+from .covariance import FEW
 from .testing import quantile, two_sided
 
 if TYPE_CHECKING:
