@@ -52,6 +52,8 @@ _ASKED: dict[str, dict[str, Any]] = {
     "ohio_lag": {"corr_formula": "~ lag"},
     "ohio_toeplitz": {"corr": "toeplitz"},
     "ohio_mdep1": {"corr": "m_dependent:1"},
+    # statsmodels divides these by the number of pairs, the scale by n - p.
+    "statsmodels_stationary": {"corr": "m_dependent:1", "moments": "n"},
     "seizure_jackknife": {"corr": "exchangeable"},
 }
 
@@ -71,8 +73,8 @@ def fitted(entry: dict[str, Any]) -> glimm.GEEFit:
     frame = data(name)
     if (left_out := given.pop("without", None)) is not None:
         frame = frame[frame["id"] != left_out]
-    less = "n" if "geepack" in entry["peer"] else "n-p"
-    return glimm.gee(data=frame, moments=less, covariance="robust", df="normal", **given)
+    given = {"moments": "n" if "geepack" in entry["peer"] else "n-p", **given}
+    return glimm.gee(data=frame, covariance="robust", df="normal", **given)
 
 
 def relative(ours: Any, theirs: Any) -> float:
