@@ -47,6 +47,7 @@ _ROWS = (
     ("unknown_option", "An argument has a value outside the list of allowed values."),
     ("unknown_family", "The family or link is not known, or they do not go together."),
     ("not_comparable", "Two fits whose likelihoods are not of the same responses."),
+    ("no_interval", "What was asked of a prediction has no value for this model."),
     ("degenerate", "The data cannot tell any parameter, such as a response that never varies."),
     ("unidentified", "The likelihood is flat in a parameter: the data do not tell it."),
     ("fit_failed", "The numbers overflowed, or no step could be taken."),

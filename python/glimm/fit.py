@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .certificate import Certificate
     from .design import Design, DesignTerm
     from .model import Model
+    from .predict import Joint
     from .problem import Estimates
 
 Array = NDArray[np.float64]
@@ -267,6 +268,13 @@ class Fit(Doors):
         from .predict import fitted
 
         return fitted(self)
+
+    @cached_property
+    def joint_covariance(self) -> Joint:
+        """Joint covariance of all parameters and random effects, on which predictions rest."""
+        from .predict import joint_covariance
+
+        return joint_covariance(self)
 
     def refit(self, y: ArrayLike) -> Fit:
         """Fit the same model to another response of the same rows.

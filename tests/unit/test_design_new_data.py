@@ -93,7 +93,7 @@ def test_new_offset_in_place_of_an_array() -> None:
 
 
 def test_policies_are_named() -> None:
-    with pytest.raises(DataError, match="new_levels='skip'; use 'error', 'zero'"):
+    with pytest.raises(DataError, match="new_levels='skip'; use 'error', 'none', 'number', 'zero'"):
         make("y ~ x").apply(NEW, new_levels="skip")
     with pytest.raises(DataError, match="missing='rop'; use 'drop', 'error'"):
         make("y ~ x", missing="rop")

@@ -2,6 +2,7 @@
 
 mod convert;
 mod gee;
+mod population;
 mod problem;
 mod registry;
 mod seam;
@@ -25,5 +26,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(registry::cdf, m)?)?;
     m.add_function(wrap_pyfunction!(registry::class_probabilities, m)?)?;
     m.add_function(wrap_pyfunction!(registry::accepting, m)?)?;
+    m.add_function(wrap_pyfunction!(population::link, m)?)?;
+    m.add_function(wrap_pyfunction!(population::population, m)?)?;
+    m.add_function(wrap_pyfunction!(population::population_joint, m)?)?;
+    m.add_function(wrap_pyfunction!(population::predictive, m)?)?;
+    m.add_function(wrap_pyfunction!(population::row_derivatives, m)?)?;
     Ok(())
 }

@@ -16,7 +16,7 @@ from .levels import apply_groups, check_levels, coded
 from .response import columns_of, trials_of
 from .sides import Side, split_parts, sum_of
 
-_POLICIES = ("error", "zero")
+_POLICIES = ("error", "zero", "number", "none")
 
 
 def apply_design(
@@ -28,13 +28,17 @@ def apply_design(
     if new_levels not in _POLICIES:
         allowed = listed(nearest_first(str(new_levels), _POLICIES))
         raise DataError(f"new_levels={new_levels!r}; use {allowed}", code="unknown_option")
-    columns, n, request = _read(design, new, offset)
+    columns, n, request = _read(design, new, offset, new_levels != "none")
     rows = np.arange(n)
     covariates = {name: _covariate(design, columns[name]) for name in part_columns(design.request)}
     made = matrices.apply(design.learned, covariates, n)
     sides = split_parts(design.request, made, rows)
     z = _columns_of_terms(design, sides)
-    codes = [apply_groups(g, columns, new_levels) for g in design.groupings]
+    none = np.full(n, -1, dtype=np.int64)
+    codes = [
+        none if new_levels == "none" else apply_groups(g, columns, new_levels)
+        for g in design.groupings
+    ]
     return NewRows(
         x=sides[0].x.values,
         offset=offset_of(request, columns, sides[0].offsets),
@@ -61,7 +65,7 @@ def _columns_of_terms(design: Design, sides: list[Side]) -> list[NDArray[np.floa
 
 
 def _read(
-    design: Design, new: Any, offset: str | ArrayLike | None
+    design: Design, new: Any, offset: str | ArrayLike | None, groups: bool
 ) -> tuple[dict[str, Column], int, Request]:
     """The columns of new data that the design needs, and those of the trials if there."""
     request = design.request
@@ -75,7 +79,7 @@ def _read(
         )
         raise DataError(message, code="missing_values")
     names = dict.fromkeys(part_columns(request))
-    for grouping in design.groupings:
+    for grouping in design.groupings if groups else ():
         names.update(dict.fromkeys(grouping.columns))
     if isinstance(request.offset, str) and request.offset != "offset=":
         names[request.offset] = None

@@ -204,7 +204,9 @@ class Design:
         new : frame
             Of any kind that `build` reads. The response need not be there.
         new_levels : str
-            What to do with groups that were not seen: ``"error"``, or ``"zero"`` for code -1.
+            What to do with groups that were not seen: ``"error"``, ``"zero"`` for code -1,
+            ``"number"`` for codes -1, -2, ... by level; ``"none"``: -1 for all, whose columns need
+            not be there.
         offset : str or array_like, (n,), optional
             Replaces what was given as ``offset=`` to `build`.
 

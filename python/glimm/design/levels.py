@@ -104,6 +104,8 @@ def learn_groups(
 def apply_groups(grouping: Grouping, columns: Mapping[str, Column], policy: str) -> Codes:
     """Return the group of each row of new data, (n,); -1 for groups not seen before.
 
+    Under the policy ``"number"`` these get -1, -2, ... by level.
+
     Raises
     ------
     DataError
@@ -119,7 +121,19 @@ def apply_groups(grouping: Grouping, columns: Mapping[str, Column], policy: str)
         codes = np.where(known, place, -1)
     if policy == "error" and (codes < 0).any():
         raise _unseen(grouping, columns, codes)
+    if policy == "number" and (codes < 0).any():
+        codes = _numbered([columns[name] for name in grouping.columns], codes)
     return codes
+
+
+def _numbered(parts: Sequence[Column], codes: Codes) -> Codes:
+    """Codes -1, -2, ... for the levels not seen, in the order of their first rows."""
+    rows = np.flatnonzero(codes < 0)
+    made = np.column_stack([coded(part)[0][rows] for part in parts])
+    _, first, place = np.unique(made, axis=0, return_index=True, return_inverse=True)
+    found = codes.copy()
+    found[rows] = -1 - np.argsort(np.argsort(first))[place.ravel()]
+    return found
 
 
 def check_levels(column: Column, learned: Column, known: Sequence[Level]) -> Codes:
@@ -144,7 +158,8 @@ def _unseen(grouping: Grouping, columns: Mapping[str, Column], codes: Codes) -> 
     found = list(dict.fromkeys(labels))
     message = (
         f"group {grouping.label!r} has levels that the fit never saw: {listed(found, 8)} in "
-        f"{rows_text(rows)}. new_levels='zero' predicts for them with random effects of zero"
+        f"{rows_text(rows)}. new_levels='zero' predicts for them with random effects of "
+        "zero, 'integrate' averages over their distribution"
     )
     if len(parts) == 1 and parts[0].levels is None and isinstance(grouping.levels[0], str):
         message += f". The column held text when fitted, and {parts[0].described()} now"

@@ -1,19 +1,17 @@
-"""Expected responses, and all linear predictors, at the modes of the random effects."""
+"""All linear predictors, and expected responses, at given random effects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from . import _core
-from .errors import DataError
-from .fit import one_of
+from .. import _core
 
 if TYPE_CHECKING:
-    from .fit import Fit
+    from ..fit import Fit
 
 Array = NDArray[np.float64]
 Terms = tuple[tuple[NDArray[np.int64], Array], ...]
@@ -31,59 +29,14 @@ class Rows:
         As in `Design.apply`.
     precision : ndarray, (n,), or None
     n : int
+    trials : ndarray, (n,), or None
     """
 
     matrices: dict[int, tuple[Array, Array | None]]
     terms: Terms
     precision: Array | None
     n: int
-
-
-def predict(
-    fit: Fit,
-    new: Any = None,
-    *,
-    kind: str = "subject",
-    scale: str = "response",
-    part: str = "response",
-    new_levels: str = "error",
-    offset: str | ArrayLike | None = None,
-) -> Array:
-    """See `Fit.predict`."""
-    names = [p.part for p in fit.parts if p.part != "thresholds"]
-    one_of("kind", kind, ("subject",))
-    one_of("scale", scale, ("response", "link"))
-    one_of("part", part, ("response", *names))
-    one_of("new_levels", new_levels, ("zero", "error"))
-    if new is None and offset is not None:
-        message = "offset= goes with new rows; the rows of the fit have theirs"
-        raise DataError(message, code="unknown_option")
-    if new is None:
-        rows = training_rows(fit)
-    else:
-        made = fit.design.apply(new, new_levels=new_levels, offset=offset)
-        others = zip(fit.design.parts, made.parts, strict=True)
-        matrices = {0: (made.x, made.offset)} | {p.predictor: found for p, found in others}
-        rows = Rows(matrices, made.terms, None, made.n)
-    effects = fit.estimates.modes
-    if part == "response" and scale == "response":
-        return expected(fit, predictors(fit, rows, effects))
-    k = max(names.index(part), 0) if part != "response" else 0
-    eta = linear_predictor(fit, rows, k, effects)
-    if scale == "link":
-        return eta
-    if k == 0:
-        return _core.inverse_link(fit.model.link, eta)
-    parameter = fit.parts[k].parameter
-    assert parameter is not None
-    return np.array([parameter.value(value) for value in eta.tolist()])
-
-
-def fitted(fit: Fit) -> Array:
-    """See `Fit.fitted`."""
-    values = predict(fit)
-    values.flags.writeable = False
-    return values
+    trials: Array | None = None
 
 
 def expected(fit: Fit, eta: list[Array]) -> Array:
@@ -101,7 +54,7 @@ def training_rows(fit: Fit) -> Rows:
     matrices = {0: (design.x, design.offset)}
     matrices |= {part.predictor: (part.x, part.offset) for part in design.parts}
     terms = tuple((term.codes, term.z) for term in design.terms)
-    return Rows(matrices, terms, design.precision, design.n)
+    return Rows(matrices, terms, design.precision, design.n, design.trials)
 
 
 def predictors(fit: Fit, rows: Rows, effects: tuple[Array, ...]) -> list[Array]:
@@ -117,7 +70,7 @@ def predictors(fit: Fit, rows: Rows, effects: tuple[Array, ...]) -> list[Array]:
 
 
 def linear_predictor(fit: Fit, rows: Rows, k: int, effects: tuple[Array, ...]) -> Array:
-    """Return x beta + offset + sum of z b; effects (levels, q) by term, none at code -1."""
+    """Return x beta + offset + sum of z b; effects (levels, q) by term, none below code 0."""
     part = fit.parts[k]
     if k in rows.matrices:
         x, offset = rows.matrices[k]
@@ -130,7 +83,7 @@ def linear_predictor(fit: Fit, rows: Rows, k: int, effects: tuple[Array, ...]) -
     for term, (codes, z), b in zip(fit.design.terms, rows.terms, effects, strict=True):
         columns = [j for j, predictor in enumerate(term.predictors) if predictor == k]
         if columns:
-            values = np.einsum("ij,ij->i", z[:, columns], b[codes][:, columns])
+            values = np.einsum("ij,ij->i", z[:, columns], b[np.maximum(codes, 0)][:, columns])
             eta = eta + np.where(codes >= 0, values, 0.0)
     return np.asarray(eta, dtype=np.float64)
 

@@ -1,0 +1,336 @@
+"""Shares of the variance: decomposition, ICC, R2, median odds ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..data import frame_like
+from ..errors import DataError
+from ..inference.delta import delta
+from ..predict.integrated import roots
+from ..predict.points import training_rows
+from ..problem import factor_of
+from ..tables import WIDTH, Cell, Column, Table, draw
+
+if TYPE_CHECKING:
+    from ..fit import Fit
+
+Array = NDArray[np.float64]
+Line = tuple[str, float, float, float]
+
+LATENT = {
+    "logit": math.pi**2 / 3,
+    "probit": 1.0,
+    "cloglog": math.pi**2 / 6,
+    "loglog": math.pi**2 / 6,
+}
+"""Variance of the latent variable whose distribution function is the inverse link."""
+MEDIAN = {"logit": "median odds ratio", "log": "median ratio", "cloglog": "median hazard ratio"}
+MOST_ROWS = 20_000
+"""Rows of the observation scale beyond which every k-th is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class VarianceShares:
+    """Where the variance of the response comes from.
+
+    Attributes
+    ----------
+    latent : tuple of (name, variance, lower, upper)
+        Components on the scale of the linear predictor.
+    observed : tuple of (name, variance, lower, upper)
+        Components on the scale of the response; random effects together, since they do not add up.
+    measures : tuple of (name, value, lower, upper)
+        R2, ICC and median ratios, on the latent scale unless they say otherwise.
+    level : float
+    """
+
+    latent: tuple[Line, ...]
+    observed: tuple[Line, ...]
+    measures: tuple[Line, ...]
+    level: float
+    notes: tuple[str, ...]
+    frame_kind: Any = field(repr=False)
+
+    def __getitem__(self, name: str) -> float:
+        """Return a measure, or a component of the latent scale, by name."""
+        found = {line[0]: line[1] for line in (*self.latent, *self.measures)}
+        if name not in found:
+            raise KeyError(f"{name!r}; there are {', '.join(found)}")
+        return found[name]
+
+    def to_frame(self) -> Any:
+        """Return all numbers as a frame of the user's kind: `scale`, `name`, `value`, bounds."""
+        lines = [
+            (scale, *line)
+            for scale, group in (
+                ("latent", self.latent),
+                ("observation", self.observed),
+                ("measure", self.measures),
+            )
+            for line in group
+        ]
+        keys = ("scale", "name", "value", "lower", "upper")
+        columns = zip(*lines, strict=True)
+        return frame_like(self.frame_kind, {k: list(c) for k, c in zip(keys, columns, strict=True)})
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Decompositions on both scales, and the measures."""
+        percent = f"{100 * self.level:g}%"
+        bounds = (Column(f"{percent} lower", "number", "lower"), Column("upper", "number"))
+        parts = (
+            ("Variance on the scale of the linear predictor", self.latent),
+            ("Variance on the scale of the response", self.observed),
+        )
+        found = []
+        for title, lines in parts:
+            total = sum(line[1] for line in lines)
+            rows: list[tuple[Cell, ...]] = [
+                (name, value, value / total, low, high) for name, value, low, high in lines
+            ]
+            columns = (Column(""), Column("variance", "number"), Column("share", "ratio"), *bounds)
+            found.append(Table(title, columns, tuple(rows)))
+        heads = (Column(""), Column("value", "number"), *bounds)
+        found.append(Table("Measures", heads, tuple(self.measures), self.notes))
+        return tuple(found)
+
+    def __str__(self) -> str:
+        return draw(self.tables, width=WIDTH)
+
+    def _repr_html_(self) -> str:
+        return "\n".join(table.to_html() for table in self.tables)
+
+
+def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
+    """Return the decomposition of the variance; see `Fit.variance_shares`."""
+    if not 0 < level < 1:
+        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
+    if fit.model.family.ordered and fit.model.link not in LATENT:
+        raise DataError("no latent variance under this link", code="no_interval")
+    at = _Components(fit)
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+
+    def lines(names: list[str], of: Callable[[Array], Array]) -> tuple[Line, ...]:
+        values, covariance = delta(of, fit.estimates.parameters, fit.estimates.covariance)
+        errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        return tuple(
+            (name, *_bounds(name, float(v), float(s), reach))
+            for name, v, s in zip(names, values, errors, strict=True)
+        )
+
+    observed: tuple[Line, ...] = ()
+    if not fit.model.family.ordered:
+        observed = lines(["fixed effects", "random effects", "distribution"], at.observed)
+    return VarianceShares(
+        lines(at.names, at.latent),
+        observed,
+        lines(at.measure_names, at.measures),
+        level,
+        at.notes(),
+        fit.design.frame_kind,
+    )
+
+
+def _bounds(name: str, value: float, error: float, reach: float) -> tuple[float, float, float]:
+    """Value, lower, upper: symmetric in the logit of a share, in the log of a variance."""
+    if not math.isfinite(value) or value <= 0:
+        return value, math.nan, math.nan
+    if error == 0.0:
+        return value, value, value
+    if name.startswith("median"):
+        size = math.log(value)
+        if size <= 0:
+            return value, math.nan, math.nan
+        half = reach * error / value / size
+        return value, math.exp(size * math.exp(-half)), math.exp(size * math.exp(half))
+    if name.startswith(("R2", "ICC")):
+        if value >= 1:
+            return value, math.nan, math.nan
+        half, odds = reach * error / (value * (1 - value)), value / (1 - value)
+        ends = [odds * math.exp(sign * half) for sign in (-1, 1)]
+        return value, ends[0] / (1 + ends[0]), ends[1] / (1 + ends[1])
+    half = reach * error / value
+    return value, value * math.exp(-half), value * math.exp(half)
+
+
+class _Components:
+    """The components as functions of all parameters."""
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit = fit
+        rows = training_rows(fit)
+        self.matrices = {
+            k: (x[:, list(fit.estimates.kept[k])], offset)
+            for k, (x, offset) in rows.matrices.items()
+        }
+        design = fit.design
+        self.weights = np.ones(design.n) if design.freq is None else design.freq
+        self.terms = [t for t in design.terms if 0 in t.predictors]
+        self.own = [np.array(t.predictors) == 0 for t in self.terms]
+        # Effects of single rows are dispersion, not similarity of rows (Nakagawa et al. 2017).
+        self.single = [len(t.levels) == design.n for t in self.terms]
+
+    def average(self, values: Array) -> float:
+        """The mean over rows, with frequency weights."""
+        return float(self.weights @ values / self.weights.sum())
+
+    def variance(self, values: Array) -> float:
+        """The sample variance over rows."""
+        squares = self.weights @ (values - self.average(values)) ** 2
+        return float(squares / (self.weights.sum() - 1))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the components on the latent scale."""
+        labels = [f"{t.label}: {' + '.join(t.columns)}" for t in self.terms]
+        marked = [
+            f"{label} (dispersion)" if single else label
+            for label, single in zip(labels, self.single, strict=True)
+        ]
+        return ["fixed effects", *marked, "distribution"]
+
+    @property
+    def measure_names(self) -> list[str]:
+        """Of R2, ICC and median ratios."""
+        found = ["R2 marginal", "R2 conditional", "ICC adjusted", "ICC unadjusted"]
+        groups = dict.fromkeys(
+            t.label for t, s in zip(self.terms, self.single, strict=True) if not s
+        )
+        found += [f"ICC {label}" for label in groups]
+        word = MEDIAN.get(self.fit.model.link)
+        return found + ([f"{word} {label}" for label in groups] if word else [])
+
+    def predictor(self, psi: Array, k: int) -> Array:
+        """The fixed part of linear predictor k, offset included."""
+        fit = self.fit
+        start, end = fit.estimates.fixed[k]
+        n = fit.design.n
+        if k in self.matrices:
+            x, offset = self.matrices[k]
+            eta = x @ psi[start:end]
+            eta = eta if offset is None else eta + offset
+        elif start == end:
+            held = fit.model.held[fit.parts[k].part]
+            parameter = fit.parts[k].parameter
+            assert parameter is not None
+            eta = np.full(n, parameter.predictor(held))
+        else:
+            eta = np.full(n, psi[start])
+        parameter = fit.parts[k].parameter
+        if parameter is not None and parameter.precision and fit.design.precision is not None:
+            eta = eta + parameter.precision * np.log(fit.design.precision)
+        return np.asarray(eta, dtype=np.float64)
+
+    def spreads(self, psi: Array) -> list[Array]:
+        """Variance z'Sigma z of the mean's predictor for each of its terms."""
+        fit, found = self.fit, []
+        places = {id(t): at for t, at in zip(fit.design.terms, fit.estimates.thetas, strict=True)}
+        for term, own in zip(self.terms, self.own, strict=True):
+            start, end = places[id(term)]
+            white = (term.z * own) @ factor_of(term, psi[start:end])
+            found.append(np.einsum("ia,ia->i", white, white))
+        return found
+
+    def latent(self, psi: Array) -> Array:
+        """Variances on the scale of the linear predictor."""
+        start, end = self.fit.estimates.fixed[0]
+        fixed = self.variance(self.matrices[0][0] @ psi[start:end])
+        spreads = self.spreads(psi)
+        terms = [self.average(spread) for spread in spreads]
+        return np.array([fixed, *terms, self.distribution(psi, spreads)])
+
+    def distribution(self, psi: Array, spreads: list[Array]) -> float:
+        """The variance of the response given all effects, carried to the link scale."""
+        fit = self.fit
+        link, name = fit.model.link, (fit.model.core_name[0], fit.model.link, False)
+        name = (*name, *fit.model.core_name[3:])
+        if link in LATENT and (fit.model.family.ordered or fit.model.family.trials):
+            return LATENT[link]
+        count = 1 + len(fit.model.family.parameters)
+        eta = [self.predictor(psi, k) for k in range(count)]
+        if link == "identity":
+            return self.average(_core.variances(name, eta, None))
+        total = np.sqrt(np.sum(spreads, axis=0)) if spreads else np.zeros(fit.design.n)
+        mean = self.average(_core.population(link, eta[0], total)[0])
+        point = _core.link(link, np.array([mean]))
+        there = [point, *(np.array([self.average(e)]) for e in eta[1:])]
+        variance = float(_core.variances(name, there, None)[0])
+        if link == "log":
+            return math.log1p(variance / mean**2)
+        return variance / float(_core.population(link, point, np.zeros(1))[1][0]) ** 2
+
+    def measures(self, psi: Array) -> Array:
+        """R2 and ICC of Nakagawa, Johnson and Schielzeth (2017), and median ratios."""
+        fixed, *terms, distribution = self.latent(psi).tolist()
+        groups: dict[str, float] = {}
+        for term, value, single in zip(self.terms, terms, self.single, strict=True):
+            if not single:
+                groups[term.label] = groups.get(term.label, 0.0) + value
+        random, total = sum(groups.values()), fixed + sum(terms) + distribution
+        found = [fixed / total, (fixed + random) / total]
+        found += [random / (total - fixed), random / total]
+        found += [value / (total - fixed) for value in groups.values()]
+        if self.fit.model.link in MEDIAN:
+            quartile = NormalDist().inv_cdf(0.75)
+            found += [math.exp(math.sqrt(2 * value) * quartile) for value in groups.values()]
+        return np.array(found)
+
+    def observed(self, psi: Array) -> Array:
+        """Var over rows of E(mean), mean over rows of Var(mean), of E(variance)."""
+        fit = self.fit
+        step = -(-fit.design.n // MOST_ROWS)
+        eta = np.column_stack([self.predictor(psi, k) for k in range(len(fit.parts))])[::step]
+        root = roots(self.spread_matrices(psi)[::step])
+        # Rows that are alike are integrated once.
+        joined = np.hstack([eta, root.reshape(len(root), -1)])
+        distinct, back = np.unique(joined, axis=0, return_inverse=True)
+        count = eta.shape[1]
+        eta = np.ascontiguousarray(distinct[:, :count])
+        root = np.ascontiguousarray(distinct[:, count:].reshape(-1, count, count))
+        name = fit.model.core_name
+        mean, square, within = (
+            _core.population_joint(name, what, eta, root, False)[0][back.ravel()]
+            for what in ("mean", "squared", "variance")
+        )
+        weights = self.weights[::step]
+        whole = weights.sum()
+        center = weights @ mean / whole
+        between = weights @ (mean - center) ** 2 / (whole - 1)
+        return np.array([between, weights @ (square - mean**2) / whole, weights @ within / whole])
+
+    def spread_matrices(self, psi: Array) -> Array:
+        """The covariance of all linear predictors by the random effects, (n, K, K)."""
+        fit, count = self.fit, len(self.fit.parts)
+        out = np.zeros((fit.design.n, count, count))
+        for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
+            factor, of = factor_of(term, psi[start:end]), np.array(term.predictors)
+            white = [(term.z * (of == k)) @ factor for k in range(count)]
+            for k in range(count):
+                for j in range(count):
+                    out[:, k, j] += np.einsum("ia,ia->i", white[k], white[j])
+        return out
+
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers mean."""
+        link = self.fit.model.link
+        if link in LATENT and (self.fit.model.family.trials or self.fit.model.family.ordered):
+            source = f"that of the latent variable under the {link} link"
+        elif link == "identity":
+            source = "the mean variance of a response"
+        elif link == "log":
+            source = "ln(1 + variance / mean^2) at the mean response"
+        else:
+            source = "that of a response at the mean, by the slope of the link"
+        return (
+            f"Distribution: {source}. Terms: mean of z'Sigma z over the rows.",
+            "R2 and ICC after Nakagawa, Johnson and Schielzeth (2017); ICC is the repeatability.",
+        )

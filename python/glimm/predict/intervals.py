@@ -1,0 +1,209 @@
+"""Confidence intervals of predictions and prediction intervals of new responses.
+
+A prediction moves with the parameters through a = dm/dpsi, which includes how the modes move, and
+with the random effects themselves, by g = dm/deta: its variance is a'V a + g'z'C z g, with V and
+C of the joint covariance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..errors import DataError, FitError
+from .ask import from_link, mean_of, to_link
+from .integrated import Mean, State, class_means, predictors_of, roots
+from .points import Rows, Terms
+
+if TYPE_CHECKING:
+    from .joint import Joint
+
+Array = NDArray[np.float64]
+Columns = dict[str, Any]
+
+CHUNK = 65_536
+"""Rows that are taken at a time, so that memory does not grow with the rows."""
+
+
+def confidence(state: State, k: int, scale: str, part: str, level: float) -> Columns:
+    """Return `estimate`, `se`, `lower`, `upper`; for ordered classes with `row` and `class`."""
+    if part == "response" and state.fit.model.family.ordered and scale == "response":
+        return _of_classes(state, level)
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+    return _joined(state, lambda piece: _confidence(piece, k, scale, part, reach))
+
+
+def prediction(state: State, level: float) -> Columns:
+    """Return `estimate`, `se` of the estimate, and `lower`, `upper` of a new response."""
+    fit = state.fit
+    if fit.model.family.ordered:
+        message = (
+            "a prediction interval of ordered classes says no more than their probabilities: use "
+            "predict() without interval=, or interval='confidence'"
+        )
+        raise FitError(message, code="no_interval")
+    if fit.design.trials is not None and state.rows.trials is None:
+        message = (
+            "a prediction interval is of the number of successes, so the new rows need the number "
+            "of trials, in the column that the fit had it from"
+        )
+        raise DataError(message, code="unknown_column")
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return _joined(state, lambda piece: _prediction(piece, tails))
+
+
+def _joined(state: State, of: Callable[[State], dict[str, Array]]) -> Columns:
+    pieces = [of(_slice(state, start)) for start in range(0, max(state.rows.n, 1), CHUNK)]
+    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
+
+
+def _slice(state: State, start: int) -> State:
+    at = slice(start, start + CHUNK)
+
+    def cut(v: Array | None) -> Array | None:
+        return None if v is None else v[at]
+
+    rows = state.rows
+    matrices = {k: (x[at], cut(offset)) for k, (x, offset) in rows.matrices.items()}
+    terms = tuple((codes[at], z[at]) for codes, z in rows.terms)
+    n = len(range(*at.indices(rows.n)))
+    cut_rows = Rows(matrices, terms, cut(rows.precision), n, cut(rows.trials))
+    eta = [np.ascontiguousarray(e[at]) for e in state.eta]
+    return State(state.fit, cut_rows, eta, tuple(mask[at] for mask in state.masks))
+
+
+def _kept(state: State) -> Terms:
+    """The terms with code -1 where effects are integrated out, or drawn, and so have no error."""
+    levels = [len(term.levels) for term in state.fit.design.terms]
+    parts = zip(state.rows.terms, state.masks, levels, strict=True)
+    return tuple((np.where(mask | (c >= m), -1, c), z) for (c, z), mask, m in parts)
+
+
+def gradients(state: State) -> list[Array]:
+    """Return how each linear predictor moves with the parameters, (n, P), by predictor."""
+    fit, joint = state.fit, state.fit.joint_covariance
+    terms = _kept(state)
+    found = []
+    for k in range(len(state.eta)):
+        total = np.zeros((state.rows.n, fit.estimates.parameters.size))
+        start, end = fit.estimates.fixed[k]
+        if k in state.rows.matrices:
+            total[:, start:end] = state.rows.matrices[k][0][:, list(fit.estimates.kept[k])]
+        else:
+            total[:, start:end] = 1.0
+        if terms:
+            total += joint.along(terms, k)
+        found.append(total)
+    return found
+
+
+def standard_error(state: State, mean: Mean, by_parameters: list[Array]) -> Array:
+    """Return the standard error of a mean from the joint covariance, (n,)."""
+    joint = state.fit.joint_covariance
+    total = np.zeros_like(by_parameters[0])
+    for k, slope in mean.by_eta.items():
+        total += slope[:, None] * by_parameters[k]
+    for j, slope in mean.direct:
+        total[:, j] += slope
+    variance = np.einsum("ij,ij->i", total @ joint.covariance, total)
+    terms = _kept(state)
+    moving = [k for k in mean.by_eta if _has_effects(state, k)]
+    for k in moving:
+        for j in moving:
+            variance += mean.by_eta[k] * mean.by_eta[j] * joint.conditional(terms, k, j)
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+
+
+def _has_effects(state: State, k: int) -> bool:
+    return any(k in term.predictors for term in state.fit.design.terms)
+
+
+def _confidence(state: State, k: int, scale: str, part: str, reach: float) -> dict[str, Array]:
+    """On the link scale, and from there to the response."""
+    fit, by = state.fit, gradients(state)
+    whole = part == "response" and not fit.model.family.ordered
+    if not state.integrates and (scale == "link" or not whole):
+        eta = state.eta[k]
+        error = standard_error(state, Mean(eta, {k: np.ones_like(eta)}, []), by)
+        mean, slope = from_link(fit, k, eta)
+        value, spread = (eta, error) if scale == "link" else (mean, np.abs(slope) * error)
+    else:
+        found = mean_of(state, k, part)
+        value = found.value
+        spread = standard_error(state, found, by)
+        eta = to_link(fit, k, value)
+        error = spread / np.abs(from_link(fit, k, eta)[1])
+        value, spread = (eta, error) if scale == "link" else (value, spread)
+    low, high = eta - reach * error, eta + reach * error
+    if scale == "response":
+        low, high = from_link(fit, k, low)[0], from_link(fit, k, high)[0]
+    return {
+        "estimate": value,
+        "se": spread,
+        "lower": np.minimum(low, high),
+        "upper": np.maximum(low, high),
+    }
+
+
+def _of_classes(state: State, level: float) -> Columns:
+    """Probabilities of classes, whose intervals are symmetric in their log odds."""
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+    levels = state.fit.design.response_levels or ()
+    by = gradients(state)
+    rows = []
+    for mean in class_means(state):
+        error = standard_error(state, mean, by)
+        p = np.clip(mean.value, 1e-300, 1 - 1e-16)
+        eta, half = np.log(p) - np.log1p(-p), reach * error / (p * (1 - p))
+        ends = [_core.inverse_link("logit", eta + sign * half) for sign in (-1.0, 1.0)]
+        rows.append([mean.value, error, *ends])
+    table = np.array(rows).transpose(2, 0, 1).reshape(-1, 4)
+    n = state.rows.n
+    names = {"row": np.repeat(np.arange(n), len(levels)), "class": list(levels) * n}
+    columns = zip(("estimate", "se", "lower", "upper"), table.T, strict=True)
+    return names | {key: np.ascontiguousarray(column) for key, column in columns}
+
+
+def _prediction(state: State, tails: list[float]) -> dict[str, Array]:
+    """Quantiles of the response mixed over what is not known of the linear predictors."""
+    fit, by = state.fit, gradients(state)
+    found = mean_of(state, 0, "response")
+    error = standard_error(state, found, by)
+    covariance = _of_predictors(state, by, fit.joint_covariance)
+    name = fit.model.family.name
+    trials = state.rows.trials
+    if name == "gaussian" and fit.model.link == "identity":
+        noise = _core.variances(fit.model.core_name, predictors_of(state), None)
+        spread = np.sqrt(covariance[:, 0, 0] + noise)
+        ends = [found.value + NormalDist().inv_cdf(tail) * spread for tail in tails]
+    else:
+        eta = np.column_stack(state.eta)
+        size = None if trials is None else np.ascontiguousarray(trials)
+        both = _core.predictive(fit.model.core_name, eta, roots(covariance), size, tails)
+        ends = [both[:, 0], both[:, 1]]
+    unit = 1.0 if trials is None else trials
+    lower, upper = (np.ascontiguousarray(end) for end in ends)
+    return {"estimate": unit * found.value, "se": unit * error, "lower": lower, "upper": upper}
+
+
+def _of_predictors(state: State, by: list[Array], joint: Joint) -> Array:
+    """The covariance (n, K, K) of the linear predictors: parameters, effects, and new effects.
+
+    Predictors without random effects, that of the mean aside, stand at their estimates.
+    """
+    count = len(state.eta)
+    out = np.zeros((state.rows.n, count, count))
+    terms = _kept(state)
+    moving = [k for k in range(count) if k == 0 or _has_effects(state, k)]
+    for k in moving:
+        weighted = by[k] @ joint.covariance
+        for j in moving:
+            out[:, k, j] = np.einsum("ij,ij->i", weighted, by[j]) + state.spread(k, j)
+            if terms:
+                out[:, k, j] += joint.conditional(terms, k, j)
+    return out

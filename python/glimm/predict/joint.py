@@ -1,0 +1,372 @@
+"""The joint covariance of parameters and random effects.
+
+Given the parameters psi, the effects are near normal about their modes b(psi) with covariance C;
+the estimates of psi have covariance V. With D = db/dpsi the joint covariance of (psi, b) is
+
+    [ V      V D'      ]
+    [ D V    C + D V D' ]
+
+(Kass and Steffey 1989, J. Am. Stat. Assoc. 84, 717-726; for linear models the inverse of
+Henderson's mixed model equations). b = Lambda u maximises l(eta) - u'u / 2, so that
+u = Lambda'Z'l' and, with M = -Z'l''Z and H = I + Lambda'M Lambda,
+
+    C = Lambda H^-1 Lambda',    du/dbeta = H^-1 Lambda'Z'l''X,
+    du/dtheta_j = H^-1 (E_j'Z'l' - Lambda'M E_j u),    E_j = dLambda/dtheta_j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..errors import FitError
+from ..problem import factor_of, sizes
+from .points import Terms, linear_predictor, training_rows
+
+if TYPE_CHECKING:
+    from ..fit import Fit
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+DENSE = 4000
+"""Effects of several factors up to which C is held as one matrix; beyond, rows are solved for."""
+SOLVED = 256
+"""Right-hand sides of one solve."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Joint covariance of all parameters and random effects.
+
+    Parameters
+    ----------
+    covariance : ndarray, (P, P)
+        V; zero for parameters that the data do not tell, which count as held.
+    slopes : tuple of ndarray, (levels, q, P)
+        D by term: derivatives of the modes in the parameters.
+    predictors : tuple of tuple of int
+        The linear predictor of each column of each term.
+    """
+
+    covariance: Array
+    slopes: tuple[Array, ...]
+    predictors: tuple[tuple[int, ...], ...]
+    _conditional: _OneFactor | _Dense | _Sparse
+
+    def along(self, terms: Terms, k: int) -> Array:
+        """Return z'D of predictor k for each row, (n, P); nothing at code -1."""
+        n = terms[0][0].size if terms else 0
+        out = np.zeros((n, self.covariance.shape[0]))
+        for (codes, z), slopes, ks in zip(terms, self.slopes, self.predictors, strict=True):
+            columns = [j for j, own in enumerate(ks) if own == k]
+            seen = np.flatnonzero(codes >= 0)
+            for j in columns:
+                out[seen] += z[seen, j, None] * slopes[codes[seen], j]
+        return out
+
+    def conditional(self, terms: Terms, k: int, other: int) -> Array:
+        """Return z'C z of predictors k and other for each row, (n,)."""
+        first, second = (_masked(terms, self.predictors, at) for at in (k, other))
+        return self._conditional.quadratic([codes for codes, _ in terms], first, second)
+
+
+def _masked(terms: Terms, predictors: Sequence[Sequence[int]], k: int) -> list[Array]:
+    """The columns z of each term, zero where they belong to other predictors or to no level."""
+    found = []
+    for (codes, z), ks in zip(terms, predictors, strict=True):
+        keep = (np.array(ks) == k)[None, :] & (codes >= 0)[:, None]
+        found.append(np.where(keep, z, 0.0))
+    return found
+
+
+@dataclass(frozen=True)
+class _OneFactor:
+    """C of terms that share one grouping factor: (levels, Q, Q)."""
+
+    blocks: Array
+
+    def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
+        if not codes:
+            return np.zeros(0)
+        level = np.max(np.column_stack(codes), axis=1)
+        blocks = self.blocks[level]
+        return np.asarray(np.einsum("ia,iab,ib->i", np.hstack(first), blocks, np.hstack(second)))
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """C of crossed factors as one matrix; effects of level l of term t begin at first + l q."""
+
+    matrix: Array
+    starts: tuple[int, ...]
+
+    def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
+        total = np.zeros(codes[0].size)
+        places = [
+            start + code * z.shape[1]
+            for start, code, z in zip(self.starts, codes, first, strict=True)
+        ]
+        for at, z in zip(places, first, strict=True):
+            for there, w in zip(places, second, strict=True):
+                for a in range(z.shape[1]):
+                    for b in range(w.shape[1]):
+                        total += z[:, a] * self.matrix[at + a, there + b] * w[:, b]
+        return total
+
+
+@dataclass(frozen=True)
+class _Sparse:
+    """C of crossed factors by solves with a sparse factor of H, once per distinct row."""
+
+    solver: Any
+    factor: Any
+    starts: tuple[int, ...]
+
+    def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
+        from scipy.sparse import csr_array
+
+        joined = np.column_stack([*codes, *first, *second])
+        rows, back = np.unique(joined, axis=0, return_index=True, return_inverse=True)[1:]
+        n = self.factor.shape[0]
+        places = [
+            start + c * z.shape[1] for start, c, z in zip(self.starts, codes, first, strict=True)
+        ]
+
+        def matrix(z: list[Array], at: NDArray[np.int64]) -> Any:
+            columns = [
+                np.maximum(p, 0) + j for p, w in zip(places, z, strict=True)
+                for j in range(w.shape[1])
+            ]  # fmt: skip
+            index = np.column_stack([c[at] for c in columns]).ravel()
+            pointer = np.arange(at.size + 1) * len(columns)
+            return csr_array((np.hstack(z)[at].ravel(), index, pointer), shape=(at.size, n))
+
+        found = np.empty(rows.size)
+        for start in range(0, rows.size, SOLVED):
+            at = rows[start : start + SOLVED]
+            left = matrix(first, at) @ self.factor
+            right = (matrix(second, at) @ self.factor).toarray()
+            found[start : start + SOLVED] = np.sum(left.toarray() * self.solver(right.T).T, axis=1)
+        return found[back.ravel()]
+
+
+def joint_covariance(fit: Fit) -> Joint:
+    """Return the joint covariance of parameters and effects; see `Fit.joint_covariance`.
+
+    Raises
+    ------
+    FitError
+        After the iterative engine, whose effects are too many for exact covariances.
+    """
+    if fit.estimates.path == "iterative":
+        message = (
+            "standard errors of predictions need the joint covariance of all random effects, which "
+            "the iterative engine does not have; fit with engine='sparse', or leave interval= out"
+        )
+        raise FitError(message, code="no_interval")
+    return _Made(fit).joint
+
+
+class _Made:
+    """The pieces of the joint covariance at the estimates."""
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit = fit
+        design, model = fit.design, fit.model
+        self.rows = training_rows(fit)
+        modes = fit.estimates.modes
+        eta = [linear_predictor(fit, self.rows, 0, modes)]
+        if model.family.ordered:
+            self.picks = _picks(fit)
+            thresholds = fit.part("thresholds").estimates
+            eta += [np.ascontiguousarray(pick @ thresholds) for pick in self.picks]
+        else:
+            eta += [linear_predictor(fit, self.rows, k, modes) for k in range(1, len(fit.parts))]
+        y = np.ascontiguousarray(design.y)
+        size = sizes(model, design)
+        first, second = _core.row_derivatives(model.core_name, y, eta, size)
+        freq = np.ones(design.n) if design.freq is None else design.freq
+        self.first, self.second = first * freq[:, None], second * freq[:, None, None]
+
+    @cached_property
+    def thetas(self) -> list[tuple[int, int, Array]]:
+        """(term, parameter, E) of each parameter of a covariance."""
+        found = []
+        for t, (term, (start, end)) in enumerate(
+            zip(self.fit.design.terms, self.fit.estimates.thetas, strict=True)
+        ):
+            for j in range(end - start):
+                unit = np.zeros(end - start)
+                unit[j] = 1.0
+                found.append((t, start + j, factor_of(term, unit)))
+        return found
+
+    def columns(self, k: int) -> tuple[Array, int] | None:
+        """(columns, first parameter) of the coefficients of predictor k."""
+        fit = self.fit
+        if fit.model.family.ordered and k > 0:
+            return self.picks[k - 1], fit.estimates.fixed[1][0]
+        start, end = fit.estimates.fixed[k]
+        if start == end:
+            return None
+        if k in self.rows.matrices:
+            return self.rows.matrices[k][0][:, list(fit.estimates.kept[k])], start
+        return np.ones((self.rows.n, 1)), start
+
+    @property
+    def joint(self) -> Joint:
+        """The joint covariance, by the route that suits the factors."""
+        e = self.fit.estimates
+        covariance = np.where(np.isfinite(e.covariance), e.covariance, 0.0)
+        terms = self.fit.design.terms
+        predictors = tuple(term.predictors for term in terms)
+        same = all(
+            len(t.levels) == len(terms[0].levels) and np.array_equal(t.codes, terms[0].codes)
+            for t in terms[1:]
+        )
+        slopes, conditional = self.one_factor() if same else self.crossed()
+        return Joint(covariance, slopes, predictors, conditional)
+
+    def one_factor(self) -> tuple[tuple[Array, ...], _OneFactor]:
+        """Independent small problems, one per level."""
+        fit = self.fit
+        terms, total = fit.design.terms, fit.estimates.parameters.size
+        if not terms:
+            return (), _OneFactor(np.zeros((0, 0, 0)))
+        codes, levels = terms[0].codes, len(terms[0].levels)
+        z = np.hstack([term.z for term in terms])
+        of = [k for term in terms for k in term.predictors]
+        width = z.shape[1]
+
+        def sums(values: Array) -> Array:
+            return np.bincount(codes, values, levels).astype(np.float64)
+
+        gradient = np.column_stack([sums(z[:, a] * self.first[:, of[a]]) for a in range(width)])
+        m = np.empty((levels, width, width))
+        for a in range(width):
+            for b in range(a + 1):
+                weights = -z[:, a] * z[:, b] * self.second[:, of[a], of[b]]
+                m[:, a, b] = m[:, b, a] = sums(weights)
+        right = np.zeros((levels, width, total))
+        for k in range(self.second.shape[1]):
+            if (found := self.columns(k)) is None:
+                continue
+            x, start = found
+            for a in range(width):
+                weights = z[:, a] * self.second[:, of[a], k]
+                for j in range(x.shape[1]):
+                    right[:, a, start + j] += sums(weights * x[:, j])
+        lam = _blocks(fit.factors)
+        u = gradient @ lam
+        inside = lam.T @ right
+        direct = np.zeros((levels, width, total))
+        offsets = np.cumsum([0, *(len(t.columns) for t in terms)])
+        for t, j, e in self.thetas:
+            whole = np.zeros((width, width))
+            at = slice(offsets[t], offsets[t + 1])
+            whole[at, at] = e
+            moved = u @ whole.T
+            direct[:, :, j] = moved
+            inside[:, :, j] = gradient @ whole - np.einsum("lab,lb->la", m, moved) @ lam
+        h = np.eye(width) + lam.T @ m @ lam
+        inverse = np.linalg.inv(h)
+        slopes = direct + lam @ (inverse @ inside)
+        blocks = lam @ inverse @ lam.T
+        parts = [slopes[:, a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        return tuple(parts), _OneFactor(blocks)
+
+    def crossed(self) -> tuple[tuple[Array, ...], _Dense | _Sparse]:
+        """One problem of all effects."""
+        from scipy import sparse
+
+        fit = self.fit
+        terms, total = fit.design.terms, fit.estimates.parameters.size
+        counts = [len(t.levels) * len(t.columns) for t in terms]
+        starts = np.cumsum([0, *counts])
+        n_effects = int(starts[-1])
+        k_all = sorted({k for t in terms for k in t.predictors})
+        z = {k: self._matrix(k, starts) for k in k_all}
+        lam = sparse.block_diag(
+            [
+                sparse.kron(sparse.eye_array(len(t.levels)), factor)
+                for t, factor in zip(terms, fit.factors, strict=True)
+            ],
+            format="csr",
+        )
+        gradient = np.sum([z[k].T @ self.first[:, k] for k in k_all], axis=0)
+        weigh = sparse.diags_array
+        m = -sum(z[k].T @ weigh(self.second[:, k, j]) @ z[j] for k in k_all for j in k_all)
+        right = np.zeros((n_effects, total))
+        for j in range(self.second.shape[1]):
+            if (found := self.columns(j)) is not None:
+                x, start = found
+                for k in k_all:
+                    product = z[k].T @ (self.second[:, k, j, None] * x)
+                    right[:, start : start + x.shape[1]] += product
+        u = lam.T @ gradient
+        inside, direct = lam.T @ right, np.zeros((n_effects, total))
+        for t, j, e in self.thetas:
+            at = slice(starts[t], starts[t + 1])
+            q = len(terms[t].columns)
+            direct[at, j] = (u[at].reshape(-1, q) @ e.T).ravel()
+            inside[at, j] = (gradient[at].reshape(-1, q) @ e).ravel()
+            inside[:, j] -= lam.T @ (m @ direct[:, j])
+        h = sparse.csc_array(sparse.eye_array(n_effects) + lam.T @ m @ lam)
+        where = tuple(int(s) for s in starts[:-1])
+        conditional: _Dense | _Sparse
+        if n_effects <= DENSE:
+            inverse = np.linalg.inv(h.toarray())
+            solved = inverse @ inside
+            half = lam @ inverse
+            conditional = _Dense(np.ascontiguousarray((lam @ half.T).T), where)
+        else:
+            from scipy.sparse.linalg import splu
+
+            solver = splu(h, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+            solved = solver.solve(inside)
+            conditional = _Sparse(solver.solve, lam, where)
+        slopes = direct + lam @ solved
+        shapes = [(len(t.levels), len(t.columns), total) for t in terms]
+        return tuple(
+            slopes[a:b].reshape(shape)
+            for a, b, shape in zip(starts, starts[1:], shapes, strict=False)
+        ), conditional
+
+    def _matrix(self, k: int, starts: NDArray[np.int64]) -> Any:
+        """Z of predictor k, (n, effects)."""
+        from scipy.sparse import csr_array
+
+        n, columns, values = self.rows.n, [], []
+        for term, start in zip(self.fit.design.terms, starts, strict=False):
+            for j, own in enumerate(term.predictors):
+                if own == k:
+                    columns.append(start + term.codes * len(term.columns) + j)
+                    values.append(term.z[:, j])
+        index, data = np.column_stack(columns), np.column_stack(values)
+        pointer = np.arange(n + 1) * index.shape[1]
+        return csr_array((data.ravel(), index.ravel(), pointer), shape=(n, int(starts[-1])))
+
+
+def _blocks(factors: Sequence[Array]) -> Array:
+    """One matrix with the factors on its diagonal."""
+    width = sum(f.shape[0] for f in factors)
+    out, at = np.zeros((width, width)), 0
+    for f in factors:
+        out[at : at + len(f), at : at + len(f)] = f
+        at += len(f)
+    return out
+
+
+def _picks(fit: Fit) -> tuple[Array, Array]:
+    """Which threshold lies above the class of each row, and which below."""
+    count = fit.part("thresholds").estimates.size
+    y = fit.design.y.astype(int)
+    classes = np.arange(1, count + 1)
+    return (y[:, None] == classes).astype(float), (y[:, None] == classes + 1).astype(float)
