@@ -25,9 +25,8 @@ LAYERS = [
     ["inference", "predict"],
     ["simulate"],
     ["model"],
-    ["effects"],
     ["files", "tables"],
-    ["summary", "compare", "verify"],
+    ["summary", "compare", "effects", "verify"],
     ["gee"],
     ["cli"],
 ]

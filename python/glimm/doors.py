@@ -186,7 +186,7 @@ class Doors:
         >>> fit = glimm.fit("incidence / size ~ period + (1 | herd)", data, "binomial")
         >>> averaged = fit.population_averaged()
         >>> round(fit.coef["(Intercept)"], 3), round(averaged.coef["(Intercept)"], 3)
-        (-1.399, -1.301)
+        (-0.933, -0.829)
         """
         from .effects import population_averaged
 

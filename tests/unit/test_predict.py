@@ -119,7 +119,7 @@ def test_known_levels_keep_their_effects_beside_new_ones() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"kind": "marginal"}, "kind='marginal'; use 'subject'"),
+        ({"kind": "marginal"}, "kind='marginal'; use 'population', 'subject'"),
         ({"scale": "links"}, "scale='links'; use 'link', 'response'"),
         ({"new_levels": "zeros"}, "new_levels='zeros'; use 'zero', 'error'"),
     ],

@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..inference.delta import delta
 from ..predict.integrated import roots
 from ..predict.points import training_rows
-from ..problem import factor_of
+from ..problem import explain, factor_of
 from ..tables import WIDTH, Cell, Column, Table, draw
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
         raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
     if fit.model.family.ordered and fit.model.link not in LATENT:
         raise DataError("no latent variance under this link", code="no_interval")
+    _require_variance(fit)
     at = _Components(fit)
     reach = NormalDist().inv_cdf((1 + level) / 2)
 
@@ -160,6 +161,17 @@ def _bounds(name: str, value: float, error: float, reach: float) -> tuple[float,
         return value, ends[0] / (1 + ends[0]), ends[1] / (1 + ends[1])
     half = reach * error / value
     return value, value * math.exp(-half), value * math.exp(half)
+
+
+def _require_variance(fit: Fit) -> None:
+    """Raise an error where a family written by the user has no variance."""
+    if fit.model.family.ordered:
+        return
+    eta = [np.zeros(1) for _ in fit.parts]
+    try:
+        _core.variances(fit.model.core_name, eta, None)
+    except _core.CoreError as failure:
+        raise explain(failure, fit.model, fit.design) from None
 
 
 class _Components:

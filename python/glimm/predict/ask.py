@@ -157,6 +157,15 @@ def to_link(fit: Fit, k: int, value: Array) -> Array:
     return _core.link("logit", (value - parameter.low) / (parameter.high - parameter.low))
 
 
+def inverse(fit: Fit, k: int, eta: Array) -> Array:
+    """Return the mean of a linear predictor."""
+    parameter = fit.parts[k].parameter if k else None
+    mean = _core.inverse_link(fit.model.link if parameter is None else parameter.scale, eta)
+    if parameter is not None and parameter.scale == "logit":
+        return parameter.low + (parameter.high - parameter.low) * mean
+    return mean
+
+
 def from_link(fit: Fit, k: int, eta: Array) -> tuple[Array, Array]:
     """Return the mean of a linear predictor and its derivative."""
     parameter = fit.parts[k].parameter if k else None

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import DataError, FitError
-from .ask import from_link, mean_of, to_link
+from ..problem import explain
+from .ask import from_link, inverse, mean_of, to_link
 from .integrated import Mean, State, class_means, predictors_of, roots
 from .points import Rows, Terms
 
@@ -141,7 +142,7 @@ def _confidence(state: State, k: int, scale: str, part: str, reach: float) -> di
         value, spread = (eta, error) if scale == "link" else (value, spread)
     low, high = eta - reach * error, eta + reach * error
     if scale == "response":
-        low, high = from_link(fit, k, low)[0], from_link(fit, k, high)[0]
+        low, high = inverse(fit, k, low), inverse(fit, k, high)
     return {
         "estimate": value,
         "se": spread,
@@ -184,7 +185,10 @@ def _prediction(state: State, tails: list[float]) -> dict[str, Array]:
     else:
         eta = np.column_stack(state.eta)
         size = None if trials is None else np.ascontiguousarray(trials)
-        both = _core.predictive(fit.model.core_name, eta, roots(covariance), size, tails)
+        try:
+            both = _core.predictive(fit.model.core_name, eta, roots(covariance), size, tails)
+        except _core.CoreError as failure:
+            raise explain(failure, fit.model, fit.design) from None
         ends = [both[:, 0], both[:, 1]]
     unit = 1.0 if trials is None else trials
     lower, upper = (np.ascontiguousarray(end) for end in ends)

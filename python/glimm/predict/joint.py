@@ -7,7 +7,10 @@ the estimates of psi have covariance V. With D = db/dpsi the joint covariance of
     [ D V    C + D V D' ]
 
 (Kass and Steffey 1989, J. Am. Stat. Assoc. 84, 717-726; for linear models the inverse of
-Henderson's mixed model equations). b = Lambda u maximises l(eta) - u'u / 2, so that
+Henderson's mixed model equations; the inverse of TMB's joint precision, Kristensen et al. 2016). It
+differs from the inverse of the Hessian of log p(y, b) in (psi, b), whose V ignores how log|H| moves.
+
+The modes b = Lambda u maximise l(eta) - u'u / 2, so that
 u = Lambda'Z'l' and, with M = -Z'l''Z and H = I + Lambda'M Lambda,
 
     C = Lambda H^-1 Lambda',    du/dbeta = H^-1 Lambda'Z'l''X,

@@ -13,10 +13,6 @@ pub(super) fn average(eta: f64, sd: f64) -> Average {
     if eta > 0.0 {
         return average(-eta, sd).mirrored();
     }
-    if sd == 0.0 {
-        let [f, d1, ..] = Link::Cauchit.inverse_derivatives(eta);
-        return Average::of([f, d1, 0.0]);
-    }
     let (mut x, end) = (REACH.mul_add(-sd, eta), REACH.mul_add(sd, eta));
     let mut sums = [0.0; 3];
     while x < end {

@@ -50,6 +50,10 @@ pub fn average(link: Link, eta: f64, sd: f64) -> Average {
     if !(eta.is_finite() && sd.is_finite()) {
         return Average::of([f64::NAN; 3]);
     }
+    if sd == 0.0 {
+        let [mean, d_eta, ..] = link.inverse_derivatives(eta);
+        return Average { mean, complement: link.complement(eta), d_eta, d_sd: 0.0 };
+    }
     let size = sd.abs();
     let mut found = match link {
         Link::Identity => Average::of([eta, 1.0, 0.0]),
