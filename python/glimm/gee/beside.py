@@ -103,6 +103,6 @@ def beside(fit: Fit, gee: GEEFit) -> Beside:
 
 def _averaged(fit: Fit) -> dict[str, tuple[float, float]]:
     """Population-averaged coefficients of a mixed model with their standard errors."""
-    found: Any = fit.population_averaged()  # type: ignore[attr-defined,unused-ignore]
+    found = fit.population_averaged()
     errors = found.se
     return {name: (estimate, errors[name]) for name, estimate in found.coef.items()}
