@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
 DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
-.PHONY: help build demo test lint bench bench-setup bench-integration bench-smoke pictures stress clean
+.PHONY: help build demo test lint bench bench-setup bench-integration bench-smoke pictures stress calibrate-gee bench-gee clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -49,6 +49,12 @@ pictures: build ## draw the pictures of the docs; the table of the integral's ac
 
 bench-integration: build ## time certified integration against Laplace and peers; the table goes to benchmarks/results
 	$(PY) benchmarks/integration_speed.py
+
+calibrate-gee: build ## type I error of estimating equations with few clusters; the table goes to benchmarks/results
+	$(PY) benchmarks/gee_calibration.py
+
+bench-gee: build ## time estimating equations beside geepack and statsmodels; the table goes to benchmarks/results
+	$(PY) benchmarks/gee_speed.py
 
 bench-smoke: build ## the smallest benchmark, glimm alone
 	$(PY) benchmarks/run.py --smoke

@@ -28,6 +28,7 @@ LAYERS = [
     ["model"],
     ["files"],
     ["summary", "compare", "verify", "power", "effects"],
+    ["gee"],
     ["plots"],
     ["cli"],
 ]
@@ -45,7 +46,7 @@ CORE_LAYERS = [
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "simulate"],
+    ["fit", "gee", "simulate"],
 ]
 
 

@@ -19,6 +19,8 @@ from .errors import DataError, FamilyError, FitError, FitWarning, FormulaError, 
 from .families import Family, Parameter, families
 from .files import load
 from .fit import Diagnostics, Finding, Fit
+from .gee import GEEFit, dropout_weights, gee
+from .gee import beside as gee_beside
 from .inference.contrasts import adjust
 from .model import Model, fit
 from .penalty import Penalty
@@ -41,6 +43,7 @@ __all__ = [
     "FitError",
     "FitWarning",
     "FormulaError",
+    "GEEFit",
     "GlimmError",
     "Model",
     "Penalty",
@@ -54,8 +57,11 @@ __all__ = [
     "comparisons",
     "datasets",
     "extend",
+    "dropout_weights",
     "families",
     "fit",
+    "gee",
+    "gee_beside",
     "load",
     "means",
     "plots",

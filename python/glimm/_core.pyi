@@ -72,6 +72,51 @@ def refit_many(
     nodes: int,
     progress: _Show | None = None,
 ) -> dict[str, Any]: ...
+
+_State = tuple[list[float], list[float], list[float]]
+
+class Gee:
+    def __init__(
+        self,
+        family: _Name,
+        extra: list[float],
+        y: Array,
+        size: Array | None,
+        classes: int,
+        x: Array,
+        offset: Array | None,
+        precision: Array | None,
+        weights: Array | None,
+        copies: Array | None,
+        groups: NDArray[np.int64],
+        clusters: int,
+        structure: str,
+        extent: tuple[int, list[float], list[tuple[str, int]], bool, bool],
+        time: Array | None = None,
+        place: NDArray[np.int64] | None = None,
+        sub: NDArray[np.int64] | None = None,
+        columns: Array | None = None,
+        scale: Array | None = None,
+        threads: int | None = None,
+    ) -> None: ...
+    @property
+    def kept(self) -> list[int]: ...
+    def fit(
+        self,
+        scale: float | None,
+        less: bool,
+        iterations: int,
+        tolerance: float,
+        start: _State | None = None,
+    ) -> dict[str, Any]: ...
+    def covariance(self, state: _State, kind: str) -> Array: ...
+    def freedom(self, state: _State, kind: str, freedom: str, contrasts: list[float]) -> Array: ...
+    def scores(self, state: _State) -> Array: ...
+    def moments(self, state: _State) -> Array: ...
+    def without_each(
+        self, state: _State, scale: float | None, less: bool, iterations: int, tolerance: float
+    ) -> tuple[Array, bool]: ...
+
 def families() -> list[dict[str, Any]]: ...
 def error_codes() -> list[str]: ...
 def inverse_link(link: str, eta: Array) -> Array: ...

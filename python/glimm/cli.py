@@ -64,6 +64,21 @@ _FIT_ARGUMENTS: dict[str, dict[str, Any]] = {
     "--save": {"type": Path, "metavar": "FILE", "help": "write the fit to FILE"},
 }
 
+_GEE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "formula": {"help": 'such as "y ~ x"; quote it'},
+    "data": {"help": "as in glimm fit"},
+    "--groups": {"required": True, "metavar": "COL", "help": "column with the clusters"},
+    "--corr": {"default": "exchangeable", "help": "working correlation (exchangeable)"},
+    "--time": {"metavar": "COL", "help": "column with times, where the correlation needs them"},
+    "--subgroups": {"metavar": "COL", "help": "groups within clusters, for --corr nested"},
+    "--covariance": {"default": "auto", "help": "of the coefficients: robust, model ... (auto)"},
+    "--df": {"default": "auto", "help": "normal, clusters, satterthwaite ... (auto)"},
+    "--scale": {"help": 'a number it is held at, or a formula such as "~ x"'},
+    "--weights": {"metavar": "COL", "help": "column with sampling weights"},
+}
+_SHARED = ("family", "link", "trials", "freq", "precision", "offset", "missing", "threads")
+_GEE_ARGUMENTS |= {f"--{name}": _FIT_ARGUMENTS[f"--{name}"] for name in _SHARED}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code.
@@ -114,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--traceback", action="store_true", help="show where a failure arose")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fit(commands)
+    _add_gee(commands)
     _add_datasets(commands)
     _add_show(commands)
     return parser
@@ -144,6 +160,19 @@ def _add_fit(commands: Any) -> None:
         fit.add_argument(name, **settings)
     _add_format(fit)
     fit.set_defaults(run=_run_fit)
+
+
+def _add_gee(commands: Any) -> None:
+    gee = commands.add_parser(
+        "gee",
+        help="estimate population-averaged effects from a CSV or Parquet file",
+        description="Solve generalized estimating equations and print the result.",
+    )
+    for name, settings in _GEE_ARGUMENTS.items():
+        gee.add_argument(name, **settings)
+    words = [word for word in _FORMATS if word != "json"]
+    gee.add_argument("--format", choices=words, default="text", help="of the output (text)")
+    gee.set_defaults(run=_run_gee)
 
 
 def _add_datasets(commands: Any) -> None:
@@ -187,6 +216,33 @@ def _run_fit(options: argparse.Namespace) -> int:
     if options.save is not None:
         result.save(options.save)
     return code
+
+
+def _run_gee(options: argparse.Namespace) -> int:
+    import warnings
+
+    import glimm
+
+    names = [name.removeprefix("--") for name in _GEE_ARGUMENTS if name.startswith("--")]
+    settings = {name: getattr(options, name) for name in names}
+    if options.scale is not None and "~" not in options.scale:
+        settings["scale"] = _number(options.scale)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.FitWarning)  # the printout says the same
+        fit = glimm.gee(options.formula, _read(options.data), **settings)
+    if options.format == "text":
+        _print(fit.summary().blocks)
+    else:
+        print(getattr(fit.summary(), f"to_{options.format}")())
+    return CONVERGED if fit.estimates.converged else TROUBLE
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        message = f"--scale {text!r} is neither a number nor a formula such as '~ x'"
+        raise DataError(message, code="unknown_option") from None
 
 
 def _run_show(options: argparse.Namespace) -> int:

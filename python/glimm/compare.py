@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -57,7 +57,8 @@ def compare(*fits: Fit, **named: Fit) -> Comparison:
     Parameters
     ----------
     *fits, **named : Fit
-        Two or more. Those given by name carry it in the table, others their number.
+        Two or more. Those given by name carry it in the table, others their number. Fits of
+        `glimm.gee` are compared by QIC, QICu and CIC instead.
 
     Returns
     -------
@@ -88,6 +89,9 @@ def compare(*fits: Fit, **named: Fit) -> Comparison:
     if len(known) < 2:
         message = f"compare() was given {len(known)} fit; it needs two or more"
         raise DataError(message, code="unknown_option")
+    for fit in known.values():
+        if (compared := getattr(fit, "_compared", None)) is not None:
+            return cast("Comparison", compared(known))
     names = list(known)
     for name in names[1:]:
         if reason := _incomparable(known[names[0]], known[name]):

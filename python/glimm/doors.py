@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from .effects import PopulationAveraged, VarianceShares
     from .fit import Fit
-    from .inference.joint import Tests
-    from .inference.robust import Robust
     from .inference.bootstrap import Bootstrap
     from .inference.boundary import RandomTests
+    from .inference.joint import Tests
     from .inference.profile import Profile
+    from .inference.robust import Robust
     from .inference.score import ScoreTest
     from .summary import Summary
     from .verify import Verification

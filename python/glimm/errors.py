@@ -71,6 +71,12 @@ _ROWS = (
     ("no_extra_zeros", "The probability of an extra zero is estimated at zero."),
     ("few_levels", "A grouping column has too few levels to estimate a variance well."),
     ("one_row_per_level", "Every level of a group has one row only."),
+    ("few_clusters", "Too few clusters for robust standard errors, or one only."),
+    ("duplicate_times", "A cluster has two rows of one time."),
+    ("working_correlation", "A working correlation that is not positive definite."),
+    ("working_size", "Times that a working correlation cannot hold."),
+    ("weights_within", "Weights that differ within a cluster where they must not."),
+    ("not_dropout", "Rows missing in another way than by dropout."),
     ("rows_dropped", "Rows were left out, for the reason and from the columns reported."),
 )
 

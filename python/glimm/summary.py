@@ -354,10 +354,21 @@ def _coefficients(part: Coefficients, title: str, notes: tuple[str, ...], known:
 
 def _scale(fit: Fit) -> tuple[str, str]:
     """What the linear predictor is measured in, and what exp() of an estimate is."""
-    unit, ratio = _SCALES.get(fit.model.link, (f"{fit.model.link} scale", ""))
-    if fit.model.family.ordered and fit.model.link in _ORDERED:
-        unit, ratio = _ORDERED[fit.model.link]
-    return unit.format(response=fit.design.response_name), ratio
+    return scale_words(fit.model.link, fit.model.family.ordered, fit.design.response_name)
+
+
+def scale_words(link: str, ordered: bool, response: str) -> tuple[str, str]:
+    """Return what a linear predictor is measured in, and what exp() of a coefficient is.
+
+    Examples
+    --------
+    >>> scale_words("logit", False, "y")
+    ('log odds', 'an odds ratio')
+    """
+    unit, ratio = _SCALES.get(link, (f"{link} scale", ""))
+    if ordered and link in _ORDERED:
+        unit, ratio = _ORDERED[link]
+    return unit.format(response=response), ratio
 
 
 def _readings(fit: Fit, known: Freedom) -> Iterator[str]:

@@ -48,6 +48,7 @@ def test_every_section_of_a_code_is_in_use() -> None:
         "formulas",
         "data",
         "families-and-options",
+        "estimating-equations",
         "files",
     }
     assert anchors - prose == set(CODES)

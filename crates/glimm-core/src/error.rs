@@ -18,12 +18,14 @@ pub enum Error {
     Memory { needed: u64, available: u64 },
     /// An engine that was asked for and does not apply.
     Engine { name: &'static str, why: String },
+    /// A working correlation that is not positive definite for the rows of a cluster.
+    Working { cluster: usize },
     /// The user asked to stop.
     Interrupted,
 }
 
 /// Every code, for the documentation and its tests.
-pub const CODES: [&str; 8] = [
+pub const CODES: [&str; 9] = [
     "unknown_name",
     "length_mismatch",
     "response_domain",
@@ -31,6 +33,7 @@ pub const CODES: [&str; 8] = [
     "degenerate",
     "memory",
     "engine",
+    "working",
     "interrupted",
 ];
 
@@ -45,6 +48,7 @@ impl Error {
             Error::Degenerate { .. } => "degenerate",
             Error::Memory { .. } => "memory",
             Error::Engine { .. } => "engine",
+            Error::Working { .. } => "working",
             Error::Interrupted => "interrupted",
         }
     }
@@ -77,6 +81,9 @@ impl fmt::Display for Error {
                 )
             }
             Error::Engine { name, why } => write!(f, "engine {name:?} does not apply here: {why}; use engine=\"auto\""),
+            Error::Working { cluster } => {
+                write!(f, "the working correlation is not positive definite for the rows of cluster {cluster}")
+            }
             Error::Interrupted => f.write_str("interrupted"),
         }
     }

@@ -7,6 +7,7 @@ pub mod design;
 pub mod error;
 pub mod family;
 pub mod fit;
+pub mod gee;
 pub mod integration;
 pub mod linalg;
 pub mod link;

@@ -1,6 +1,7 @@
 //! Glue between Python and `glimm-core`: conversion and one seam, no arithmetic.
 
 mod convert;
+mod gee;
 mod population;
 mod problem;
 mod registry;
@@ -14,6 +15,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("CoreError", m.py().get_type::<seam::CoreError>())?;
     m.add_class::<problem::Problem>()?;
     m.add_function(wrap_pyfunction!(problem::refit_many, m)?)?;
+    m.add_class::<gee::Gee>()?;
     m.add_function(wrap_pyfunction!(registry::families, m)?)?;
     m.add_function(wrap_pyfunction!(registry::error_codes, m)?)?;
     m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;

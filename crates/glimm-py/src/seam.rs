@@ -15,7 +15,7 @@ create_exception!(
     _core,
     CoreError,
     PyValueError,
-    "An error of the numerical core: args are (code, message, row or None)."
+    "An error of the numerical core: args are (code, message, row or cluster or None)."
 );
 
 /// Time between looks at pending signals.
@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn raise(error: Error) -> PyErr {
     let row = match &error {
         Error::Response { row, .. } | Error::NotFinite { row, .. } => Some(*row),
+        Error::Working { cluster } => Some(*cluster),
         _ => None,
     };
     match error {

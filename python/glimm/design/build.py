@@ -36,6 +36,7 @@ def build(
     offset: str | ArrayLike | None = None,
     precision: str | ArrayLike | None = None,
     others: tuple[tuple[str, int, Formula], ...] = (),
+    extra: Mapping[str, str | ArrayLike] | None = None,
     missing: str = "drop",
 ) -> Design:
     """Make the arrays of a model from a formula and data.
@@ -53,6 +54,9 @@ def build(
         predictor; how precise a row is.
     others : tuple of (name, predictor, Formula)
         Formulas of further linear predictors.
+    extra : mapping of str to (str or array_like)
+        Further columns by what they are for; rows without them are not used. They are among
+        `Design.used_columns`, and `Request.extra` has their keys.
     missing : str
         ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
 
@@ -75,6 +79,8 @@ def build(
     given = {"trials": trials, "freq": freq, "offset": offset, "precision": precision}
     formula = parse(formula) if isinstance(formula, str) else formula
     request = _request(formula, family, frame, given, others)
+    given |= extra or {}
+    request = _with_extra(request, extra or {}, frame)
     columns, n = frame.read(_wanted(request))
     for name, values in given.items():
         if values is not None and not isinstance(values, str):
@@ -191,9 +197,7 @@ def _request(
 ) -> Request:
     keys: dict[str, str | None] = {}
     for name, values in given.items():
-        if isinstance(values, str):
-            frame.check(values)
-        keys[name] = values if isinstance(values, str) or values is None else f"{name}="
+        keys[name] = None if values is None else _key(name, values, frame)
     available: tuple[str, ...] = ()
     formulas = (formula, *(other for _, _, other in others))
     if any("." in f.fixed.split() for f in formulas):
@@ -211,6 +215,21 @@ def _request(
     )  # fmt: skip
 
 
+def _with_extra(request: Request, extra: Mapping[str, Any], frame: Frame) -> Request:
+    keys = tuple((name, _key(name, values, frame)) for name, values in extra.items())
+    taken = {key for _, key in keys}
+    available = tuple(name for name in request.available if name not in taken)
+    return replace(request, extra=keys, available=available)
+
+
+def _key(name: str, values: str | ArrayLike, frame: Frame) -> str:
+    """The column named, or a key for the array given."""
+    if not isinstance(values, str):
+        return f"{name}="
+    frame.check(values)
+    return values
+
+
 def _wanted(request: Request) -> list[str]:
     formula = request.formula
     wanted: dict[str, None] = {}
@@ -219,7 +238,8 @@ def _wanted(request: Request) -> list[str]:
     wanted.update(dict.fromkeys(part_columns(request)))
     for term in (term for _, formula in request.formulas for term in formula.random):
         wanted.update(dict.fromkeys(term.group))
-    for key in (request.trials, request.freq, request.offset, request.precision):
+    keys = [request.trials, request.freq, request.offset, request.precision]
+    for key in (*keys, *(key for _, key in request.extra)):
         if key is not None and not key.endswith("="):
             wanted[key] = None
     return list(wanted)

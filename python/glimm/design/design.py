@@ -114,7 +114,8 @@ class Request:
 
     `trials`, `freq`, `offset` and `precision` are keys of the design's columns; ``"offset="`` and
     the like mean that an array was given. `available` are the columns that ``.`` stands for.
-    `others` are the formulas of further predictors: (name, number of the predictor, formula).
+    `others` are the formulas of further predictors: (name, number of the predictor, formula);
+    `extra` further columns that every row used must have: (what for, key).
     """
 
     formula: Formula
@@ -125,6 +126,7 @@ class Request:
     available: tuple[str, ...]
     precision: str | None = None
     others: tuple[tuple[str, int, Formula], ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()
 
     @property
     def formulas(self) -> tuple[tuple[int, Formula], ...]:

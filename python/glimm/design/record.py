@@ -43,6 +43,7 @@ def record(design: Design) -> tuple[dict[str, Any], Arrays]:
         "available": list(request.available),
         "precision": request.precision,
         "others": [[name, k, formula.text] for name, k, formula in request.others],
+        "extra": [list(pair) for pair in request.extra],
         "columns": [
             {"key": key, "name": c.name, "kind": c.kind, "levels": c.levels and list(c.levels)}
             for key, c in columns.items()
@@ -85,6 +86,7 @@ def _restore(header: dict[str, Any], arrays: Arrays, family: FamilyLike) -> Desi
         available=tuple(header["available"]),
         precision=header["precision"],
         others=tuple((name, k, parse_side(text)) for name, k, text in header["others"]),
+        extra=tuple((what, key) for what, key in header.get("extra", ())),
     )
     dropped = tuple(Drop(r, count, name, tuple(rows)) for r, count, name, rows in header["dropped"])
     kind, n_input = header["frame_kind"], header["n_input"]

@@ -1,0 +1,13 @@
+//! R = I.
+
+use super::{Cluster, Moments, Room, Working};
+
+pub struct Independence;
+
+impl Working for Independence {
+    fn whiten(&self, _: &[f64], _: Cluster<'_>, _: &mut [f64], _: usize, _: &mut Room) -> bool {
+        true
+    }
+
+    fn moments(&self, _: &[f64], _: Cluster<'_>, _: &[f64], _: f64, _: &mut Moments) {}
+}

@@ -1,0 +1,187 @@
+"""Columns besides those of the formula: clusters, times, weights, what pairs are compared by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import Column, Level
+from ..errors import DataError, rows_text
+from .working import MOST_PARAMETERS, Times, times
+
+if TYPE_CHECKING:
+    from ..design import Design
+    from .model import GEEModel
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+def column(design: Design, what: str) -> Column:
+    """The column that was given for something."""
+    return design.used_columns[dict(design.request.extra)[what]]
+
+
+def numbers(design: Design, what: str) -> Array | None:
+    """The numbers given for something, None if nothing was."""
+    if what not in dict(design.request.extra):
+        return None
+    found = column(design, what)
+    if found.is_coded:
+        message = f"{what}= column {found.name!r} holds {found.described()}; it must hold numbers"
+        raise DataError(message)
+    return found.values.astype(np.float64)
+
+
+def coded(found: Column) -> tuple[Codes, tuple[Level, ...]]:
+    """Return a column as codes and the levels that occur."""
+    from ..design.levels import coded as as_codes
+
+    codes, levels = as_codes(found.without_unused_levels())
+    return np.ascontiguousarray(codes, dtype=np.int64), levels
+
+
+def clusters(model: GEEModel, design: Design) -> tuple[Codes, tuple[Level, ...]]:
+    """Return the cluster of each row, and all clusters; raises `DataError` where there is one."""
+    codes, levels = coded(column(design, "groups"))
+    if len(levels) < 2:
+        message = (
+            f"groups={model.groups!r} has one cluster only ({levels[0]!r}); robust standard errors "
+            "compare clusters, so that at least two are needed. Use glimm.fit for independent "
+            "rows, or another column"
+        )
+        raise DataError(message, code="few_clusters")
+    return codes, levels
+
+
+def clock_of(
+    model: GEEModel, design: Design, codes: Codes, levels: tuple[Level, ...]
+) -> Times | None:
+    """Return when rows were seen, such as the working correlation can use it."""
+    values = numbers(design, "time")
+    if values is None:
+        return None
+    clock = times(values)
+    corr = model.corr
+    if not corr.structure.time:
+        return clock
+    _check_twice(design, codes, levels, clock)
+    count = clock.points.size
+    if corr.name == "fixed" and count != len(corr.matrix):
+        message = (
+            f"corr= is a matrix of {len(corr.matrix)} rows, but the column "
+            f"{column(design, 'time').name!r} has {count} different values; it needs one "
+            "row for each of them, in their order"
+        )
+        raise DataError(message, code="working_size")
+    if corr.name == "unstructured" and count * (count - 1) // 2 > MOST_PARAMETERS:
+        message = (
+            f"an unstructured correlation of {count} different times has "
+            f"{count * (count - 1) // 2:,} parameters; the limit is {MOST_PARAMETERS:,}. Round the "
+            "times, or use corr='toeplitz', 'ar1' or 'exchangeable'"
+        )
+        raise DataError(message, code="working_size")
+    if corr.name in ("toeplitz", "m_dependent") and not clock.whole:
+        message = (
+            f"corr={corr.text!r} has one correlation for each lag, but the times in "
+            f"{column(design, 'time').name!r} are not multiples of their smallest distance; "
+            "corr='ar1' takes any spacing, or give the number of the visit"
+        )
+        raise DataError(message, code="working_size")
+    if corr.name == "toeplitz" and clock.units.max() > MOST_PARAMETERS:
+        message = (
+            f"a toeplitz correlation has {int(clock.units.max()):,} lags here; the limit is "
+            f"{MOST_PARAMETERS:,}. Use corr='m_dependent:k' or 'ar1'"
+        )
+        raise DataError(message, code="working_size")
+    return clock
+
+
+def _check_twice(design: Design, codes: Codes, levels: tuple[Level, ...], clock: Times) -> None:
+    """No cluster has two rows of one time."""
+    order = np.lexsort((clock.places, codes))
+    same = (np.diff(codes[order]) == 0) & (np.diff(clock.places[order]) == 0)
+    if not same.any():
+        return
+    at = int(np.flatnonzero(same)[0])
+    first, second = order[at], order[at + 1]
+    rows = design.rows[[first, second]].tolist()
+    message = (
+        f"cluster {levels[codes[first]]!r} has two rows of time {clock.values[first]:g}, "
+        f"{rows_text(sorted(rows))}; {int(same.sum())} such pairs in all. Rows of one time cannot "
+        "be told apart by a correlation in time: correct the times, aggregate, or use "
+        "corr='exchangeable'"
+    )
+    raise DataError(message, code="duplicate_times")
+
+
+def pair_columns(
+    model: GEEModel, design: Design, clock: Times | None
+) -> tuple[Array | None, list[tuple[str, int]]]:
+    """The columns that pairs are compared by, (n, k), and the covariates with theirs."""
+    if not model.corr.terms:
+        return None, []
+    columns: list[Array] = []
+    covariates = []
+    for kind, name in model.corr.terms:
+        covariates.append((kind, len(columns)))
+        if kind == "1":
+            continue
+        if name == "time" and clock is not None:
+            columns.append(clock.values)
+        elif kind == "same":
+            columns.append(coded(column(design, f"pair {name}"))[0].astype(np.float64))
+        else:
+            values = numbers(design, f"pair {name}")
+            assert values is not None
+            columns.append(values)
+    if not columns:
+        return None, covariates
+    return np.asfortranarray(np.column_stack(columns)), covariates
+
+
+def weights_of(
+    model: GEEModel, design: Design, codes: Codes, levels: tuple[Level, ...]
+) -> Array | None:
+    """Sampling weights, scaled to a mean of one."""
+    values = numbers(design, "weights")
+    if values is None:
+        return None
+    wrong = np.flatnonzero(~(values > 0))
+    if wrong.size:
+        where = rows_text(design.rows[wrong].tolist())
+        message = f"weights are {values[wrong[0]]:g} in {where}; they must be above 0"
+        raise DataError(message, code="outside_domain")
+    changes = _changes(values, codes)
+    if changes is not None and model.corr.name != "independence":
+        message = (
+            f"weights differ within cluster {levels[changes]!r}; with corr={model.corr.text!r} a "
+            "row's weight would then act on other rows of its cluster and bias the estimates. Use "
+            "corr='independence', weights of whole clusters, or precision= for known variances"
+        )
+        raise DataError(message, code="weights_within")
+    return values / float(values.mean())
+
+
+def copies_of(design: Design, codes: Codes, levels: tuple[Level, ...]) -> Array | None:
+    """Return how often the cluster of each row occurs."""
+    if design.freq is None:
+        return None
+    changes = _changes(design.freq, codes)
+    if changes is not None:
+        message = (
+            f"freq differs within cluster {levels[changes]!r}; it says how often a cluster occurs, "
+            "and must be the same for all its rows. Repeat the rows instead, or use weights="
+        )
+        raise DataError(message, code="weights_within")
+    return design.freq
+
+
+def _changes(values: Array, codes: Codes) -> int | None:
+    """The first cluster within which values differ."""
+    first = np.empty(int(codes.max()) + 1)
+    first[codes[::-1]] = values[::-1]
+    wrong = np.flatnonzero(values != first[codes])
+    return int(codes[wrong[0]]) if wrong.size else None
