@@ -4,18 +4,27 @@
 //!
 //! by the product trapezoidal rule, whose step follows how sharply F(y | eta) turns in eta.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::family::Family;
-use crate::special::normal_pdf;
+use crate::special::{normal_pdf, normal_quantile};
 
-const REACH: f64 = 6.5;
-const STEP: f64 = 0.5;
+const REACH: f64 = 6.2;
+/// Step where F(y | eta) hardly turns, with error exp(-2 (pi / step)^2).
+const STEP: f64 = 0.85;
 /// Finest step of one direction, and of two or more.
 const FINEST: [f64; 2] = [0.02, 0.2];
+/// Where along a direction the sharpness of F(y | eta) is looked at.
+const LOOKS: [f64; 3] = [-3.0, 0.0, 3.0];
 const MOST_STEPS: usize = 200;
 /// Error of a quantile in units of the spread of the response.
-const TOLERANCE: f64 = 1e-8;
+const TOLERANCE: f64 = 1e-9;
+/// Least probability that has a normal score.
+const SMALLEST: f64 = 1e-300;
+/// Counts that are gone through one by one.
+const FEW: f64 = 3.0;
 /// Difference that gives the slope of a mean.
 const H: f64 = 1e-4;
 
@@ -46,18 +55,34 @@ pub fn quantiles(
     p: &[f64],
 ) -> Vec<f64> {
     let n = eta.len() / k.max(1);
-    let row = |i: usize| {
+    let row = |&i: &usize| {
         let size = size.map_or(1.0, |s| s[i]);
         let (eta, root) = (&eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r]);
         let support = Support::of(family, size);
         let mixture = Mixture { family, size, support, nodes: nodes(family, eta, root, r, size) };
         let (center, spread) = mixture.moments();
-        let one = move |&p: &f64| {
-            if mixture.support.whole { mixture.count(p, center) } else { mixture.amount(p, center, spread) }
-        };
-        p.iter().map(one).collect::<Vec<f64>>()
+        p.iter().map(|&p| mixture.quantile(p, center, spread)).collect::<Vec<f64>>()
     };
-    (0..n).into_par_iter().with_min_len(16).flat_map_iter(row).collect()
+    let key = |i: usize| {
+        let parts = [&eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r], size.map_or(&[][..], |s| &s[i..=i])];
+        parts.iter().flat_map(|part| part.iter().map(|x| x.to_bits())).collect::<Vec<u64>>()
+    };
+    let (firsts, place) = distinct(n, key);
+    let found: Vec<Vec<f64>> = firsts.par_iter().with_min_len(16).map(row).collect();
+    place.iter().flat_map(|&at| found[at].iter().copied()).collect()
+}
+
+/// The first of each kind of row, and of each row its kind: rows that are alike are integrated once.
+fn distinct(n: usize, key: impl Fn(usize) -> Vec<u64>) -> (Vec<usize>, Vec<usize>) {
+    let (mut kinds, mut firsts) = (HashMap::new(), Vec::new());
+    let place = (0..n).map(|i| {
+        *kinds.entry(key(i)).or_insert_with(|| {
+            firsts.push(i);
+            firsts.len() - 1
+        })
+    });
+    let place = place.collect();
+    (firsts, place)
 }
 
 impl Support {
@@ -77,13 +102,18 @@ impl Support {
 fn nodes(family: &dyn Family, eta: &[f64], root: &[f64], r: usize, size: f64) -> Vec<(f64, Vec<f64>)> {
     let k = eta.len();
     let moving: Vec<usize> = (0..r).filter(|&j| (0..k).any(|l| root[l * r + j] != 0.0)).collect();
-    let spread = family.variance(eta, size).sqrt();
     let finest = FINEST[usize::from(moving.len() > 1)];
+    // Where F(y | eta) is normal with the mean moving by `turn` spreads per unit of t, the error of a step stays the same
+    // when it shrinks by sqrt(1 + turn^2).
+    let turn = |j: usize, t: f64| {
+        let along = |t: f64| (0..k).map(|l| eta[l] + t * root[l * r + j]).collect::<Vec<f64>>();
+        let slope = (family.mean(&along(t + H)) - family.mean(&along(t - H))) / (2.0 * H);
+        let turn = slope.abs() / family.variance(&along(t), size).sqrt();
+        if turn.is_finite() { turn } else { 1.0 }
+    };
     let step = |j: usize| {
-        let along = |h: f64| (0..k).map(|l| eta[l] + h * root[l * r + j]).collect::<Vec<f64>>();
-        let slope = ((family.mean(&along(H)) - family.mean(&along(-H))) / (2.0 * H)).abs();
-        let width = 0.5 * spread / slope;
-        if width.is_finite() { width.clamp(finest, STEP) } else { STEP }
+        let sharpest = LOOKS.iter().map(|&t| turn(j, t)).fold(0.0, f64::max);
+        (STEP / 1.0f64.hypot(sharpest)).clamp(finest, STEP)
     };
     let mut all = vec![(1.0, eta.to_vec())];
     for &j in &moving {
@@ -127,69 +157,95 @@ impl Mixture<'_> {
         self.nodes.iter().map(|(w, eta)| w * self.family.cdf(y, self.size, eta).0).sum()
     }
 
-    /// The least whole y with F(y) >= p.
-    fn count(&self, p: f64, center: f64) -> f64 {
-        let enough = |y: f64| self.cdf(y) >= p;
-        let mut high = center.max(0.0).floor().min(self.support.high);
-        let mut step = 1.0;
-        while !enough(high) && high < self.support.high && step < 1e15 {
-            high = (high + step).min(self.support.high);
-            step *= 2.0;
-        }
-        let mut low = -1.0;
-        let mut back = 1.0;
-        while high - back > low {
-            if !enough(high - back) {
-                low = high - back;
-                break;
-            }
-            high -= back;
-            back *= 2.0;
-        }
-        while high - low > 1.0 {
-            let middle = (0.5 * (low + high)).floor();
-            if enough(middle) { high = middle } else { low = middle }
-        }
-        high
+    fn quantile(&self, p: f64, center: f64, spread: f64) -> f64 {
+        let z = normal_quantile(p);
+        if self.support.whole { self.count(p, z, center, spread) } else { self.amount(p, z, center, spread) }
     }
 
-    /// The y with F(y) = p, or the end of the support where it lies there; false position, halved when one end stays
-    /// (Dowell and Jarratt 1971, BIT 11, 168-174).
-    fn amount(&self, p: f64, center: f64, spread: f64) -> f64 {
-        let off = |y: f64| self.cdf(y) - p;
-        let (mut low, mut high) = (center, center);
-        let mut step = spread;
-        let (mut f_low, mut f_high) = (off(low), off(high));
-        while f_low > 0.0 && low > self.support.low && step.is_finite() {
-            low = (low - step).max(self.support.low);
-            f_low = off(low);
-            step *= 2.0;
+    /// Normal score of F(y), nearly straight in y, less that asked for.
+    fn score(&self, y: f64, z: f64) -> f64 {
+        normal_quantile(self.cdf(y).clamp(SMALLEST, 1.0 - f64::EPSILON)) - z
+    }
+
+    /// The least whole y with F(y) >= p, sought from the normal approximation.
+    fn count(&self, p: f64, z: f64, center: f64, spread: f64) -> f64 {
+        let (bottom, top) = (self.support.low - 1.0, self.support.high);
+        if top - bottom <= FEW {
+            return (0..top as i64).map(|y| y as f64).find(|&y| self.cdf(y) >= p).unwrap_or(top);
         }
-        step = spread;
-        while f_high < 0.0 && high < self.support.high && step.is_finite() {
-            high = (high + step).min(self.support.high);
-            f_high = off(high);
-            step *= 2.0;
-        }
-        if f_low >= 0.0 {
-            return low;
-        }
-        for _ in 0..MOST_STEPS {
-            if high - low <= TOLERANCE * spread || f_high == 0.0 {
+        let mut at = z.mul_add(spread, center).floor().clamp(bottom + 1.0, top);
+        // F(low) < p <= F(high), with the scores there.
+        let (mut low, mut high) = ((bottom, None), (top, None));
+        let mut step = (0.1 * spread).ceil().max(1.0);
+        for turn in 0..MOST_STEPS {
+            let f = self.cdf(at);
+            let score = normal_quantile(f.clamp(SMALLEST, 1.0 - f64::EPSILON)) - z;
+            if f >= p {
+                high = (at, Some(score))
+            } else {
+                low = (at, Some(score))
+            }
+            if high.0 - low.0 <= 1.0 {
                 break;
             }
-            let middle = ((low * f_high - high * f_low) / (f_high - f_low)).clamp(low, high);
-            let middle = if middle == low || middle == high { 0.5 * (low + high) } else { middle };
-            let f = off(middle);
-            if f < 0.0 {
-                (low, f_low, f_high) = (middle, f, 0.5 * f_high);
-            } else {
-                (high, f_high, f_low) = (middle, f, 0.5 * f_low);
+            at = match (low, high) {
+                ((l, Some(a)), (h, Some(b))) if turn % 3 != 2 && b > a => (l + (h - l) * (-a / (b - a))).ceil(),
+                ((l, Some(_)), (_, None)) => l + step,
+                ((_, None), (h, Some(_))) => h - step,
+                ((l, _), (h, _)) => (0.5 * (l + h)).floor(),
+            };
+            at = at.clamp(low.0 + 1.0, high.0 - 1.0);
+            step *= 2.0;
+        }
+        high.0
+    }
+
+    /// The y with F(y) = p, or the end of the support where it lies there; by false position, halved when one end stays
+    /// (Dowell and Jarratt 1971, BIT 11, 168-174), in the log of a positive response.
+    fn amount(&self, p: f64, z: f64, center: f64, spread: f64) -> f64 {
+        let s = &self.support;
+        if s.low.is_finite() && s.low_in && self.cdf(s.low) >= p {
+            return s.low;
+        }
+        let positive = s.low == 0.0 && s.high.is_infinite() && center > 0.0;
+        let (middle, width) = if positive {
+            let v = (spread / center).powi(2).ln_1p();
+            (center.ln() - 0.5 * v, v.sqrt())
+        } else {
+            (center, spread)
+        };
+        let y = |x: f64| if positive { x.exp() } else { x.clamp(s.low, s.high) };
+        let off = |x: f64| self.score(y(x), z);
+        let mut step = 0.25 * width;
+        let first = z.mul_add(width, middle);
+        let mut low = (first, off(first));
+        let mut high = low;
+        while low.1 > 0.0 && (positive || low.0 > s.low) && step.is_finite() {
+            high = low;
+            low = (low.0 - step, off(low.0 - step));
+            step *= 2.0;
+        }
+        while high.1 < 0.0 && high.0 < s.high && step.is_finite() {
+            low = high;
+            high = (high.0 + step, off(high.0 + step));
+            step *= 2.0;
+        }
+        for _ in 0..MOST_STEPS {
+            if high.0 - low.0 <= TOLERANCE * width || high.1 <= 0.0 {
+                break;
             }
-            if f.abs() < 1e-11 {
-                return middle;
+            let at = (low.0 * high.1 - high.0 * low.1) / (high.1 - low.1);
+            let at = if at > low.0 && at < high.0 { at } else { 0.5 * (low.0 + high.0) };
+            let f = off(at);
+            if f.abs() < TOLERANCE {
+                return y(at);
+            }
+            if f < 0.0 {
+                (low, high) = ((at, f), (high.0, 0.5 * high.1));
+            } else {
+                (high, low) = ((at, f), (low.0, 0.5 * low.1));
             }
         }
-        high
+        y(high.0)
     }
 }
