@@ -7,6 +7,9 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2, PyReado
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+/// First derivatives, one column for each predictor, and second ones.
+type RowDerivatives<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
+
 use crate::convert::{FamilyName, Vector, family_of, vector};
 use crate::seam::raise;
 
@@ -99,7 +102,7 @@ pub fn row_derivatives<'py>(
     y: Vector<'py>,
     eta: Vec<Vector<'py>>,
     size: Option<Vector<'py>>,
-) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>)> {
+) -> PyResult<RowDerivatives<'py>> {
     let family = family_of(&name).map_err(raise)?;
     let (y, size) = (vector(&y), size.as_ref().map(vector));
     let eta: Vec<Vec<f64>> = eta.iter().map(vector).collect();
