@@ -16,6 +16,7 @@ from glimm.fit import Fit
 from glimm.inference.freedom import satterthwaite
 from glimm.inference.goals import Goal, random_goals
 from glimm.inference.kenward import kenward_roger
+from glimm.inference.lrt import lrt
 from glimm.predict.integrated import mean_of_response, state_of
 from glimm.predict.joint import joint_covariance
 from glimm.predict.points import training_rows
@@ -52,11 +53,6 @@ TERMS = {
     "rr": "rr(0 + C(t) | g, d=2)",
 }
 _MADE: dict[tuple[str, str], Fit] = {}
-
-
-@pytest.fixture(autouse=True)
-def _quiet(recwarn: Any) -> None:
-    """Boundaries are no concern here."""
 
 
 def fitted(term: str, response: str = "y", **options: Any) -> Fit:
@@ -149,6 +145,18 @@ def test_numbers_are_those_of_the_covariance(name: str) -> None:
     assert np.all(np.array(wald["estimate"]) < np.array(wald["upper"]))
 
 
+def test_a_profile_that_meets_the_end_of_an_angle_stops_there() -> None:
+    fit = fitted("homtoep")
+    found = fit.confint(method="profile", part="random")
+    k = found["name"].index("g: partial corr[lag 3]")
+    assert found["upper"][k] == 1.0
+    assert "limit" in found["note"][k]
+    assert found["lower"][k] < found["estimate"][k]
+    curve = fit.profile("g: partial corr[lag 3]", part="random").curves[0]
+    assert np.all(np.diff(curve.zeta) > 0)
+    assert np.all(np.diff(curve.value) > 0)
+
+
 def test_one_factor_reports_loadings() -> None:
     fit = fitted("rr(0 + C(t) | g, d=1)")
     names = [goal.name for goal in random_goals(fit)]
@@ -201,7 +209,7 @@ def test_population_means_move_as_told(name: str) -> None:
 
 
 def restricted(fit: Fit, tau: np.ndarray) -> tuple[float, np.ndarray]:
-    """The restricted log-likelihood at (theta, log sigma), and the covariance of the coefficients."""
+    """The restricted log-likelihood at (theta, log sigma), and covariance of coefficients."""
     x, y, term = fit.design.x, fit.design.y, fit.design.terms[0]
     a = term.z @ factor_of(term, tau[:-1])
     same = term.codes[:, None] == term.codes[None, :]
@@ -276,19 +284,43 @@ def test_scores_of_groups_are_derivatives_of_the_likelihood(name: str, response:
         assert np.abs(found - total[j]).max() < 1e-5 * (1 + np.abs(found).max())
 
 
-def test_nulls_of_nested_structures() -> None:
-    independent, near, free = fitted("homdiag"), fitted("homcs"), fitted("(0 + C(t) | g)")
-    ratio = glimm.compare(independent, near).to_frame()
-    assert "chi-square" in ratio["null"]
-    assert fitted("homdiag(0 + t | g)").df_model + 1 == fitted("ar1").df_model
-    ratio = glimm.compare(fitted("rr"), free).to_frame()
-    assert "unknown" in ratio["null"]
+NULLS = [
+    ("homdiag", "ar1", "chi-square"),
+    ("homdiag", "homcs", "chi-square"),
+    ("homdiag", "(0 + C(t) || g)", "chi-square"),
+    ("homcs", "cs", "chi-square"),
+    ("ar1", "homtoep", "chi-square"),
+    ("rr(0 + C(t) | g, d=1)", "rr", "unknown"),
+    ("rr", "(0 + C(t) | g)", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("small", "large", "null"), NULLS)
+def test_nulls_of_nested_structures(small: str, large: str, null: str) -> None:
+    one, other = fitted(small), fitted(large)
+    ratio = lrt(one, other)
+    assert ratio is not None
+    assert ratio.null == null
+    assert math.isnan(ratio.p) == (null == "unknown")
+    assert ratio.df == other.df_model - one.df_model
+    assert ratio.chisq == pytest.approx(max(2 * (other.loglik - one.loglik), 0.0))
+
+
+def test_terms_against_none() -> None:
+    one = glimm.fit("y ~ x", DATA, family="poisson", integration="laplace")
+    assert lrt(one, fitted("homdiag")).null == "mixture 0:1"  # type: ignore[union-attr]
+    assert lrt(one, fitted("ar1")).null == "unknown"  # type: ignore[union-attr]
+    assert lrt(fitted("cs"), fitted("ar1")) is None
+    assert lrt(fitted("ou"), fitted("ar1")) is None
+
+
+def test_whole_terms_left_out() -> None:
     table = fitted("homdiag").test_random().to_frame()
     assert table["null"] == ["mixture 0:1"]
     table = fitted("ar1").test_random(simulations=4).to_frame()
-    assert table["null"] == ["unknown"]
-    assert table["effect"] == ["t (ar1)"]
+    assert (table["null"], table["effect"]) == (["unknown"], ["t (ar1)"])
     assert math.isnan(table["p"][0])
+    assert math.isnan(table["p_naive"][0])
     assert table["p_simulated"][0] == pytest.approx(0.2)
     assert "simulations=" in str(fitted("ar1").test_random())
 
@@ -296,6 +328,20 @@ def test_nulls_of_nested_structures() -> None:
 def test_refusals_say_what_to_do() -> None:
     with pytest.raises(glimm.DataError, match="variance=True") as found:
         fitted("ar1", penalty=glimm.Penalty(variance=True))
+    assert found.value.code == "unknown_structure"
+
+
+def test_a_planned_study_takes_a_structure_from_a_fit_alone() -> None:
+    with pytest.raises(glimm.DataError, match="simulate from a fit") as found:
+        glimm.power(
+            "y ~ x + ar1(0 + t | g)",
+            DATA,
+            {"(Intercept)": 1.0, "x": 0.2},
+            random={"g": {"t[0]": 1.0}},
+            family="poisson",
+            test="x",
+            n=4,
+        )
     assert found.value.code == "unknown_structure"
 
 

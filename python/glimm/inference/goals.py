@@ -97,6 +97,10 @@ class Goal:
         """Whether the readable number falls as the core's rises."""
         return self.kind == "correlation"
 
+    def beyond(self, x: float) -> bool:
+        """Whether x on the core's scale lies behind an end of the range, where angles turn back."""
+        return self.kind == "angle" and abs(x) > math.pi / 2
+
     def value(self, parameters: Array) -> float:
         """The number at the parameters, (P,); NaN for the correlation of an effect that is zero."""
         row = parameters[list(self.first)]
