@@ -18,9 +18,11 @@ from ..inference.delta import delta
 from ..predict.integrated import roots
 from ..predict.points import training_rows
 from ..problem import explain, factor_of
+from ..structures import bare, shared
 from ..tables import WIDTH, Cell, Column, Table, draw
 
 if TYPE_CHECKING:
+    from ..design import DesignTerm
     from ..fit import Fit
 
 Array = NDArray[np.float64]
@@ -203,7 +205,7 @@ class _Components:
     @property
     def names(self) -> list[str]:
         """Of the components on the latent scale."""
-        labels = [f"{t.label}: {' + '.join(t.columns)}" for t in self.terms]
+        labels = [f"{t.label}: {_effects(t)}" for t in self.terms]
         marked = [
             f"{label} (dispersion)" if single else label
             for label, single in zip(labels, self.single, strict=True)
@@ -346,3 +348,10 @@ class _Components:
             f"Distribution: {source}. Terms: mean of z'Sigma z over the rows.",
             "R2 and ICC after Nakagawa, Johnson and Schielzeth (2017); ICC is the repeatability.",
         )
+
+
+def _effects(term: DesignTerm) -> str:
+    name = bare(term.structure)
+    if name in ("us", "diag"):
+        return " + ".join(term.columns)
+    return f"{shared(term.columns)} ({name})"

@@ -73,6 +73,8 @@ def free_error(goal: Goal, parameters: Any, covariance: Any) -> float:
     block = covariance[np.ix_(places, places)]
     if not np.isfinite(block).all() or not math.isfinite(goal.free(parameters)):
         return math.nan
+    if (known := goal.free_slope(parameters)) is not None:
+        return abs(known) * float(np.sqrt(block[0, 0]))
     scale = np.zeros(parameters.size)
     scale[places] = np.sqrt(np.diag(block)).clip(max=np.abs(parameters[places]) + 1e-8)
 
