@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .certificate import SMALL
 from .errors import CODES, listed
+from .structures import bare
 
 if TYPE_CHECKING:
     from .design import DesignTerm, Drop
@@ -345,5 +346,8 @@ def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
     mean = np.array(term.predictors) == 0
     if bool((sd * size < _ZERO_SD * np.where(mean, _unit(fit), 1.0)).any()):
         return True
+    if bare(term.structure) == "rr" and len(sd) > 1:
+        # Of lower rank by intent.
+        return False
     correlation = covariance / np.outer(sd, sd)
     return bool(np.linalg.eigvalsh(correlation)[0] < _ONE_CORR)

@@ -189,7 +189,7 @@ class Doors:
         >>> data = glimm.datasets.load("sleepstudy")
         >>> fit = glimm.fit("reaction ~ days + (1 | subject)", data, reml=False)
         >>> print(fit.confint(method="profile", part="random").drop(columns="note").round(2))
-                             name  estimate  lower  upper
+                               name  estimate  lower  upper
         0  subject: sd[(Intercept)]     36.01  26.01  52.94
         1                     sigma     30.90  27.81  34.59
         """

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, listed, nearest_first
+from .structures import bare
 
 if TYPE_CHECKING:
     from .design import Design
@@ -93,6 +94,8 @@ def core_penalty(model: Model, design: Design) -> tuple[list[list[float]], float
     penalty = model.penalty
     if penalty is None:
         return None
+    if penalty.variance:
+        _require_determinants(design)
     count = 1 + len(model.family.parameters) + (model.zi is not None)
     scales: list[list[float]] = [[] for _ in range(count)]
     if penalty.coef != "none":
@@ -103,6 +106,18 @@ def core_penalty(model: Model, design: Design) -> tuple[list[list[float]], float
                 scales[part.predictor] = _scales(penalty, part.x, 1.0)
     df = penalty.df if penalty.coef == "student_t" else math.inf
     return scales, df, 1.0 if penalty.variance else 0.0
+
+
+def _require_determinants(design: Design) -> None:
+    """The core's penalty is a product of diagonals: those of other factors are formulas."""
+    for term in design.terms:
+        name = bare(term.structure)
+        if name not in ("us", "diag") and len(term.columns) > 1:
+            message = (
+                f"Penalty(variance=True) is for terms with a covariance of any form or none, not "
+                f"{name}(... | {term.label}); leave variance=True out, or use us or diag"
+            )
+            raise DataError(message, code="unknown_structure")
 
 
 def _scales(penalty: Penalty, x: Array, unit: float) -> list[float]:

@@ -207,6 +207,15 @@ def factor_of(term: DesignTerm, theta: Array) -> Array:
     return np.ascontiguousarray(rows[_places(term)])
 
 
+def factor_slopes(term: DesignTerm, theta: Array) -> tuple[Array, Array]:
+    """Return derivatives of `factor_of` in theta: first (k, q, q), and second ones (k, k, q, q)."""
+    q, k, places = len(term.columns), theta.size, _places(term)
+    found = _core.factor_derivatives(term.structure, q, theta.tolist())
+    assert found is not None
+    first, second = (np.array(part) for part in found)
+    return first.reshape(k, q, q)[:, places], second.reshape(k, k, q, q)[:, :, places]
+
+
 def solve(
     problem: _core.Problem,
     model: Model,

@@ -78,7 +78,7 @@ def report(
     single = words is not None and words.common and words.shape != ("lag",)
     rows: list[dict[str, Any]] = []
     for j in range(1 if single else len(names)):
-        label = f"{_shared(names)} ({name})" if single else names[j]
+        label = f"{shared(names)} ({name})" if single else names[j]
         row: dict[str, Any] = {"name": label, "variance": float(sd[j] ** 2), "sd": float(sd[j])}
         reach = [k for k in range(j) if sd[j] > 0 and sd[k] > 0 and name != "diag"]
         for k in reach if free else reach[:1]:
@@ -103,7 +103,7 @@ def _key(k: int) -> str:
     return "corr" if k == 0 else f"corr_{k + 1}"
 
 
-def _shared(names: tuple[str, ...]) -> str:
-    """The column that effects such as ``C(week)[1]`` belong to."""
+def shared(names: tuple[str, ...]) -> str:
+    """Return the column that effects such as ``C(week)[1]`` belong to."""
     heads = {name.partition("[")[0] for name in names}
     return heads.pop().removeprefix("C(").removesuffix(")") if len(heads) == 1 else "each effect"

@@ -210,3 +210,17 @@ def test_a_simulated_p_of_a_variance_is_near_the_mixtures() -> None:
     row = pd.DataFrame(fit.test_random(simulations=200, seed=1).to_frame()).iloc[0]
     assert abs(row["p"] - row["p_simulated"]) < 0.12
     assert math.isclose(row["p_naive"], 2 * row["p"], rel_tol=1e-12) or row["chisq"] == 0
+
+
+def test_a_standard_deviation_next_to_zero_has_an_interval_without_an_upper_end() -> None:
+    from glimm.inference.confint import _wald
+    from glimm.inference.goals import random_goals
+
+    fit = glimm.fit("reaction ~ days + (1 | subject)", glimm.datasets.load("sleepstudy"))
+    estimates, goal = fit.estimates, random_goals(fit)[0]
+    near = estimates.parameters.copy()
+    near[goal.first[0]] = 1e-6
+    object.__setattr__(estimates, "parameters", near)
+    _, value, lower, upper = _wald(fit, goal, 1.96)
+    assert (value, upper) == (pytest.approx(1e-6), np.inf)
+    assert lower == pytest.approx(0.0, abs=1e-12)

@@ -91,6 +91,8 @@ pub fn predictive<'py>(
     Ok(found.into_pyarray(py))
 }
 
+type Derivatives<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
+
 /// First (rows, predictors) and second (rows, predictors, predictors) derivatives of the row log densities.
 #[pyfunction]
 pub fn row_derivatives<'py>(
@@ -99,7 +101,7 @@ pub fn row_derivatives<'py>(
     y: Vector<'py>,
     eta: Vec<Vector<'py>>,
     size: Option<Vector<'py>>,
-) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>)> {
+) -> PyResult<Derivatives<'py>> {
     let family = family_of(&name).map_err(raise)?;
     let (y, size) = (vector(&y), size.as_ref().map(vector));
     let eta: Vec<Vec<f64>> = eta.iter().map(vector).collect();

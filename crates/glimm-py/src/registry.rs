@@ -56,6 +56,22 @@ pub fn factor(name: &str, effects: usize, theta: Vec<f64>) -> Option<Vec<f64>> {
     Some(lambda)
 }
 
+/// First derivatives of Lambda, (parameters, effects, effects), and second ones, (parameters, parameters, effects,
+/// effects), end to end.
+#[pyfunction]
+pub fn factor_derivatives(name: &str, effects: usize, theta: Vec<f64>) -> Option<(Vec<f64>, Vec<f64>)> {
+    let structure = structure::lookup(name, effects)?;
+    let (p, cells) = (theta.len(), effects * effects);
+    let (mut first, mut second) = (vec![0.0; p * cells], vec![0.0; p * p * cells]);
+    for (i, out) in first.chunks_exact_mut(cells).enumerate() {
+        structure.derivative(&theta, i, out);
+    }
+    for (k, out) in second.chunks_exact_mut(cells).enumerate() {
+        structure.second_derivative(&theta, k / p, k % p, out);
+    }
+    Some((first, second))
+}
+
 /// One response per row at the linear predictors given; for ordered classes eta and then all thresholds.
 #[pyfunction]
 pub fn draw_responses<'py>(

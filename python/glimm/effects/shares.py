@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..data import frame_like
 from ..errors import DataError
-from ..inference.delta import delta
+from ..inference.delta import jacobian
 from ..predict.integrated import roots
 from ..predict.points import training_rows
 from ..problem import explain, factor_of
@@ -36,6 +36,10 @@ LATENT = {
 MEDIAN = {"logit": "median odds ratio", "log": "median ratio", "cloglog": "median hazard ratio"}
 MOST_ROWS = 20_000
 """Rows of the observation scale beyond which every k-th is taken."""
+UNKNOWN = 0.1
+"""Step of the differences in a parameter that has no standard error."""
+MATTERS = 1e-9
+"""Derivative, relative to the largest, from which a parameter is involved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +123,15 @@ def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
     _require_variance(fit)
     at = _Components(fit)
     reach = NormalDist().inv_cdf((1 + level) / 2)
+    errors = np.sqrt(np.diag(fit.estimates.covariance))
+    scale = np.where(np.isfinite(errors), errors, UNKNOWN)
 
     def lines(names: list[str], of: Callable[[Array], Array]) -> tuple[Line, ...]:
-        values, covariance = delta(of, fit.estimates.parameters, fit.estimates.covariance)
-        errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        psi = fit.estimates.parameters
+        return given(names, of(psi), jacobian(of, psi, scale))
+
+    def given(names: list[str], values: Array, moved: Array) -> tuple[Line, ...]:
+        errors = _errors(fit, moved)
         return tuple(
             (name, *_bounds(name, float(v), float(s), reach))
             for name, v, s in zip(names, values, errors, strict=True)
@@ -130,7 +139,7 @@ def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
 
     observed: tuple[Line, ...] = ()
     if not fit.model.family.ordered:
-        observed = lines(["fixed effects", "random effects", "distribution"], at.observed)
+        observed = given(["fixed effects", "random effects", "distribution"], *at.observed())
     return VarianceShares(
         lines(at.names, at.latent),
         observed,
@@ -139,6 +148,17 @@ def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
         at.notes(),
         fit.design.frame_kind,
     )
+
+
+def _errors(fit: Fit, moved: Array) -> Array:
+    """Standard errors (m,) by the delta method; NaN where a parameter without one moves them."""
+    covariance = fit.estimates.covariance
+    known = np.isfinite(np.diag(covariance))
+    variance = np.where(np.isfinite(covariance), covariance, 0.0)
+    errors = np.sqrt(np.maximum(np.einsum("mi,ij,mj->m", moved, variance, moved), 0.0))
+    size = np.abs(moved).max(axis=1, initial=0.0, keepdims=True)
+    lost = (np.abs(moved) > MATTERS * size) & ~known
+    return np.where(lost.any(axis=1), np.nan, errors)
 
 
 def _bounds(name: str, value: float, error: float, reach: float) -> tuple[float, float, float]:
@@ -172,6 +192,26 @@ def _require_variance(fit: Fit) -> None:
         _core.variances(fit.model.core_name, eta, None)
     except _core.CoreError as failure:
         raise explain(failure, fit.model, fit.design) from None
+
+
+class _Integral:
+    """Means over the random effects with derivatives, of rows that are alike once."""
+
+    def __init__(self, name: tuple[Any, ...], eta: Array, root: Array) -> None:
+        count = eta.shape[1]
+        joined = np.hstack([eta, root.reshape(len(root), -1)])
+        distinct, back = np.unique(joined, axis=0, return_inverse=True)
+        self.name, self.back = name, back.ravel()
+        self.eta = np.ascontiguousarray(distinct[:, :count])
+        self.root = np.ascontiguousarray(distinct[:, count:].reshape(-1, count, count))
+
+    def __call__(self, what: str) -> tuple[Array, Array, Array]:
+        """Value (n,), derivatives in the predictors (n, K) and their covariance (n, K, K)."""
+        value, d_eta, d_root, _ = _core.population_joint(self.name, what, self.eta, self.root)
+        # With d root = F root and F the mean curvature, dm / dR = F / 2.
+        half = 0.25 * (d_root @ np.linalg.pinv(self.root))
+        half = half + half.transpose(0, 2, 1)
+        return value[self.back], d_eta[self.back], half[self.back]
 
 
 class _Components:
@@ -296,28 +336,51 @@ class _Components:
             found += [math.exp(math.sqrt(2 * value) * quartile) for value in groups.values()]
         return np.array(found)
 
-    def observed(self, psi: Array) -> Array:
-        """Var over rows of E(mean), mean over rows of Var(mean), of E(variance)."""
-        fit = self.fit
-        step = -(-fit.design.n // MOST_ROWS)
-        eta = np.column_stack([self.predictor(psi, k) for k in range(len(fit.parts))])[::step]
-        root = roots(self.spread_matrices(psi)[::step])
-        # Rows that are alike are integrated once.
-        joined = np.hstack([eta, root.reshape(len(root), -1)])
-        distinct, back = np.unique(joined, axis=0, return_inverse=True)
-        count = eta.shape[1]
-        eta = np.ascontiguousarray(distinct[:, :count])
-        root = np.ascontiguousarray(distinct[:, count:].reshape(-1, count, count))
-        name = fit.model.core_name
-        mean, square, within = (
-            _core.population_joint(name, what, eta, root, False)[0][back.ravel()]
-            for what in ("mean", "squared", "variance")
+    def observed(self) -> tuple[Array, Array]:
+        """Var over rows of E(mean), mean over rows of Var(mean), of E(variance), with Jacobian."""
+        fit, psi = self.fit, self.fit.estimates.parameters
+        taken = slice(None, None, -(-fit.design.n // MOST_ROWS))
+        eta = np.column_stack([self.predictor(psi, k) for k in range(len(fit.parts))])[taken]
+        integral = _Integral(fit.model.core_name, eta, roots(self.spread_matrices(psi)[taken]))
+        weights = self.weights[taken]
+        share = weights / weights.sum()
+        (mean, *by_mean), (square, *by_square), (within, *by_within) = (
+            integral(what) for what in ("mean", "squared", "variance")
         )
-        weights = self.weights[::step]
-        whole = weights.sum()
-        center = weights @ mean / whole
-        between = weights @ (mean - center) ** 2 / (whole - 1)
-        return np.array([between, weights @ (square - mean**2) / whole, weights @ within / whole])
+        off = 2.0 * weights * (mean - share @ mean) / (weights.sum() - 1)
+        values = [0.5 * off @ (mean - share @ mean), share @ (square - mean**2), share @ within]
+        moved = [
+            [(off, by_mean)],
+            [(share, by_square), (-2.0 * share * mean, by_mean)],
+            [(share, by_within)],
+        ]
+        rows = [
+            self._pulled(
+                sum(weight[:, None] * by[0] for weight, by in pairs),
+                sum(weight[:, None, None] * by[1] for weight, by in pairs),
+                taken,
+            )
+            for pairs in moved
+        ]
+        return np.array(values), np.array(rows)
+
+    def _pulled(self, by_eta: Array, by_covariance: Array, taken: slice) -> Array:
+        """Derivatives (P,) from those in each row's predictors and their covariance."""
+        fit = self.fit
+        psi = fit.estimates.parameters
+        total = np.zeros(psi.size)
+        for k, (start, end) in enumerate(fit.estimates.fixed[: len(fit.parts)]):
+            x = self.matrices[k][0][taken] if k in self.matrices else 1.0
+            total[start:end] += (by_eta[:, k, None] * x).sum(axis=0)[: end - start]
+        for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
+            factor, of = factor_of(term, psi[start:end]), np.array(term.predictors)
+            z = term.z[taken]
+            # Of z'L L'z: sum of C z z' over rows once, whatever the number of parameters.
+            outer = np.einsum("ia,iab,ib->ab", z, by_covariance[:, of][:, :, of], z)
+            for j, unit in enumerate(np.eye(end - start)):
+                moved = factor_of(term, unit)
+                total[start + j] += 2.0 * float(np.sum(outer * (moved @ factor.T)))
+        return total
 
     def spread_matrices(self, psi: Array) -> Array:
         """The covariance of all linear predictors by the random effects, (n, K, K)."""

@@ -32,8 +32,6 @@ Statistic = Callable[[Fit], float | Mapping[str, float]]
 KINDS = ("percentile", "basic", "studentized", "bias-corrected")
 _MORE_NODES = 2
 _MOST_NODES = 51
-_NUMBERS = 20_000_000
-"""Responses that are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

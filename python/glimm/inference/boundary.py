@@ -18,6 +18,7 @@ from ..errors import DataError, GlimmError
 from ..fit import Fit
 from ..problem import make_problem, solve
 from ..simulate import simulate
+from ..structures import bare, shared
 from ..tables import WIDTH, Column, Table, draw
 from .bootstrap import refit_many
 
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from ..design import Design
 
 Array = NDArray[np.float64]
+
+
+_UNKNOWN = "unknown"
+_NO_NULL = (
+    "unknown: without the term its other parameters have no meaning, so that no chi-square is the "
+    "null distribution; simulations= gives a p."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,10 +90,10 @@ def mixture_tail(x: float, low: int, high: int) -> float:
     return 0.5 * chi2_tail(x, low) + 0.5 * chi2_tail(x, high)
 
 
-def without(design: Design, t: int, j: int) -> Design:
-    """Return the design with one effect of a term left out, or the term if it has no other."""
+def without(design: Design, t: int, j: int | None) -> Design:
+    """Return the design with one effect of a term left out, or the term: j of None or the last."""
     term, terms = design.terms[t], list(design.terms)
-    keep = [k for k in range(len(term.columns)) if k != j]
+    keep = [k for k in range(len(term.columns)) if k != j and j is not None]
     if keep:
         terms[t] = replace(
             term,
@@ -98,9 +106,15 @@ def without(design: Design, t: int, j: int) -> Design:
     return replace(design, terms=tuple(terms))
 
 
-def null_of(structure: str, effects: int) -> tuple[int, int]:
-    """Degrees of freedom of the two halves of the null when one effect of several is left out."""
-    return (0, 1) if structure == "diag" else (effects - 1, effects)
+def null_of(structure: str, effects: int) -> tuple[int, int] | None:
+    """Degrees of freedom of the two halves of the null when one effect of several is left out.
+
+    For structures other than ``"us"`` and ``"diag"`` of the whole term. Where its correlations
+    have no meaning without its variance, or it has several variances, there are no such halves.
+    """
+    if bare(structure) in ("diag", "homdiag") or effects == 1:
+        return 0, 1
+    return (effects - 1, effects) if structure == "us" else None
 
 
 def test_random(fit: Fit, simulations: int, seed: int) -> RandomTests:
@@ -109,10 +123,13 @@ def test_random(fit: Fit, simulations: int, seed: int) -> RandomTests:
         raise DataError(f"simulations={simulations!r}; 0 or more", code="unknown_option")
     rows = []
     for t, term in enumerate(fit.design.terms):
-        names = fit.effect_names(term)
+        names, null = fit.effect_names(term), null_of(term.structure, len(term.columns))
+        if bare(term.structure) not in ("us", "diag"):
+            name = f"{shared(names)} ({bare(term.structure)})"
+            rows.append((term.label, name, *_row(fit, t, None, null, simulations, seed)))
+            continue
         for j, name in enumerate(names):
-            low, high = null_of(term.structure, len(names))
-            rows.append((term.label, name, *_row(fit, t, j, (low, high), simulations, seed)))
+            rows.append((term.label, name, *_row(fit, t, j, null, simulations, seed)))
     heads = ("group", "effect", "chisq", "df", "null", "p", "p ignoring", "p simulated")
     keys = ("group", "effect", "chisq", "df", "null", "p", "p_naive", "p_simulated")
     formats = ("text", "text", "ratio", "integer", "text", "p", "p", "p")
@@ -120,23 +137,30 @@ def test_random(fit: Fit, simulations: int, seed: int) -> RandomTests:
     if not simulations:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     kind = "restricted likelihoods" if fit.model.reml else "likelihoods"
+    notes: tuple[str, ...]
     notes = ("'p ignoring' takes the chi-square of a parameter inside its range.",)
+    if any(row[4] == _UNKNOWN for row in rows):
+        notes += (_NO_NULL,)
     table = Table(f"Random effects left out, by {kind}", columns, tuple(rows), notes)
     return RandomTests(table, fit.design.frame_kind)
 
 
 def _row(
-    fit: Fit, t: int, j: int, null: tuple[int, int], simulations: int, seed: int
+    fit: Fit, t: int, j: int | None, null: tuple[int, int] | None, simulations: int, seed: int
 ) -> tuple[Any, ...]:
-    words = f"mixture {null[0]}:{null[1]}"
+    start, end = fit.estimates.thetas[t]
+    df = end - start if null is None else null[1]
+    words = _UNKNOWN if null is None else f"mixture {null[0]}:{null[1]}"
     try:
         smaller = fit_to(fit, without(fit.design, t, j))
     except GlimmError:
-        return math.nan, null[1], words, math.nan, math.nan, math.nan
+        return math.nan, df, words, math.nan, math.nan, math.nan
     chisq = max(2 * (fit.loglik - smaller.loglik), 0.0)
     simulated = simulated_p(smaller, fit, chisq, simulations, seed) if simulations else math.nan
-    tails = mixture_tail(chisq, *null), chi2_tail(chisq, null[1])
-    return chisq, null[1], words, *tails, simulated
+    tails = (math.nan, math.nan)
+    if null is not None:
+        tails = mixture_tail(chisq, *null), chi2_tail(chisq, df)
+    return chisq, df, words, *tails, simulated
 
 
 def fit_to(fit: Fit, design: Design) -> Fit:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..fit import Fit
 
 METHODS = ("wald", "profile", "boot")
+# Logarithm of what is no number any more: an sd near zero has next to no information.
+_LARGEST = 700.0
 
 
 def confint(
@@ -60,12 +62,9 @@ def _wald(fit: Fit, goal: Goal, reach: float) -> tuple[str, float, float, float]
     estimate = goal.value(parameters)
     if not (math.isfinite(free) and math.isfinite(error)):
         return goal.name, estimate, math.nan, math.nan
-    return (
-        goal.name,
-        estimate,
-        goal.bound(free - reach * error),
-        goal.bound(free + reach * error),
-    )
+    ends = (free - reach * error, free + reach * error)
+    lower, upper = (math.inf if end > _LARGEST else goal.bound(end) for end in ends)
+    return goal.name, estimate, lower, upper
 
 
 def free_error(goal: Goal, parameters: Any, covariance: Any) -> float:
@@ -74,6 +73,8 @@ def free_error(goal: Goal, parameters: Any, covariance: Any) -> float:
     block = covariance[np.ix_(places, places)]
     if not np.isfinite(block).all() or not math.isfinite(goal.free(parameters)):
         return math.nan
+    if (known := goal.free_slope(parameters)) is not None:
+        return abs(known) * float(np.sqrt(block[0, 0]))
     scale = np.zeros(parameters.size)
     scale[places] = np.sqrt(np.diag(block)).clip(max=np.abs(parameters[places]) + 1e-8)
 

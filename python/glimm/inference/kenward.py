@@ -86,8 +86,10 @@ def _ratio(x: float, y: float) -> float:
 def kenward_roger(fit: Fit) -> KenwardRoger:
     """Return Kenward and Roger's approximation for a gaussian mixed model by REML.
 
-    V is linear in its variances and covariances, so that Phi_A = Phi + 2 Phi (sum_ij W_ij (Q_ij -
-    P_i Phi P_j)) Phi, where Q_ij - P_i Phi P_j = D K_i (Z'P Z) K_j D'. W is twice the inverse of
+    V is linear in its variances and covariances (of structures such as ar1 it is not; second
+    derivatives are left out, which makes the result the same however V is parametrised), so that
+    Phi_A = Phi + 2 Phi (sum_ij W_ij (Q_ij - P_i Phi P_j)) Phi, where
+    Q_ij - P_i Phi P_j = D K_i (Z'P Z) K_j D'. W is twice the inverse of
     tr(P V_i P V_j), the expected information of the restricted likelihood; all of it at the
     estimates, variances of zero included.
 

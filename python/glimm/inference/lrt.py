@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..structures import bare, constants
 from .boundary import chi2_tail, mixture_tail, null_of
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def _other(fit: Fit) -> int:
 
 def _effects(term: DesignTerm) -> _Effects:
     columns = frozenset(zip(term.predictors, term.columns, strict=True))
+    if term.structure == "rr":
+        return term.label, "rr(2)", columns
     return term.label, term.structure if len(columns) > 1 else "us", columns
 
 
@@ -107,11 +110,15 @@ def _random_null(small: Fit, large: Fit) -> str | tuple[int, int] | None:
         return None
     gained = _count(more) - _count(less)
     if gained == 0:
-        return "inside"
+        # A rank of the covariance is an end of its range.
+        return "several" if any(bare(a[1]) == "rr" for a in less) else "inside"
     if gained == 1 and len(more) == 1 and len(less) <= 1:
         _, structure, columns = more[0]
-        if not less or less[0][1] == structure or len(less[0][2]) == 1:
-            return null_of(structure, len(columns))
+        plain = structure in ("us", "diag")
+        if plain and (not less or less[0][1] == structure or len(less[0][2]) == 1):
+            return null_of(structure, len(columns)) or "several"
+    if not less and len(more) == 1 and more[0][1] == "homdiag":
+        return 0, 1
     return "several"
 
 
@@ -121,5 +128,26 @@ def _count(effects: list[_Effects]) -> int:
 
 def _within(a: _Effects, b: _Effects) -> bool:
     """Whether the covariances of `a` are among those of `b`."""
-    structures = a[1] == b[1] or b[1] == "us" or len(a[2]) == 1
-    return a[0] == b[0] and a[2] <= b[2] and structures
+    if a[0] != b[0] or not a[2] <= b[2]:
+        return False
+    if a[2] == b[2]:
+        if bare(a[1]) == bare(b[1]) == "rr":
+            return bool(constants(a[1])[0] <= constants(b[1])[0])
+        return a[1] == b[1] or b[1] in _RICHER.get(bare(a[1]), ())
+    # Variances of zero leave effects out, where each effect has its own.
+    return b[1] == "us" or b[1] in ("diag", "cs") and (a[1] == b[1] or len(a[2]) == 1)
+
+
+# Structures whose correlations and variances, inside their range, contain those of another.
+_RICHER = {
+    "homdiag": ("diag", "ar1", "homcs", "homtoep", "cs", "hetar1", "toep", "us"),
+    "diag": ("cs", "hetar1", "toep", "us"),
+    "ar1": ("hetar1", "homtoep", "toep", "us"),
+    "homcs": ("cs", "homtoep", "toep", "us"),
+    "homtoep": ("toep", "us"),
+    "cs": ("toep", "us"),
+    "hetar1": ("toep", "us"),
+    "toep": ("us",),
+    "ou": ("us",),
+    "rr": ("us",),
+}

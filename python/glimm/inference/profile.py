@@ -229,7 +229,8 @@ def _curve(fit: Fit, goal: Goal, points: Points) -> Curve:
     keep = [
         k
         for k, e in enumerate(points.ending)
-        if e == "reached" or (e == "limit" and points.root[k])
+        if (e == "reached" and not goal.beyond(float(points.value[k])))
+        or (e == "limit" and points.root[k])
     ]
     value = [goal.read(float(points.value[k])) for k in keep] + [estimate]
     sign = -1.0 if goal.falls else 1.0
@@ -262,7 +263,10 @@ def _interval(fit: Fit, goal: Goal, points: Points) -> tuple[str, float, float, 
     ends, notes = [math.nan, math.nan], []
     for k, ending in enumerate(points.ending):
         side = 1 - k if goal.falls else k
-        if ending == "reached":
+        if ending == "reached" and goal.beyond(float(points.value[k])):
+            ends[side] = goal.read(math.copysign(math.pi / 2, points.value[k]))
+            notes.append(f"{('lower', 'upper')[side]} end at the limit")
+        elif ending == "reached":
             ends[side] = goal.read(float(points.value[k]))
         elif ending == "limit":
             ends[side] = _limit(goal, k)

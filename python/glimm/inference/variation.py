@@ -17,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FitError
+from ..formula import STRUCTURES
+from ..problem import factor_slopes
+from ..structures import bare
 
 if TYPE_CHECKING:
     from ..design import DesignTerm
@@ -29,6 +32,24 @@ MOST_EFFECTS = 3_000
 
 _NO_VARIANCE = 1e-9
 """Part of all variance below which a direction of random effects counts as having none."""
+
+
+_NO_MOVE = 1e-4
+"""Relative change of a covariance by an angle below which a correlation is at its end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """How G of a structured term moves with its parameters: first derivatives, second ones.
+
+    Parameters
+    ----------
+    first : ndarray, (k, q, q)
+    second : ndarray, (k, k, q, q)
+    """
+
+    first: Array
+    second: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +86,8 @@ class Variation:
         G of each term.
     diagonal : tuple of bool
         Whether a term's effects are independent of each other.
+    moves : tuple of Moves or None
+        Of terms whose covariance is neither diagonal nor free.
     sizes : tuple of (int, int)
         Levels and effects of each term.
     restricted : bool
@@ -84,6 +107,7 @@ class Variation:
     sigma2: float
     covariances: tuple[Array, ...]
     diagonal: tuple[bool, ...]
+    moves: tuple[Moves | None, ...]
     sizes: tuple[tuple[int, int], ...]
     restricted: bool
     free_sigma: bool
@@ -107,9 +131,18 @@ class Variation:
         return found
 
     def linear(self) -> list[Direction]:
-        """Return derivatives in variances, covariances and sigma^2: V is linear in these."""
+        """Return derivatives in variances, covariances and sigma^2: V is linear in these.
+
+        Those of a structured term are in its own parameters.
+        """
         found = []
         for k, (_, q) in enumerate(self.sizes):
+            if (moves := self.moves[k]) is not None:
+                found += [self._of_term(k, block) for block in moves.first]
+                if not np.any(self.covariances[k]) and len(moves.second):
+                    # One variance of zero: V is linear in it.
+                    found.append(self._of_term(k, moves.second[0, 0] / 2))
+                continue
             for i in range(q):
                 for j in range(i, i + 1 if self.diagonal[k] else q):
                     block = np.zeros((q, q))
@@ -136,6 +169,9 @@ class Variation:
         found: list[Direction] = []
         second: dict[tuple[int, int], Direction] = {}
         for k, (_, q) in enumerate(self.sizes):
+            if (moves := self.moves[k]) is not None:
+                self._along_parameters(k, moves, found, second)
+                continue
             f = self._root(k)
             if self.diagonal[k]:
                 units = [np.diag(row) for row in np.eye(q)[np.diag(self.covariances[k]) > 0]]
@@ -145,6 +181,18 @@ class Variation:
             else:
                 self._along_root(k, f, found, second)
         return found + self._of_sigma(), second
+
+    def _along_parameters(
+        self,
+        k: int,
+        moves: Moves,
+        found: list[Direction],
+        second: dict[tuple[int, int], Direction],
+    ) -> None:
+        first = len(found)
+        found += [self._of_term(k, block) for block in moves.first]
+        for i, j in np.ndindex(len(moves.first), len(moves.first)):
+            second[first + i, first + j] = self._of_term(k, moves.second[i, j])
 
     def _root(self, k: int) -> Array:
         """A square root of a term's covariance with as many columns as its rank."""
@@ -189,10 +237,34 @@ def variation(fit: Fit) -> Variation:
         n=float(fit.design.n if freq is None else freq.sum()),
         covariances=fit.covariances,
         diagonal=tuple(term.structure == "diag" for term in fit.design.terms),
+        moves=tuple(_moves(fit, t) for t in range(len(fit.design.terms))),
         sizes=tuple((len(term.levels), len(term.columns)) for term in fit.design.terms),
         restricted=fit.model.reml, free_sigma=end > start,
         spread=tuple(_spread(term) for term in fit.design.terms),
     )  # fmt: skip
+
+
+def _moves(fit: Fit, t: int) -> Moves | None:
+    """Derivatives of G = L L' in the parameters that move it; None for terms without a structure.
+
+    dG_i = E_i L' + L E_i',   ddG_ij = E_ij L' + E_i E_j' + transposed.
+    """
+    term, name = fit.design.terms[t], bare(fit.design.terms[t].structure)
+    if name in ("us", "diag"):
+        return None
+    start, end = fit.estimates.thetas[t]
+    e, ee = factor_slopes(term, fit.estimates.parameters[start:end])
+    root = fit.factors[t]
+    first, second = e @ root.T, ee @ root.T + np.einsum("iab,jcb->ijac", e, e)
+    first, second = first + first.swapaxes(1, 2), second + second.swapaxes(2, 3)
+    if not np.any(root):
+        return Moves(first[:0], second[:1, :1] if STRUCTURES[name].common else second[:0, :0])
+    sd = np.sqrt(np.diag(fit.covariances[t]))
+    unit = np.where(sd > 0, sd, np.inf)
+    size = np.abs(first / np.outer(unit, unit)).max(axis=(1, 2))
+    scales = len(e) if name == "rr" else 1 if STRUCTURES[name].common else len(sd)
+    keep = np.flatnonzero(size > np.where(np.arange(len(e)) < scales, 0.0, _NO_MOVE))
+    return Moves(first[keep], second[np.ix_(keep, keep)])
 
 
 def refusal(fit: Fit) -> str | None:

@@ -15,6 +15,7 @@ from ..design.response import columns_of
 from ..errors import DataError, listed, nearest_first
 from ..fit import Fit
 from ..problem import Estimates, order
+from ..structures import bare
 
 if TYPE_CHECKING:
     from ..design import Design, DesignTerm
@@ -233,6 +234,13 @@ def _thetas(blank: Fit, random: Mapping[str, Random]) -> list[Array]:
     for term in blank.design.terms:
         names = blank.effect_names(term)
         known[term.label] |= set(names)
+        if bare(term.structure) not in ("us", "diag"):
+            message = (
+                f"random={{{term.label!r}: ...}} gives standard deviations and correlations, which "
+                f"{bare(term.structure)}(...) does not have one by one; simulate from a fit with "
+                "that structure, or use us or diag"
+            )
+            raise DataError(message, code="unknown_structure")
         covariance = _covariance(term, names, random[term.label])
         places = order(term)
         factor = cholesky(covariance[np.ix_(places, places)], term.label)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import FitError
-from ..problem import factor_of
+from ..problem import factor_slopes
 from .points import Rows, linear_predictor
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ class State:
                 continue
             term, (start, end) = self.fit.design.terms[t], self.fit.estimates.thetas[t]
             left, right = self._whitened(t, k), self._whitened(t, other)
-            for j in range(end - start):
-                unit = np.zeros(end - start)
-                unit[j] = 1.0
-                moved = factor_of(term, unit)
+            slopes, _ = factor_slopes(term, self.fit.estimates.parameters[start:end])
+            for j, moved in enumerate(slopes):
                 slope = np.einsum("ia,ia->i", self._part(t, k) @ moved, right)
                 slope += np.einsum("ia,ia->i", left, self._part(t, other) @ moved)
                 found.append((start + j, np.where(mask, slope, 0.0)))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import FitError
-from ..problem import factor_of, sizes
+from ..problem import factor_slopes, sizes
 from .points import Terms, linear_predictor, training_rows
 
 if TYPE_CHECKING:
@@ -219,10 +219,8 @@ class _Made:
         for t, (term, (start, end)) in enumerate(
             zip(self.fit.design.terms, self.fit.estimates.thetas, strict=True)
         ):
-            for j in range(end - start):
-                unit = np.zeros(end - start)
-                unit[j] = 1.0
-                found.append((t, start + j, factor_of(term, unit)))
+            slopes, _ = factor_slopes(term, self.fit.estimates.parameters[start:end])
+            found += [(t, start + j, np.ascontiguousarray(e)) for j, e in enumerate(slopes)]
         return found
 
     def columns(self, k: int) -> tuple[Array, int] | None:

@@ -54,7 +54,7 @@ pub fn linear(data: &Data) -> bool {
 }
 
 /// Whether groups can be climbed by themselves, in lanes: factors that are straight lines in their parameters.
-fn in_lanes(data: &Data) -> bool {
+pub fn in_lanes(data: &Data) -> bool {
     one_factor(data) && !data.terms.iter().any(|t| t.structure.curved())
 }
 

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::path::{Engine, one_factor};
+use super::path::{Engine, in_lanes};
 use super::{Path, Problem};
 use crate::design::{Data, Term};
 use crate::error::Error;
@@ -62,7 +62,7 @@ impl Problem {
         if matches!(self.engine, Engine::Restricted(_)) {
             return Err(refused("restricted likelihoods of this family are no sums over units; fit with reml=False"));
         }
-        if one_factor(&self.data) {
+        if in_lanes(&self.data) {
             let block = Block::new(&self.data);
             let mut block = if self.data.terms.is_empty() { block.by_rows() } else { block };
             return block.contributions(psi, order, INNER).map_err(rejected);

@@ -78,7 +78,7 @@ impl Walk<'_, '_> {
     }
 
     /// Where the root is `target` on one side (-1 or 1), from `start` on the ridge.
-    pub fn to_root(&mut self, start: &Point, side: f64, target: f64) -> Result<(Reached, Point), Reject> {
+    pub fn reach_root(&mut self, start: &Point, side: f64, target: f64) -> Result<(Reached, Point), Reject> {
         let mut here = start.clone();
         let (mut inside, mut outside) = (start.c, None::<f64>);
         let mut stubborn = false;
@@ -135,7 +135,7 @@ impl Walk<'_, '_> {
     }
 
     /// The maximum where the goal is `c`.
-    pub fn to_value(&mut self, start: &Point, c: f64) -> Result<(Reached, Point), Reject> {
+    pub fn reach_value(&mut self, start: &Point, c: f64) -> Result<(Reached, Point), Reject> {
         let mut here = start.clone();
         if c < self.limits[0] || c > self.limits[1] {
             return Ok((self.end(Ending::Undefined, &here), here));

@@ -167,7 +167,7 @@ impl Tour<'_> {
             self.surface.restart();
             let start = self.start(&length, &user)?;
             let mut walk = walk(&mut self.surface, &length, &start, self.top.value, self.slack);
-            let (reached, _) = outcome(walk.to_root(&start, -1.0, target), &walk, &start)?;
+            let (reached, _) = outcome(walk.reach_root(&start, -1.0, target), &walk, &start)?;
             if reached.ending == Ending::Limit {
                 least = least.min(walk.root(reached.height));
             }
@@ -233,7 +233,7 @@ fn side_of(
             points.push(profiled(&walk, &end, side));
             break;
         }
-        let (reached, next) = outcome(walk.to_root(&here, side, target), &walk, &here)?;
+        let (reached, next) = outcome(walk.reach_root(&here, side, target), &walk, &here)?;
         points.push(profiled(&walk, &reached, side));
         if reached.ending != Ending::Reached {
             break;
@@ -241,7 +241,7 @@ fn side_of(
         here = next;
     }
     for &c in values {
-        let (reached, next) = outcome(walk.to_value(&here, c), &walk, &here)?;
+        let (reached, next) = outcome(walk.reach_value(&here, c), &walk, &here)?;
         points.push(profiled(&walk, &reached, if c < walk.center { -1.0 } else { 1.0 }));
         here = if reached.ending == Ending::Reached { next } else { top.clone() };
     }
