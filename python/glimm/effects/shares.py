@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..inference.delta import jacobian
 from ..predict.integrated import roots
 from ..predict.points import training_rows
-from ..problem import explain, factor_of
+from ..problem import explain, factor_of, factor_slopes
 from ..tables import WIDTH, Cell, Column, Table, draw
 
 if TYPE_CHECKING:
@@ -377,8 +377,8 @@ class _Components:
             z = term.z[taken]
             # Of z'L L'z: sum of C z z' over rows once, whatever the number of parameters.
             outer = np.einsum("ia,iab,ib->ab", z, by_covariance[:, of][:, :, of], z)
-            for j, unit in enumerate(np.eye(end - start)):
-                moved = factor_of(term, unit)
+            slopes, _ = factor_slopes(term, psi[start:end])
+            for j, moved in enumerate(slopes):
                 total[start + j] += 2.0 * float(np.sum(outer * (moved @ factor.T)))
         return total
 
