@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .data import frame_like
 from .errors import DataError
-from .tables import WIDTH, Cell, Column, Table, draw
+from .tables import Cell, Column, Framed, Table
 
 if TYPE_CHECKING:
     from .fit import Fit
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Framed):
     """Fits of the same responses, the best by AIC first.
 
     Attributes
@@ -35,18 +34,10 @@ class Comparison:
     frame_kind: Any
     tests: Table | None = None
 
-    def to_frame(self) -> Any:
-        """Return the numbers as a frame of the kind that the fits were given."""
-        keys = [column.key or column.head for column in self.table.columns]
-        columns = zip(*self.table.rows, strict=True)
-        return frame_like(self.frame_kind, {k: list(c) for k, c in zip(keys, columns, strict=True)})
-
-    def __str__(self) -> str:
-        tables = (self.table,) if self.tests is None else (self.table, self.tests)
-        return draw(tables, width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html() + ("" if self.tests is None else self.tests.to_html())
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The table of fits, and that of tests where fits are nested."""
+        return (self.table,) if self.tests is None else (self.table, self.tests)
 
 
 def compare(*fits: Fit, **named: Fit) -> Comparison:

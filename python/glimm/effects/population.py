@@ -15,7 +15,7 @@ from ..data import frame_like
 from ..errors import DataError
 from ..predict.integrated import require_finite, state_of
 from ..predict.points import training_rows
-from ..tables import WIDTH, Cell, Column, Table, draw
+from ..tables import Cell, Column, Printed, Table
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -28,7 +28,7 @@ RATIOS = {"logit": "odds ratio", "log": "ratio of means", "cloglog": "hazard rat
 
 
 @dataclass(frozen=True, eq=False)
-class PopulationAveraged:
+class PopulationAveraged(Printed):
     """Coefficients of the population mean, beside those of the model.
 
     Attributes
@@ -135,12 +135,6 @@ class PopulationAveraged:
         se = np.sqrt(np.diag(covariance))
         half = NormalDist().inv_cdf((1 + self.level) / 2) * se
         return np.column_stack([estimates, se, estimates - half, estimates + half])
-
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def population_averaged(fit: Fit, level: float = 0.95) -> PopulationAveraged:

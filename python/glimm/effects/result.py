@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tables import WIDTH, Cell, Column, Facts, Table, draw
+from ..tables import Cell, Column, Facts, Printed, Table
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Effects:
+class Effects(Printed):
     """Means, comparisons or slopes. Made by `means`, `comparisons` and `slopes`.
 
     Parameters
@@ -99,14 +99,8 @@ class Effects:
 
         return estimates(self, ax=ax)
 
-    def __str__(self) -> str:
-        return draw(self.tables, width=WIDTH)
-
     def __repr__(self) -> str:
         return f"<{self.kind} of {self.fit.model.formula.text!r}, {self.estimate.size} estimates>"
-
-    def _repr_html_(self) -> str:
-        return "\n".join(block.to_html() for block in self.tables)
 
 
 def _format(values: Sequence[Any]) -> Any:

@@ -18,7 +18,7 @@ from ..inference.delta import jacobian
 from ..predict.integrated import roots
 from ..predict.points import training_rows
 from ..problem import explain, factor_of, factor_slopes
-from ..tables import WIDTH, Cell, Column, Table, draw
+from ..tables import Cell, Column, Printed, Table
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -43,7 +43,7 @@ MATTERS = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class VarianceShares:
+class VarianceShares(Printed):
     """Where the variance of the response comes from.
 
     Attributes
@@ -106,12 +106,6 @@ class VarianceShares:
         heads = (Column(""), Column("value", "number"), *bounds)
         found.append(Table("Measures", heads, tuple(self.measures), self.notes))
         return tuple(found)
-
-    def __str__(self) -> str:
-        return draw(self.tables, width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(table.to_html() for table in self.tables)
 
 
 def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:

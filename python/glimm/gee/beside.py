@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import frame_like
 from ..errors import DataError
-from ..tables import WIDTH, Cell, Column, Table, draw
+from ..tables import Cell, Column, Framed, Table
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(Framed):
     """Two estimates of the same population-averaged effects.
 
     Attributes
@@ -29,18 +28,6 @@ class Beside:
 
     table: Table
     frame_kind: Any
-
-    def to_frame(self) -> Any:
-        """Return the numbers as a frame of the kind that the fits were given."""
-        keys = [column.key or column.head for column in self.table.columns]
-        columns = zip(*self.table.rows, strict=True)
-        return frame_like(self.frame_kind, {k: list(c) for k, c in zip(keys, columns, strict=True)})
-
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def beside(fit: Fit, gee: GEEFit) -> Beside:

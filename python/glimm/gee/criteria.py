@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import frame_like
 from ..errors import DataError, FamilyError
-from ..tables import WIDTH, Cell, Column, Table, draw
+from ..tables import Cell, Column, Framed, Table
 from .columns import numbers
 from .fit import GEEFit
 
@@ -57,7 +56,7 @@ class QIC:
 
 
 @dataclass(frozen=True, slots=True)
-class GEEComparison:
+class GEEComparison(Framed):
     """Solved equations of the same responses, the best by QIC first.
 
     Attributes
@@ -68,18 +67,6 @@ class GEEComparison:
 
     table: Table
     frame_kind: Any
-
-    def to_frame(self) -> Any:
-        """Return the numbers as a frame of the kind that the fits were given."""
-        keys = [column.key or column.head for column in self.table.columns]
-        columns = zip(*self.table.rows, strict=True)
-        return frame_like(self.frame_kind, {k: list(c) for k, c in zip(keys, columns, strict=True)})
-
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def qic(fit: GEEFit, scale: float | None = None) -> QIC:

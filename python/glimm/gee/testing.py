@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, listed, nearest_first
-from ..tables import WIDTH, Column, Table, draw
+from ..tables import Column, Printed, Table
 from .solve import ITERATIONS, TOLERANCE, rebuilt
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class WaldTest:
+class WaldTest(Printed):
     """A test that m combinations of coefficients are zero.
 
     Parameters
@@ -60,12 +60,6 @@ class WaldTest:
         below = self.df if math.isfinite(self.df) else None
         row = (self.method, self.statistic, self.m, below, self.p)
         return Table(self.words, columns, (row,))
-
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def quantile(p: float, df: float) -> float:

@@ -19,7 +19,7 @@ from ..fit import Fit, one_of
 from ..problem import explain, make_problem, solve
 from ..progress import Progress
 from ..simulate import simulate
-from ..tables import WIDTH, Column, Table, draw
+from ..tables import Column, Printed, Table
 from .goals import Goal, goals_of
 from .profile import quantile
 
@@ -60,7 +60,7 @@ class Refits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bootstrap:
+class Bootstrap(Printed):
     """Estimates from simulated responses; made by `Fit.bootstrap`.
 
     Attributes
@@ -175,7 +175,9 @@ class Bootstrap:
         low, high = (float(x) for x in np.quantile(roots, tails))
         return goal.bound(center - high * error), goal.bound(center - low * error), len(roots)
 
-    def _table(self) -> Table:
+    @property
+    def table(self) -> Table:
+        """The numbers, as they are printed."""
         found = self.intervals(0.95, "percentile")
         rows = zip(found["name"], found["estimate"], self.bias.tolist(), self.se.tolist(),
                    found["lower"], found["upper"], strict=True)  # fmt: skip
@@ -191,12 +193,6 @@ class Bootstrap:
         from ..plots import bootstrap
 
         return bootstrap(self, ax=ax)
-
-    def __str__(self) -> str:
-        return draw((self._table(),), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
 
 
 def bootstrap(

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import frame_like
 from ..errors import DataError, GlimmError
 from ..fit import Fit
 from ..problem import make_problem, solve
 from ..simulate import simulate
 from ..structures import bare, shared
-from ..tables import WIDTH, Column, Table, draw
+from ..tables import Column, Framed, Table
 from .bootstrap import refit_many
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ _NO_NULL = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RandomTests:
+class RandomTests(Framed):
     """Each random effect left out in turn; made by `Fit.test_random`.
 
     Attributes
@@ -48,18 +47,6 @@ class RandomTests:
 
     table: Table
     frame_kind: Any
-
-    def to_frame(self) -> Any:
-        """Return the numbers as a frame of the kind that the fit was given."""
-        keys = [column.key or column.head for column in self.table.columns]
-        rows = list(zip(*self.table.rows, strict=True)) or [()] * len(keys)
-        return frame_like(self.frame_kind, {k: list(c) for k, c in zip(keys, rows, strict=True)})
-
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def chi2_tail(x: float, df: int) -> float:

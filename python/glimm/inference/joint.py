@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..design import FixedTerm, balanced, fixed_terms
 from ..errors import DataError, listed
 from ..fit import one_of
+from ..tables import Framed
 from .freedom import Freedom, Normal, f_tail, freedom
 from .hypothesis import read
 
@@ -67,7 +68,7 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Tests:
+class Tests(Framed):
     """Tests of linear hypotheses. Made by `Fit.joint_tests` and `Fit.test`.
 
     Parameters
@@ -106,25 +107,8 @@ class Tests:
         notes = tuple(f"{_upper(words)}." for words in (self.meaning, self.source) if words)
         return Table(self.title, tuple(columns), tuple(rows), notes)
 
-    def to_frame(self) -> Any:
-        """Return the table as a frame of the kind that the fit was given."""
-        from ..data import frame_like
-
-        table = self.table
-        keys = [column.key or column.head for column in table.columns]
-        values = map(list, zip(*table.rows, strict=True))
-        return frame_like(self.frame_kind, dict(zip(keys, values, strict=True)))
-
-    def __str__(self) -> str:
-        from ..tables import WIDTH, draw
-
-        return draw((self.table,), width=WIDTH)
-
     def __repr__(self) -> str:
         return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def joint_tests(

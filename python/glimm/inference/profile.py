@@ -19,7 +19,7 @@ from .. import _core
 from ..errors import DataError, FitError, listed, nearest_first
 from ..problem import explain
 from ..progress import Progress
-from ..tables import WIDTH, Column, Table, draw
+from ..tables import Column, Printed, Table
 from .goals import Goal, goals_of
 from .ml import by_likelihood, problem_of
 
@@ -66,7 +66,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Profile:
+class Profile(Printed):
     """Profiles of several numbers of a fit; made by `Fit.profile`.
 
     Attributes
@@ -97,7 +97,9 @@ class Profile:
         """Return intervals, solved for exactly rather than interpolated; see `Fit.confint`."""
         return self.fit.frame(solve_intervals(self.fit, list(self.goals), level))
 
-    def _table(self) -> Table:
+    @property
+    def table(self) -> Table:
+        """The numbers, as they are printed."""
         found = solve_intervals(self.fit, list(self.goals), 0.95)
         columns = tuple(Column(k, "text" if k in ("name", "note") else "number") for k in found)
         return Table(
@@ -111,12 +113,6 @@ class Profile:
         from ..plots import profile
 
         return profile(self, ax=ax)
-
-    def __str__(self) -> str:
-        return draw((self._table(),), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
 
 
 def profile(

@@ -12,6 +12,7 @@ from .. import _core
 from ..errors import DataError, FitError, listed, nearest_first
 from ..fit import one_of
 from ..problem import make_problem
+from ..tables import Framed
 from .freedom import t_tail
 from .wald import bounds
 
@@ -31,7 +32,7 @@ _ALONE = 1e-8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Robust:
+class Robust(Framed):
     """Cluster-robust covariance of a fit's coefficients. Made by `Fit.robust`.
 
     Parameters
@@ -137,23 +138,13 @@ class Robust:
         decimals = even_decimals(found.se.tolist())
         return Table(title, columns, tuple(rows), tuple(notes), decimals)
 
-    def to_frame(self) -> Any:
-        """Return the table as a frame of the kind that the fit was given."""
-        table = self.table
-        keys = [column.key or column.head for column in table.columns]
-        columns = map(list, zip(*table.rows, strict=True))
-        return self.fit.frame(dict(zip(keys, columns, strict=True)))
-
-    def __str__(self) -> str:
-        from ..tables import WIDTH, draw
-
-        return draw((self.table,), width=WIDTH)
+    @property
+    def frame_kind(self) -> str:
+        """The kind of frame that the fit was given."""
+        return self.fit.design.frame_kind
 
     def __repr__(self) -> str:
         return f"<Robust {self.kind}, {self.clusters:,} clusters>"
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

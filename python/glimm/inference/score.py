@@ -12,7 +12,7 @@ from ..design import build
 from ..errors import DataError, FitError
 from ..formula import parse
 from ..problem import make_problem
-from ..tables import WIDTH, Column, Table, draw, format_p
+from ..tables import Column, Printed, Table, format_p
 from .boundary import chi2_tail
 from .ml import by_likelihood
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoreTest:
+class ScoreTest(Printed):
     """A score test; made by `Fit.score_test`.
 
     Attributes
@@ -54,17 +54,13 @@ class ScoreTest:
             self.frame_kind, {"name": list(self.names), "score": self.scores.tolist()}
         )
 
-    def _table(self) -> Table:
+    @property
+    def table(self) -> Table:
+        """The numbers, as they are printed."""
         columns = (Column("column added"), Column("score", "number"))
         rows = tuple(zip(self.names, self.scores.tolist(), strict=True))
         text = f"chi-square {self.statistic:.4g} on {self.df} df, p {format_p(self.p)}"
         return Table(f"Score test: {text}", columns, rows)
-
-    def __str__(self) -> str:
-        return draw((self._table(),), width=WIDTH)
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
 
 
 def score_test(fit: Fit, add: str, data: Any) -> ScoreTest:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import frame_like
-from ..tables import WIDTH, Column, Table, draw
+from ..tables import Column, Printed, Table
 from .tests import Target
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ _TESTS = {
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Power:
+class Power(Printed):
     """The power of tests, from n simulated data sets. Made by `power`.
 
     Parameters
@@ -166,15 +166,9 @@ class Power:
     def _reasons(self) -> list[tuple[str, int]]:
         return Counter(message for message in self.failures if message).most_common(3)
 
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.power.items())
         return f"<Power of {self.n:,} data sets: {shown}>"
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 _KEYS = ("target", "truth", "power", "lower", "upper", "mean_estimate", "exaggeration",
@@ -182,7 +176,7 @@ _KEYS = ("target", "truth", "power", "lower", "upper", "mean_estimate", "exagger
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class PowerCurve:
+class PowerCurve(Printed):
     """Power over sizes of a study. Made by `power_curve`.
 
     Parameters
@@ -240,14 +234,8 @@ class PowerCurve:
 
         return power(self, ax=ax)
 
-    def __str__(self) -> str:
-        return draw((self.table,), width=WIDTH)
-
     def __repr__(self) -> str:
         return f"<PowerCurve of {len(self.points)} sizes>"
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html()
 
 
 def clopper_pearson(count: int, n: int, level: float) -> tuple[float, float]:

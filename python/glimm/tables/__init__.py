@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .blocks import WIDTH, Block, Bullets, Column, Facts, Table, draw
 from .cells import Cell, Format, decimals_for, even_decimals, format_p
+from .printed import Framed, Printed
 
 __all__ = [
     "WIDTH",
@@ -13,6 +14,8 @@ __all__ = [
     "Column",
     "Facts",
     "Format",
+    "Framed",
+    "Printed",
     "Table",
     "decimals_for",
     "draw",

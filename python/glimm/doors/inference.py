@@ -1,137 +1,27 @@
-"""Doors from a Fit to what is computed from it; each opens its room when called."""
+"""Doors from a Fit to intervals and tests; each opens its room when called."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from .effects import PopulationAveraged, VarianceShares
-    from .fit import Fit
-    from .inference.bootstrap import Bootstrap
-    from .inference.boundary import RandomTests
-    from .inference.joint import Tests
-    from .inference.profile import Profile
-    from .inference.robust import Robust
-    from .inference.score import ScoreTest
-    from .summary import Summary
-    from .verify import Verification
-
-Array = NDArray[np.float64]
+    from ..fit import Fit
+    from ..inference.bootstrap import Bootstrap
+    from ..inference.boundary import RandomTests
+    from ..inference.joint import Tests
+    from ..inference.profile import Profile
+    from ..inference.robust import Robust
+    from ..inference.score import ScoreTest
+    from ..summary import Summary
 
 
-class Doors:
-    """The questions that a Fit answers."""
+class Inference:
+    """How sure a fit is."""
 
     __slots__ = ()
-
-    def predict(
-        self,
-        new: Any = None,
-        *,
-        kind: str = "subject",
-        scale: str = "response",
-        part: str = "response",
-        interval: str | None = None,
-        level: float = 0.95,
-        new_levels: str = "error",
-        seed: int = 0,
-        offset: str | ArrayLike | None = None,
-    ) -> Any:
-        """Predict the expected response, with an interval if asked for.
-
-        Parameters
-        ----------
-        new : frame, optional
-            New rows (m of them); the rows used in the fit when not given.
-        kind : str
-            ``"subject"``: for the given levels of the groups, at the modes of their effects.
-            ``"population"``: averaged over the distribution of all random effects; new rows need
-            no grouping columns.
-        scale : str
-            ``"response"`` (for a binomial the probability) or ``"link"``; for an average over a
-            population the link of the mean, not the mean of the linear predictor.
-        part : str
-            ``"response"``: the expected response, extra zeros and truncation included; for ordered
-            classes their probabilities, (m, classes). ``"mean"``: that of the family before extra
-            zeros and truncation. ``"zi"``: the probability of an extra zero. ``"dispersion"``, or
-            the name of another parameter of the family: its value in each row. Under
-            ``scale="link"`` all of these on the scale of their linear predictor.
-        interval : str, optional
-            ``"confidence"``: of the expected response, from the joint covariance of all parameters
-            and random effects, built on the link scale. ``"prediction"``: of a new response, by the
-            quantiles of its distribution mixed over what is not known of the linear predictors
-            (normal); the family's further parameters stand at their estimates unless they have
-            random effects. Responses with trials: in numbers of successes, all columns.
-        level : float
-            Of the interval, between 0 and 1.
-        new_levels : str
-            What a level not seen in the fit gets: ``"error"``; ``"zero"``, the effects of a typical
-            level; ``"integrate"``: the average over the distribution of its effects; ``"draw"``:
-            effects drawn from it, the same in all rows of a level, known from then on.
-        seed : int
-            Of the draws.
-        offset : str or array_like, (m,), optional
-            Replaces what was given to `fit` as ``offset=``.
-
-        Returns
-        -------
-        ndarray, (m,)
-            Or with `interval` a frame of the user's kind: `estimate`, its standard error `se`,
-            `lower`, `upper`; for ordered classes one row per row and class, with `row`, `class`.
-
-        Raises
-        ------
-        DataError
-            For missing columns or values and for levels not seen, with rows.
-        FitError
-            Where an average or an interval has no value.
-
-        Examples
-        --------
-        >>> import glimm
-        >>> data = glimm.datasets.load("sleepstudy")
-        >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
-        >>> new = {"days": [0, 9]}
-        >>> fit.predict(new, kind="population").round(1)
-        array([251.4, 345.6])
-        """
-        from .predict import predict
-
-        return predict(
-            cast("Fit", self),
-            new,
-            kind=kind,
-            scale=scale,
-            part=part,
-            interval=interval,
-            level=level,
-            new_levels=new_levels,
-            seed=seed,
-            offset=offset,
-        )
-
-    def simulate(self, n: int = 1, seed: int = 0) -> Array:
-        """Draw responses from the fitted model, with new random effects each time.
-
-        Parameters
-        ----------
-        n : int
-            Number of data sets.
-        seed : int
-            Equal seeds give equal draws, whatever the number of threads.
-
-        Returns
-        -------
-        ndarray, (n, nrows)
-            One row per data set, in the order of the rows used; for a binomial the successes.
-        """
-        from .simulate import simulate
-
-        return simulate(cast("Fit", self), n, seed)
 
     def confint(
         self,
@@ -193,7 +83,7 @@ class Doors:
         0  subject: sd[(Intercept)]     36.01  26.01  52.94
         1                     sigma     30.90  27.81  34.59
         """
-        from .inference.confint import confint
+        from ..inference.confint import confint
 
         fit = cast("Fit", self)
         return fit.frame(confint(fit, level, method, part, df, n, seed, progress))
@@ -239,7 +129,7 @@ class Doors:
         >>> curve.value.shape, round(float(curve.value[0]), 3)
         ((13,), 8.381)
         """
-        from .inference.profile import profile
+        from ..inference.profile import profile
 
         return profile(cast("Fit", self), names, level, part, progress)
 
@@ -275,7 +165,7 @@ class Doors:
             `replicates`, `se`, `bias`, `confint(level, kind=...)`; `failed` counts refits that
             did not converge.
         """
-        from .inference.bootstrap import bootstrap
+        from ..inference.bootstrap import bootstrap
 
         return bootstrap(cast("Fit", self), n, seed, statistic, threads, progress)
 
@@ -311,7 +201,7 @@ class Doors:
         >>> [row[1] for row in fit.test_random().table.rows]
         ['(Intercept)', 'days']
         """
-        from .inference.boundary import test_random
+        from ..inference.boundary import test_random
 
         return test_random(cast("Fit", self), simulations, seed)
 
@@ -344,127 +234,9 @@ class Doors:
         >>> test.df, bool(test.p < 0.001)
         (3, True)
         """
-        from .inference.score import score_test
+        from ..inference.score import score_test
 
         return score_test(cast("Fit", self), add, data)
-
-    def population_averaged(self, level: float = 0.95) -> PopulationAveraged:
-        """Return population-averaged coefficients beside the subject-specific ones.
-
-        With mu_i the mean of row i averaged over the distribution of all random effects of the
-        mean, s_i^2 = z_i'Sigma z_i, the coefficients are the least-squares projection of g(mu_i)
-        on x_i over the rows of the data. It is exact, not a projection, for the identity and log
-        links and for the probit link with random intercepts (beta / sqrt(1 + s^2)); means are
-        closed forms or quadrature accurate to 1e-10. Extra zeros and truncation are left out.
-
-        Parameters
-        ----------
-        level : float
-            Of the intervals, between 0 and 1.
-
-        Returns
-        -------
-        PopulationAveraged
-            `coef`, `se`, `to_frame`; `print` shows one table. Standard errors by the delta method
-            with the uncertainty of every parameter, those of the variances included.
-
-        Raises
-        ------
-        FitError
-            Where the mean over the random effects is infinite.
-
-        References
-        ----------
-        Hedeker, D., du Toit, S. H. C., Demirtas, H. and Gibbons, R. D. (2018). A note on
-        marginalization of regression parameters from mixed models of binary outcomes. Biometrics
-        74, 354-361.
-
-        Examples
-        --------
-        >>> import glimm
-        >>> data = glimm.datasets.load("cbpp")
-        >>> fit = glimm.fit("incidence / size ~ period + (1 | herd)", data, "binomial")
-        >>> averaged = fit.population_averaged()
-        >>> round(fit.coef["(Intercept)"], 3), round(averaged.coef["(Intercept)"], 3)
-        (-0.933, -0.829)
-        """
-        from .effects import population_averaged
-
-        return population_averaged(cast("Fit", self), level)
-
-    def variance_shares(self, level: float = 0.95) -> VarianceShares:
-        """Return where the variance comes from: decomposition, ICC, R2, median odds ratios.
-
-        On the scale of the linear predictor: the variance of the fixed part over the rows, the mean
-        of z'Sigma z of each term (Johnson 2014), and that of the response's distribution (latent
-        variance of the link for proportions and ordered classes; ln(1 + variance / mean^2) for log
-        links). On the scale of the response, exactly, by integration over the random effects:
-        Var E, E Var and the mean variance of a response (one trial).
-
-        Parameters
-        ----------
-        level : float
-            Of the delta-method intervals: symmetric in the logit of a share, in the log of a
-            variance.
-
-        Returns
-        -------
-        VarianceShares
-
-        References
-        ----------
-        Nakagawa, S., Johnson, P. C. D. and Schielzeth, H. (2017). J. R. Soc. Interface 14,
-        20170213. Johnson, P. C. D. (2014). Methods Ecol. Evol. 5, 944-946. Larsen, K. and Merlo,
-        J. (2005). Am. J. Epidemiol. 161, 81-88. de Villemereuil, P. et al. (2016). Genetics 204,
-        1281-1294.
-
-        Examples
-        --------
-        >>> import glimm
-        >>> data = glimm.datasets.load("sleepstudy")
-        >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
-        >>> shares = fit.variance_shares()
-        >>> round(shares["R2 marginal"], 3), round(shares["R2 conditional"], 3)
-        (0.279, 0.799)
-        """
-        from .effects import variance_shares
-
-        return variance_shares(cast("Fit", self), level)
-
-    def verify(self) -> Verification:
-        """Compute the log-likelihood at the estimates again, independently.
-
-        By another rule of integration or another engine; with the rows in reverse order, the levels
-        renamed, a covariate in other units, successes and failures swapped.
-
-        Returns
-        -------
-        Verification
-            `checks` with what was allowed; `print` shows a table.
-        """
-        from .verify import verify
-
-        return verify(cast("Fit", self))
-
-    def summary(self, *, df: str = "auto") -> Summary:
-        """Return the fit in words and tables; `print` shows it.
-
-        Parameters
-        ----------
-        df : str
-            Degrees of freedom of the fixed effects. ``"normal"``: none, z. ``"satterthwaite"`` and
-            ``"kenward-roger"`` (for REML): t, for gaussian responses with the identity link, of
-            any design. ``"auto"``: Satterthwaite for gaussian mixed models by REML with up to 500
-            random effects and 20,000 rows, so that printing stays instant; else normal.
-
-        Raises
-        ------
-        FitError
-            For degrees of freedom that do not exist for this fit, with the reason.
-        """
-        from .summary import summary
-
-        return summary(cast("Fit", self), df)
 
     def robust(self, cluster: str | ArrayLike | None = None, *, kind: str = "CR2") -> Robust:
         """Return standard errors that hold whatever the dependence within clusters.
@@ -500,7 +272,7 @@ class Doors:
         >>> round(fit.se["days"], 2), round(fit.robust().se["days"], 2)
         (0.8, 1.55)
         """
-        from .inference.robust import robust
+        from ..inference.robust import robust
 
         return robust(cast("Fit", self), cluster, kind)
 
@@ -533,7 +305,7 @@ class Doors:
         >>> round(fit.joint_tests().p["days"], 8)
         3.26e-06
         """
-        from .inference.joint import joint_tests
+        from ..inference.joint import joint_tests
 
         return joint_tests(cast("Fit", self), type, df, covariance)
 
@@ -574,6 +346,26 @@ class Doors:
         >>> round(next(iter(fit.test("days = 10").p.values())), 3)
         0.766
         """
-        from .inference.joint import linear_test
+        from ..inference.joint import linear_test
 
         return linear_test(cast("Fit", self), hypothesis, df, covariance, value=value)
+
+    def summary(self, *, df: str = "auto") -> Summary:
+        """Return the fit in words and tables; `print` shows it.
+
+        Parameters
+        ----------
+        df : str
+            Degrees of freedom of the fixed effects. ``"normal"``: none, z. ``"satterthwaite"`` and
+            ``"kenward-roger"`` (for REML): t, for gaussian responses with the identity link, of
+            any design. ``"auto"``: Satterthwaite for gaussian mixed models by REML with up to 500
+            random effects and 20,000 rows, so that printing stays instant; else normal.
+
+        Raises
+        ------
+        FitError
+            For degrees of freedom that do not exist for this fit, with the reason.
+        """
+        from ..summary import summary
+
+        return summary(cast("Fit", self), df)
