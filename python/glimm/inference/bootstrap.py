@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import Fit, one_of
 from ..problem import explain, make_problem, solve
@@ -21,7 +22,6 @@ from ..progress import Progress
 from ..simulate import simulate
 from ..tables import Column, Printed, Table
 from .goals import Goal, goals_of
-from .profile import quantile
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -136,7 +136,7 @@ class Bootstrap(Printed):
     def intervals(self, level: float, kind: str) -> dict[str, list[Any]]:
         """Return the columns of `confint`."""
         one_of("kind", kind, KINDS)
-        quantile(level)
+        level_checked(level)
         rows = [self._interval(j, level, kind) for j in range(len(self.names))]
         keys = ("name", "estimate", "lower", "upper", "used")
         return {key: [row[k] for row in rows] for k, key in enumerate(keys)}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..confidence import normal_reach
 from ..fit import one_of
 from .delta import jacobian
 from .freedom import freedom
 from .goals import Goal, goals_of
 from .ml import by_likelihood
-from .profile import quantile, solve_intervals
+from .profile import solve_intervals
 from .wald import intervals
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def confint(
         from .bootstrap import bootstrap
 
         return bootstrap(fit, n, seed, None, None, progress, goals).intervals(level, "percentile")
-    rows = [_wald(fit, goal, quantile(level)) for goal in goals]
+    rows = [_wald(fit, goal, normal_reach(level)) for goal in goals]
     keys = ("name", "estimate", "lower", "upper")
     found = {key: [row[k] for row in rows] for k, key in enumerate(keys)}
     if known is not None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..confidence import level_checked
 from ..fit import one_of
-from .freedom import Freedom, Normal, level_checked, t_quantile
+from .freedom import Freedom, Normal, t_quantile
 
 if TYPE_CHECKING:
     from ..parts import Coefficients

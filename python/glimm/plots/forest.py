@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..confidence import normal_reach
 from ..effects import Effects
 from ..effects.population import RATIOS
 from ..effects.words import unit_of
@@ -164,8 +165,6 @@ def caterpillar(fit: Fit, group: str | None = None, *, level: float = 0.95, ax: 
     ndarray of matplotlib Axes, (q,)
         One for each effect.
     """
-    from statistics import NormalDist
-
     labels = [term.label for term in fit.design.terms]
     if not labels:
         raise DataError("the fit has no random effects", code="unknown_option")
@@ -177,7 +176,7 @@ def caterpillar(fit: Fit, group: str | None = None, *, level: float = 0.95, ax: 
     columns = [(t, j, name) for t in mine
                for j, name in enumerate(fit.effect_names(fit.design.terms[t]))]  # fmt: skip
     axes = _panels(ax, len(columns), len(fit.design.terms[mine[0]].levels))
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach = normal_reach(level)
     for axis, (t, j, name) in zip(axes, columns, strict=True):
         modes = fit.estimates.modes[t][:, j]
         sd = np.sqrt(fit.estimates.covariances[t][:, j, j])
