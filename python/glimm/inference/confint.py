@@ -38,7 +38,7 @@ def confint(
     one_of("method", method, METHODS)
     known = freedom(fit, df) if method == "wald" and part in ("mean", "all") else None
     if method == "wald" and part not in ("random", "all"):
-        return intervals(fit.part(part), level, method, known)
+        return intervals(fit.part(part), level, known)
     goals = goals_of(fit, part)
     if method == "profile":
         return solve_intervals(by_likelihood(fit), goals, level, progress)
@@ -50,7 +50,7 @@ def confint(
     keys = ("name", "estimate", "lower", "upper")
     found = {key: [row[k] for row in rows] for k, key in enumerate(keys)}
     if known is not None:
-        mean = intervals(fit.part("mean"), level, method, known)
+        mean = intervals(fit.part("mean"), level, known)
         for key in ("lower", "upper"):
             found[key][: len(fit.names)] = mean[key]
     return found
