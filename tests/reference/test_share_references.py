@@ -1,7 +1,7 @@
 """R2 and ICC of performance and insight, in full or with the definition that differs.
 
-Where the variance of the distribution is defined otherwise, the shares are those of their variance in
-place of ours: what else there is agrees. Entries of ``divergences.toml`` say which and by how much.
+Where the variance of the distribution is defined otherwise, the shares are those of their variance
+in place of ours: all else agrees. Entries of ``divergences.toml`` say which and by how much.
 """
 
 from __future__ import annotations
