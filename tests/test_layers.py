@@ -26,9 +26,9 @@ LAYERS = [
     ["simulate"],
     ["inference"],
     ["model"],
-    ["files"],
     ["summary", "compare", "verify", "power", "effects"],
     ["gee"],
+    ["files"],
     ["plots"],
     ["cli"],
 ]

@@ -75,7 +75,7 @@ _ROWS = (
     ("duplicate_times", "A cluster has two rows of one time."),
     ("working_correlation", "A working correlation that is not positive definite."),
     ("working_size", "Times that a working correlation cannot hold."),
-    ("weights_within", "Weights that differ within a cluster where they must not."),
+    ("weights_within", "Weights that differ within a cluster where they must not, or bias."),
     ("not_dropout", "Rows missing in another way than by dropout."),
     ("rows_dropped", "Rows were left out, for the reason and from the columns reported."),
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .answers import Answers
+from .files import Saved
 from .inference import Inference
 
 
-class Doors(Answers, Inference):
+class Doors(Answers, Inference, Saved):
     """All of them."""
 
     __slots__ = ()
