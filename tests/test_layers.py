@@ -29,6 +29,7 @@ LAYERS = [
     ["files"],
     ["summary", "compare", "verify", "power", "effects"],
     ["gee"],
+    ["checks"],
     ["plots"],
     ["cli"],
 ]

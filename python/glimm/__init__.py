@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import datasets
+from . import checks, datasets
 from ._core import __version__
+from .checks.influence import Influence, influence
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -45,6 +46,7 @@ __all__ = [
     "FormulaError",
     "GEEFit",
     "GlimmError",
+    "Influence",
     "Model",
     "Penalty",
     "Parameter",
@@ -53,6 +55,7 @@ __all__ = [
     "Summary",
     "__version__",
     "adjust",
+    "checks",
     "compare",
     "comparisons",
     "datasets",
@@ -62,6 +65,7 @@ __all__ = [
     "fit",
     "gee",
     "gee_beside",
+    "influence",
     "load",
     "means",
     "plots",

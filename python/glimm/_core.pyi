@@ -73,6 +73,15 @@ def refit_many(
     progress: _Show | None = None,
 ) -> dict[str, Any]: ...
 
+def refit_each(
+    problems: list[Problem],
+    ys: list[Array],
+    start: Array,
+    nodes: int,
+    threads: int,
+    progress: _Show | None = None,
+) -> dict[str, Any]: ...
+
 _State = tuple[list[float], list[float], list[float]]
 
 class Gee:
