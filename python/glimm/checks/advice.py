@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +15,6 @@ from numpy.typing import NDArray
 from ..data import values_of
 from ..design import fixed_terms
 from ..errors import GlimmError
-from ..inference.ml import by_likelihood
 from ..model import fit_design, specify
 
 if TYPE_CHECKING:
@@ -156,7 +158,9 @@ def means(fit: Fit, topic: str, name: str, group: str) -> Iterator[Advice]:
 
 
 def links(fit: Fit, topic: str) -> Iterator[Advice]:
-    """Other links of the family."""
+    """Other links of the family; a line of a gaussian response bends by its covariates."""
+    if fit.model.link == "identity":
+        return
     for name in [link for link in fit.model.family.links if link != fit.model.link][:2]:
         yield Advice(topic, f'link="{name}"', "another link", {"link": name})
 
@@ -186,8 +190,6 @@ def label_of(fit: Fit, name: str) -> str | None:
 
 def replaced_label(text: str, label: str, code: str) -> str:
     """Return a formula with a covariate replaced on its right side, outside random effects."""
-    import re
-
     left, tilde, right = text.partition("~")
     pattern = re.compile(rf"(?<![\w.\[(]){re.escape(label)}(?![\w.(\])])")
     pieces = re.split(r"(\([^()]*\|[^()]*\))", right)
@@ -195,27 +197,40 @@ def replaced_label(text: str, label: str, code: str) -> str:
     return left + tilde + "".join(done)
 
 
-def tried(fit: Fit, advice: Advice) -> Advice:
-    """Return the advice with the AIC that it gives; as it is where it cannot be fitted."""
-    import warnings
-    from dataclasses import replace
+def tried(fit: Fit, advice: Sequence[Advice]) -> list[Advice]:
+    """Return advice with the AIC that it gives; as it is where it cannot be fitted.
 
-    if not advice.changes or fit.model.family.ordered or fit.model.penalty is not None:
-        return advice
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            other = changed(fit, **advice.changes)
-            if not other.estimates.converged or other.design.n != fit.design.n:
-                return advice
-            aic = other.aic - by_likelihood(fit).aic
-    except (GlimmError, ValueError, ArithmeticError):
-        return advice
-    return replace(advice, aic=float(aic))
+    All fits are by maximum likelihood, integrals by Laplace, which is enough to see what is better.
+    """
+    if fit.model.family.ordered or fit.model.penalty is not None:
+        return list(advice)
+    base: float | None = None
+    found = []
+    for one in advice:
+        other = _quietly(fit, one.changes) if one.changes else None
+        if other is None:
+            found.append(one)
+            continue
+        if base is None:
+            own = _quietly(fit, {})
+            base = math.nan if own is None else own.aic
+        found.append(replace(one, aic=other.aic - base) if math.isfinite(base) else one)
+    return found
+
+
+def _quietly(fit: Fit, changes: Mapping[str, Any]) -> Fit | None:
+    """A fit with changes; None where it has no maximum."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            other = changed(fit, **changes)
+        except (GlimmError, ValueError, ArithmeticError):
+            return None
+    return other if other.estimates.converged and other.design.n == fit.design.n else None
 
 
 def changed(fit: Fit, **changes: Any) -> Fit:
-    """Return a fit by maximum likelihood of the same rows, with other arguments of `glimm.fit`."""
+    """Return a fit of the same rows by maximum likelihood, with other arguments of `glimm.fit`."""
     model, design, request = fit.model, fit.design, fit.design.request
     data = {name: values_of(column) for name, column in design.used_columns.items()}
     sides = {"zi": model.zi, "disp": model.disp}
@@ -224,7 +239,7 @@ def changed(fit: Fit, **changes: Any) -> Fit:
         "family": model.family,
         "link": None if "family" in changes else model.link,
         "hold": None if "family" in changes else dict(model.hold),
-        "integration": model.integration,
+        "integration": "laplace",
         "engine": model.engine,
         "threads": model.threads,
     }

@@ -74,6 +74,9 @@ class CheckPage(Printed):
     fit : Fit, optional
         None for a foreign model.
     seed : int
+    null : str
+        Where p-values of residuals come from: ``"refit"`` or ``"exact"``; see
+        `glimm.checks.study`. ``"none"``: there are none.
     """
 
     title: str
@@ -82,6 +85,7 @@ class CheckPage(Printed):
     residuals: Any
     fit: Any
     seed: int
+    null: str
 
     @property
     def found(self) -> tuple[str, ...]:

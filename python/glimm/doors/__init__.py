@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .answers import Answers
+from .checks import Checks
 from .inference import Inference
 
 
-class Doors(Answers, Inference):
+class Doors(Answers, Checks, Inference):
     """All of them."""
 
     __slots__ = ()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .style import BLUE, GREY, ORANGE, SMALL, new_axes, plain
+from .style import BLUE, GREY, ORANGE, SMALL, new_axes, plain, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..checks.influence import Influence
+    from ..checks.page import CheckPage, Verdict
 
 Array = NDArray[np.float64]
 
@@ -245,3 +246,92 @@ def under_model(
     plain(axes)
     axes.spines["left"].set_visible(False)
     return axes
+
+
+def checks(page: CheckPage) -> Any:
+    """Draw a page of checks: residuals, statistics under the model, random effects.
+
+    Colour marks panels whose check found something (Holm over the page); without it the lines are
+    black, so that a good page is all grey and black.
+
+    Parameters
+    ----------
+    page : CheckPage
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    panels = _panels(page)
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    figure, axes = pyplot().subplots(
+        down, across, figsize=(3.5 * across, 2.9 * down), layout="constrained", squeeze=False
+    )
+    for axis, panel in zip(axes.ravel(), panels, strict=False):
+        panel(axis)
+    for axis in axes.ravel()[len(panels) :]:
+        figure.delaxes(axis)
+    figure.suptitle(page.title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _panels(page: CheckPage) -> list[Callable[[Any], Any]]:
+    from ..checks.assess import predictors_of
+    from ..checks.columns import values
+
+    r, found = page.residuals, set(page.found)
+    panels: list[Callable[[Any], Any]] = [
+        lambda ax: normal_quantiles(r.normal, ax=ax),
+        lambda ax: against(r.values, r.fitted, "fitted", notable=_any(found, "fitted"), ax=ax),
+    ]
+    for label, _ in predictors_of(page.fit)[:_COVARIATES]:
+        panels.append(_against(r.values, values(r, label), label, _any(found, label)))
+    for verdict in page.verdicts:
+        draws = {} if verdict.check is None else verdict.check.details
+        if verdict.topic in ("dispersion", "zeros") and "draws" in draws:
+            panels.append(_under(verdict))
+    panels += _effects(page)
+    return panels
+
+
+_COVARIATES = 6
+_EFFECTS = 3
+
+
+def _any(found: set[str], name: str) -> bool:
+    return bool(found & {f"mean: {name}", f"variance: {name}"})
+
+
+def _against(u: Array, x: NDArray[Any], label: str, notable: bool) -> Callable[[Any], Any]:
+    return lambda ax: against(u, x, label, notable=notable, ax=ax)
+
+
+def _under(verdict: Verdict) -> Callable[[Any], Any]:
+    assert verdict.check is not None
+    details, name = verdict.check.details, verdict.label.lower()
+    notable = verdict.state == "found"
+    return lambda ax: under_model(
+        details["draws"], details["observed"], name, notable=notable, ax=ax
+    )
+
+
+def _effects(page: CheckPage) -> list[Callable[[Any], Any]]:
+    """Standardised posterior draws of each random effect."""
+    r, fit, panels = page.residuals, page.fit, []
+    if fit is None or r.effects is None:
+        return []
+    for term, draws in zip(fit.design.terms, r.effects.spherical, strict=True):
+        for j, name in enumerate(fit.effect_names(term)):
+            if j < draws.shape[1]:
+                what = f"{term.label}: {name}"
+                panels.append(_effect(draws[:, j], what))
+    return panels[:_EFFECTS]
+
+
+def _effect(draws: Array, what: str) -> Callable[[Any], Any]:
+    def draw(ax: Any) -> None:
+        axes = normal_quantiles(draws, what="standardised draw", ax=ax)
+        axes.set_title(f"random effects, {what}", loc="left", fontsize=9.5)
+
+    return draw
