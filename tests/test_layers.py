@@ -29,6 +29,7 @@ LAYERS = [
     ["files"],
     ["summary", "compare", "verify", "power", "effects"],
     ["gee"],
+    ["checks"],
     ["plots"],
     ["cli"],
 ]
@@ -46,7 +47,7 @@ CORE_LAYERS = [
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "gee", "simulate"],
+    ["fit", "gee", "residuals", "simulate"],
 ]
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import datasets
+from . import checks, datasets
 from ._core import __version__
+from .checks import Check, Residuals, residuals
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from . import plots
 
 __all__ = [
+    "Check",
     "Comparison",
     "CustomFamily",
     "DataError",
@@ -50,9 +52,11 @@ __all__ = [
     "Parameter",
     "Power",
     "PowerCurve",
+    "Residuals",
     "Summary",
     "__version__",
     "adjust",
+    "checks",
     "compare",
     "comparisons",
     "datasets",
@@ -67,6 +71,7 @@ __all__ = [
     "plots",
     "power",
     "power_curve",
+    "residuals",
     "slopes",
     "summary",
 ]
