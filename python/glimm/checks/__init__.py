@@ -3,6 +3,30 @@
 from __future__ import annotations
 
 from .base import Check
+from .dependence import clusters, related, spatial, temporal
+from .distribution import dispersion, outliers, statistic, uniformity, zeros
+from .patterns import groups, heteroscedasticity, trend
+from .random import normality
 from .residuals import Residuals, residuals
+from .study import Study, study
 
-__all__ = ["Check", "Residuals", "residuals"]
+__all__ = [
+    "Check",
+    "Residuals",
+    "Study",
+    "clusters",
+    "dispersion",
+    "groups",
+    "heteroscedasticity",
+    "normality",
+    "outliers",
+    "related",
+    "residuals",
+    "spatial",
+    "statistic",
+    "study",
+    "temporal",
+    "trend",
+    "uniformity",
+    "zeros",
+]

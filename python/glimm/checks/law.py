@@ -130,9 +130,15 @@ class FamilyLaw:
         below, equal = counts(self, y, SIMULATIONS, seed + 1)
         return with_scores(ranked(below, equal, SIMULATIONS, rng.random(self.n)))
 
-    def below(self, y: float) -> Array:
-        """Return P(Y <= y) of each response, (N,)."""
-        return np.asarray(_core.cdf(self.name, np.full(self.n, y), self.eta, self.size)[0])
+    @cached_property
+    def zero(self) -> Array | None:
+        """Probability that a response is zero, (N,); None for a user's family without cdf."""
+        if not self.exact:
+            return None
+        below, at = (
+            _core.cdf(self.name, np.full(self.n, y), self.eta, self.size)[0] for y in (-5e-324, 0.0)
+        )
+        return np.asarray(at - below)
 
     def simulate(self, seed: int, replicate: int) -> Array:
         """One response each."""
@@ -182,6 +188,11 @@ class Simulated:
     def variance(self) -> Array:
         """Variances of the simulations."""
         return np.asarray(self.draws.var(axis=0, ddof=1))
+
+    @cached_property
+    def zero(self) -> Array:
+        """Share of simulations that are zero."""
+        return np.asarray(np.mean(self.draws == 0, axis=0))
 
     def quantile(self, y: Array, seed: int, replicate: int) -> tuple[Array, Array]:
         """By rank among the simulations, ties broken at random."""
