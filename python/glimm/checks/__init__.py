@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Check
 from .dependence import clusters, related, spatial, temporal
+from .dharma import Dharma, dharma
 from .distribution import dispersion, outliers, statistic, uniformity, zeros
 from .patterns import groups, heteroscedasticity, trend
 from .random import normality
@@ -12,9 +13,11 @@ from .study import Study, study
 
 __all__ = [
     "Check",
+    "Dharma",
     "Residuals",
     "Study",
     "clusters",
+    "dharma",
     "dispersion",
     "groups",
     "heteroscedasticity",
