@@ -47,7 +47,7 @@ CORE_LAYERS = [
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "gee", "simulate"],
+    ["fit", "gee", "residuals", "simulate"],
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checks, datasets
 from ._core import __version__
-from .checks.influence import Influence, influence
+from .checks import Check, CheckPage, Influence, Residuals, influence, residuals
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from . import plots
 
 __all__ = [
+    "Check",
+    "CheckPage",
     "Comparison",
     "CustomFamily",
     "DataError",
@@ -52,6 +54,7 @@ __all__ = [
     "Parameter",
     "Power",
     "PowerCurve",
+    "Residuals",
     "Summary",
     "__version__",
     "adjust",
@@ -71,6 +74,7 @@ __all__ = [
     "plots",
     "power",
     "power_curve",
+    "residuals",
     "slopes",
     "summary",
 ]
