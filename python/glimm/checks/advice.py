@@ -111,11 +111,15 @@ def shape(fit: Fit, topic: str) -> Iterator[Advice]:
         yield _family(topic, other, "tails or skewness of its own")
 
 
-def spread(fit: Fit, topic: str, label: str | None) -> Iterator[Advice]:
-    """A variance that changes along a covariate (None: along the fitted values)."""
-    if label is None:
-        yield from shape(fit, topic)
-    elif fit.model.family.dispersion is not None and fit.model.disp is None:
+def tails(fit: Fit, topic: str) -> Iterator[Advice]:
+    """More values far out than the family has."""
+    yield from wider(fit, topic)
+    yield from shape(fit, topic)
+
+
+def spread(fit: Fit, topic: str, label: str) -> Iterator[Advice]:
+    """A variance that changes along a covariate."""
+    if fit.model.family.dispersion is not None and fit.model.disp is None:
         why = "let the dispersion differ"
         yield Advice(topic, f'disp="~ {label}"', why, {"disp": f"~ {label}"})
 
@@ -134,14 +138,19 @@ def curve(fit: Fit, topic: str, label: str) -> Iterator[Advice]:
 
 
 def slope(fit: Fit, topic: str, name: str, group: str) -> Iterator[Advice]:
-    """A slope that differs between groups."""
-    label = label_of(fit, name)
+    """A slope that differs between groups; for categories an effect of each of their levels."""
+    label, text = label_of(fit, name), fit.model.formula.text
     term = next((t for t in fit.design.terms if t.label == group and t.structure in _FREE), None)
     if label is None or term is None:
         return
-    inside, bar, rest = term.text.strip("()").partition("|")
-    new = f"({inside.strip()} + {label} {bar} {rest.strip()})"
-    text = fit.model.formula.text
+    column = fit.design.used_columns.get(label)
+    if column is not None and column.levels is not None and len(column.levels) > 2:
+        new = f"(1 | {group}:{label})"
+        changes = {"formula": f"{text} + {new}"}
+        yield Advice(topic, f"+ {new}", f"effects of {label} for each {group}", changes)
+        return
+    inside, _, rest = term.text.strip("()").partition("|")
+    new = f"({inside.strip()} + {label} | {rest.strip(' |')})"
     changes = {"formula": text.replace(term.text, new)} if term.text in text else {}
     yield Advice(topic, new, f"a slope of {label} for each {group}", changes)
 
@@ -198,7 +207,7 @@ def replaced_label(text: str, label: str, code: str) -> str:
 
 
 def tried(fit: Fit, advice: Sequence[Advice]) -> list[Advice]:
-    """Return advice with the AIC that it gives; as it is where it cannot be fitted.
+    """Return advice with the AIC that it gives, without what cannot be fitted.
 
     All fits are by maximum likelihood, integrals by Laplace, which is enough to see what is better.
     """
@@ -207,14 +216,15 @@ def tried(fit: Fit, advice: Sequence[Advice]) -> list[Advice]:
     base: float | None = None
     found = []
     for one in advice:
-        other = _quietly(fit, one.changes) if one.changes else None
-        if other is None:
+        if not one.changes:
             found.append(one)
             continue
         if base is None:
             own = _quietly(fit, {})
             base = math.nan if own is None else own.aic
-        found.append(replace(one, aic=other.aic - base) if math.isfinite(base) else one)
+        other = _quietly(fit, one.changes)
+        if other is not None and math.isfinite(base):
+            found.append(replace(one, aic=other.aic - base))
     return found
 
 

@@ -21,7 +21,7 @@ from .dependence import clusters_test, temporal_test
 from .distribution import dispersion_test, outliers_test, uniformity_test, zeros_test
 from .influence import influence
 from .link import bend
-from .page import CheckPage, Verdict, settled
+from .page import CheckPage, Verdict, first_things_first, settled
 from .patterns import groups_test, heteroscedasticity_test, trend_test
 from .random import normality_test
 from .residuals import Residuals
@@ -103,14 +103,17 @@ def page(
     made = study(source, null=null, n=n, seed=seed)
     r = made.residuals
     fit = made.source if isinstance(made.source, Fit) else None
-    verdicts, suggestions = _measured(made, list(_items(fit, r, time)))
+    # Fits without a maximum have parameters without bounds.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        verdicts, suggestions = _measured(made, list(_items(fit, r, time)))
     if fit is not None:
         more = [*_climb(fit), *_link(fit, suggestions), *_confounding(fit, suggestions)]
         verdicts += [*more, *_single(fit)]
-    settled_verdicts = settled(verdicts)
+    done = settled(verdicts)
     tries = r.n <= _MANY if try_next is None else try_next
-    advice = () if fit is None else _advice(fit, settled_verdicts, suggestions, tries)
-    return CheckPage(_title(made.source), settled_verdicts, advice, r, fit, seed, made.null)
+    advice = () if fit is None else _advice(fit, done, suggestions, tries)
+    done = first_things_first(done, advice)
+    return CheckPage(_title(made.source), done, advice, r, fit, seed, made.null)
 
 
 def _measured(
@@ -221,7 +224,7 @@ def _of_distribution(fit: Fit | None, r: Residuals) -> Iterator[_Item]:
     yield _Item("uniformity", "Shape of the distribution", 35, uniformity_test,
                 f and (lambda _: advise.shape(f, "uniformity")))  # fmt: skip
     yield _Item("outliers", "No outliers", 40, outliers_test,
-                f and (lambda _: advise.shape(f, "outliers")))  # fmt: skip
+                f and (lambda _: advise.tails(f, "outliers")))  # fmt: skip
 
 
 def _width(fit: Fit, check: Check) -> Iterable[Advice]:

@@ -85,8 +85,8 @@ class Influence(Framed):
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Groups by their Cook's distance, the largest first, (m,)."""
-        return np.argsort(-np.nan_to_num(self.cooks, nan=np.inf), kind="stable")
+        """Groups by their displacement, the largest first, (m,)."""
+        return np.argsort(-np.nan_to_num(self.displacement, nan=np.inf), kind="stable")
 
     def to_frame(self) -> Any:
         """Return one row for each group: all numbers, and the scaled change of each estimate."""
@@ -108,15 +108,15 @@ class Influence(Framed):
     def table(self) -> Table:
         """The groups that matter most."""
         columns = (
-            Column(self.by), Column("rows", "integer"), Column("Cook's D", "number"),
+            Column(self._one, key="group"), Column("rows", "integer"), Column("Cook's D", "number"),
             Column("displacement", "number"), Column("cov. ratio", "number"),
             Column("leverage", "number"), Column("moves most"), Column("by SE", "ratio"),
         )  # fmt: skip
         first = self.order[:_SHOWN]
         rows = tuple(self._row(int(g)) for g in first)
-        title = f"Influence of {len(self.labels):,} {self.by}, {self.method}"
+        title = f"Influence of {self.by} ({len(self.labels):,}), {self.method}"
         if len(self.labels) > _SHOWN:
-            title += f"; the {_SHOWN} with the largest Cook's distance"
+            title += f"; the {_SHOWN} that move the estimates most"
         return Table(title, columns, rows, tuple(self._notes()))
 
     def _row(self, g: int) -> tuple[Cell, ...]:
@@ -125,6 +125,10 @@ class Influence(Framed):
         moved = ("", None) if j is None else (self.names[j], float(self.scaled[g, j]))
         label = str(self.labels[g])
         return label, int(self.sizes[g]), *(None if math.isnan(x) else float(x) for x in numbers), *moved  # noqa: E501
+
+    @property
+    def _one(self) -> str:
+        return "row" if self.by == "rows" else self.by
 
     def _most(self, g: int) -> int | None:
         """The estimate that moves most without a group."""
@@ -139,8 +143,8 @@ class Influence(Framed):
             g = known[0]
             without = self.estimates[j] + self.change[g, j]
             found.append(
-                f"Without {self.by} {self.labels[g]}, {self.names[j]} would be {without:.3g} instead "
-                f"of {self.estimates[j]:.3g} ({self.scaled[g, j]:+.2f} SE)."
+                f"Without {self._one} {self.labels[g]}, {self.names[j]} would be {without:.3g} "
+                f"instead of {self.estimates[j]:.3g} ({self.scaled[g, j]:+.2f} SE)."
             )
         turned = [g for g in known if self.turned[g]]
         if turned:
@@ -149,7 +153,7 @@ class Influence(Framed):
             more = f" and {len(turned) - 5} more" if len(turned) > 5 else ""
             found.append(
                 f"Whether {', '.join(names)} differ{'s' if len(names) == 1 else ''} from 0 "
-                f"at 5 % (Wald) depends on {self.by} {some}{more}."
+                f"at 5 % (Wald) depends on {self._one} {some}{more}."
             )
         lost = sum(state != "ok" for state in self.states)
         if lost:
@@ -220,7 +224,7 @@ def influence(
     >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
     >>> found = glimm.influence(fit)
     >>> found.labels[found.order[0]], round(float(found.cooks.max()), 2)
-    (337, 0.34)
+    (308, 0.15)
     """
     one_of("method", method, METHODS)
     what = deletions(fit, groups)

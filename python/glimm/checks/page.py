@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tables import Block, Bullets, Cell, Column, Facts, Printed, Table, format_p
+from ..tables import Block, Bullets, Cell, Column, Facts, Printed, Table
 
 if TYPE_CHECKING:
     from .advice import Advice
@@ -113,13 +113,20 @@ class CheckPage(Printed):
     @property
     def headline(self) -> str:
         """The page in a sentence."""
-        tested = [v for v in self.verdicts if not math.isnan(v.p)]
+        tested = sum(not math.isnan(v.p) for v in self.verdicts)
         weak = sum(v.state == "weak" for v in self.verdicts)
-        some = f" ({weak} weak sign{'s' if weak != 1 else ''} that many tests produce by chance)"
-        if self.calm:
-            return f"Nothing found in {len(tested)} tests{some if weak else ''}."
-        labels = ", ".join(v.label for v in self.verdicts if v.state == "found")
-        return f"{len(self.found)} of {len(tested)} assumptions fail: {labels}."
+        if not self.calm:
+            fail = "assumption fails" if len(self.found) == 1 else "assumptions fail"
+            first = self.verdicts[0]
+            return (
+                f"{len(self.found)} of {tested} {fail}, first of all: {first.label.lower()} "
+                f"({first.words})."
+            )
+        if not tested:
+            return "No tests: rows of a cluster are dependent, and the model does not say how."
+        signs = "a weak sign" if weak == 1 else f"{weak} weak signs"
+        chance = f" ({signs}, as one test in twenty gives for a true model)" if weak else ""
+        return f"Nothing found in {tested} tests{chance}."
 
     @property
     def table(self) -> Table:
@@ -179,6 +186,19 @@ _STYLE = (
 )
 
 
+def first_things_first(
+    verdicts: Sequence[Verdict], advice: Sequence[Advice]
+) -> tuple[Verdict, ...]:
+    """Return verdicts with those first whose remedy raises the likelihood most."""
+    gain = {one.topic: one.aic for one in reversed(advice) if one.aic is not None}
+
+    def key(verdict: Verdict) -> tuple[int, float]:
+        found = verdict.state == "found"
+        return _ORDER[verdict.state], gain.get(verdict.topic, 0.0) if found else 0.0
+
+    return tuple(sorted(verdicts, key=key))
+
+
 def _cell(p: float) -> Cell:
     return None if math.isnan(p) else p
 
@@ -210,7 +230,3 @@ def _state(verdict: Verdict, adjusted: float) -> Verdict:
     words = verdict.words if state != "ok" else "nothing found"
     return replace(verdict, adjusted=adjusted, state=state, words=words)
 
-
-def p_words(p: float) -> str:
-    """Return p as it is written."""
-    return f"p {format_p(p)}"

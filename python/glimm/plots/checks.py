@@ -23,6 +23,8 @@ _POINTS = 3000
 _RANKS = 400
 """Ranks at which a band is calibrated and drawn."""
 _DRAWS = 1000
+_SKEWED = 6.0
+"""Times the median from which a positive predictor has a logarithmic axis."""
 _SHARES = (0.25, 0.5, 0.75)
 _LINES = ((0, (4, 2)), "-", (0, (4, 2)))
 
@@ -60,7 +62,8 @@ def influence(found: Influence, *, measure: str = "displacement", ax: Any = None
     axes.axhline(base, color=GREY, linewidth=0.8)
     axes.set_xlabel(f"{found.by}, in order")
     axes.set_ylabel(words[measure])
-    axes.set_title(f"Influence of {y.size:,} {found.by}, {found.method}", loc="left", fontsize=10)
+    title = f"Influence of {found.by} ({y.size:,}), {found.method}"
+    axes.set_title(title, loc="left", fontsize=10)
     axes.margins(y=0.12)
     plain(axes, "y")
     return axes
@@ -159,6 +162,8 @@ def against(
 
 
 def _scatter(ax: Axes, u: Array, x: Array, notable: bool) -> None:
+    if float(x.min(initial=1.0)) > 0 and float(x.max()) > _SKEWED * float(np.median(x)):
+        ax.set_xscale("log")
     some = np.linspace(0, u.size - 1, min(u.size, _POINTS)).astype(int)
     spread = np.zeros(some.size)
     values = np.unique(x)
@@ -183,7 +188,7 @@ def quantile_curves(u: Array, x: Array, points: int = 60) -> tuple[Array, Array]
     order = np.argsort(x, kind="stable")
     u, x = u[order], x[order]
     rank = np.linspace(0, 1, u.size)
-    width = max(0.1, min(0.35, 30 / u.size))
+    width = max(0.15, min(0.5, 60 / u.size))
     places = np.linspace(0, 1, points)
     found = np.empty((3, points))
     for j, place in enumerate(places):
@@ -239,8 +244,10 @@ def under_model(
     axes.hist(values, bins=bins, color="0.75", edgecolor="white", linewidth=0.4)
     colour = ORANGE if notable else "black"
     axes.axvline(observed, color=colour, linewidth=1.8)
-    axes.annotate(f"data {observed:.3g}", (observed, 1), (3, -2), xycoords=("data", "axes fraction"),
-                  textcoords="offset points", va="top", fontsize=SMALL, color=colour)  # fmt: skip
+    right = observed > 0.5 * sum(axes.get_xlim())
+    axes.annotate(f"data {observed:.3g}", (observed, 1), (-4 if right else 4, -2),
+                  xycoords=("data", "axes fraction"), textcoords="offset points", va="top",
+                  ha="right" if right else "left", fontsize=SMALL, color=colour)  # fmt: skip
     axes.set_xlabel(name)
     axes.set_yticks([])
     plain(axes)
@@ -289,7 +296,7 @@ def _panels(page: CheckPage) -> list[Callable[[Any], Any]]:
         panels.append(_against(r.values, values(r, label), label, _any(found, label)))
     for verdict in page.verdicts:
         draws = {} if verdict.check is None else verdict.check.details
-        if verdict.topic in ("dispersion", "zeros") and "draws" in draws:
+        if verdict.topic in ("dispersion", "zeros") and np.size(draws.get("draws", ())):
             panels.append(_under(verdict))
     panels += _effects(page)
     return panels
@@ -300,7 +307,7 @@ _EFFECTS = 3
 
 
 def _any(found: set[str], name: str) -> bool:
-    return bool(found & {f"mean: {name}", f"variance: {name}"})
+    return bool(found & {f"{what}: {name}" for what in ("mean", "variance", "groups")})
 
 
 def _against(u: Array, x: NDArray[Any], label: str, notable: bool) -> Callable[[Any], Any]:
@@ -309,11 +316,11 @@ def _against(u: Array, x: NDArray[Any], label: str, notable: bool) -> Callable[[
 
 def _under(verdict: Verdict) -> Callable[[Any], Any]:
     assert verdict.check is not None
-    details, name = verdict.check.details, verdict.label.lower()
-    notable = verdict.state == "found"
-    return lambda ax: under_model(
-        details["draws"], details["observed"], name, notable=notable, ax=ax
-    )
+    draws, own = np.asarray(verdict.check.details["draws"]), verdict.check.details["observed"]
+    notable, name = verdict.state == "found", "zeros less expected, in sd"
+    if verdict.topic == "dispersion":
+        draws, own, name = np.exp(draws), np.exp(own), "mean squared Pearson residual"
+    return lambda ax: under_model(draws, own, name, notable=notable, ax=ax)
 
 
 def _effects(page: CheckPage) -> list[Callable[[Any], Any]]:
