@@ -90,7 +90,6 @@ def refit_many(
     nodes: int,
     progress: _Show | None = None,
 ) -> dict[str, Any]: ...
-
 def refit_each(
     problems: list[Problem],
     ys: list[Array],

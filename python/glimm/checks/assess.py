@@ -191,14 +191,14 @@ def _slope(fit: Fit, topic: str, label: str) -> Suggest:
 
 def _of_columns(fit: Fit | None, r: Residuals) -> Iterator[_Item]:
     f = fit
-    yield _Item("mean: fitted", "Mean along fitted values", 17, trend_test,
-                f and (lambda _: advise.links(f, "mean: fitted")))  # fmt: skip
+    yield _Item("trend: fitted", "Trend along fitted values", 17, trend_test,
+                _of_fit(f, advise.links, "trend: fitted"))  # fmt: skip
     yield _Item("variance: fitted", "Variance along fitted values", 30, heteroscedasticity_test,
-                f and (lambda _: advise.shape(f, "variance: fitted")))  # fmt: skip
+                _of_fit(f, advise.shape, "variance: fitted"))  # fmt: skip
     for label, numeric in predictors_of(r.fit)[:_MOST]:
         if numeric:
-            yield _Item(f"mean: {label}", f"Mean along {label}", 15, _make(trend_test, label),
-                        _of_predictor(f, advise.curve, f"mean: {label}", label))  # fmt: skip
+            yield _Item(f"trend: {label}", f"Trend along {label}", 15, _make(trend_test, label),
+                        _of_predictor(f, advise.curve, f"trend: {label}", label))  # fmt: skip
             yield _Item(f"variance: {label}", f"Variance along {label}", 31,
                         _make(heteroscedasticity_test, label),
                         _of_predictor(f, advise.spread, f"variance: {label}", label))  # fmt: skip
@@ -218,18 +218,31 @@ def _of_distribution(fit: Fit | None, r: Residuals) -> Iterator[_Item]:
     f = fit
     if _has_zeros(r):
         yield _Item("zeros", "Number of zeros", 20, zeros_test,
-                    f and (lambda c: advise.zeros(f, "zeros", c.effect > 1)))  # fmt: skip
+                    None if f is None else _zeros(f))  # fmt: skip
     yield _Item("dispersion", "Overall variance", 22, dispersion_test,
-                f and (lambda c: _width(f, c)))  # fmt: skip
+                None if f is None else _width(f))  # fmt: skip
     yield _Item("uniformity", "Shape of the distribution", 35, uniformity_test,
-                f and (lambda _: advise.shape(f, "uniformity")))  # fmt: skip
+                _of_fit(f, advise.shape, "uniformity"))  # fmt: skip
     yield _Item("outliers", "No outliers", 40, outliers_test,
-                f and (lambda _: advise.tails(f, "outliers")))  # fmt: skip
+                _of_fit(f, advise.tails, "outliers"))  # fmt: skip
 
 
-def _width(fit: Fit, check: Check) -> Iterable[Advice]:
-    side = advise.wider if check.effect > 1 else advise.narrower
-    return side(fit, "dispersion")
+def _of_fit(
+    fit: Fit | None, suggest: Callable[[Fit, str], Iterable[Advice]], topic: str
+) -> Suggest | None:
+    return None if fit is None else lambda _: suggest(fit, topic)
+
+
+def _zeros(fit: Fit) -> Suggest:
+    return lambda check: advise.zeros(fit, "zeros", check.effect > 1)
+
+
+def _width(fit: Fit) -> Suggest:
+    def suggest(check: Check) -> Iterable[Advice]:
+        side = advise.wider if check.effect > 1 else advise.narrower
+        return side(fit, "dispersion")
+
+    return suggest
 
 
 def _has_zeros(r: Residuals) -> bool:
@@ -301,7 +314,9 @@ def _single(fit: Fit) -> Iterator[Verdict]:
     sizes = np.abs(np.nan_to_num(found.scaled[:, : len(fit.names)]))
     g, j = (int(k) for k in np.unravel_index(int(np.argmax(sizes)), sizes.shape))
     one = "row" if found.by == "rows" else found.by
-    words = f"without {one} {found.labels[g]}, {found.names[j]} moves by {found.scaled[g, j]:+.2f} SE"  # noqa: E501
+    words = (
+        f"without {one} {found.labels[g]}, {found.names[j]} moves by {found.scaled[g, j]:+.2f} SE"  # noqa: E501
+    )
     state = "note" if sizes[g, j] >= _MOVED else "ok"
     words = words if state == "note" else f"{words} at most"
     yield Verdict("influence", f"No {one} decides alone", words, state=state, rank=50)

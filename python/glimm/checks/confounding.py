@@ -1,4 +1,4 @@
-"""Do covariates act alike within and between clusters?"""
+"""Whether covariates act alike within and between clusters."""
 
 from __future__ import annotations
 

@@ -130,7 +130,8 @@ def part_of(fit: Fit, rows: Codes, copy: Codes | None = None) -> Design:
 
 
 def _columns(x: Array, rows: Codes, kept: tuple[int, ...]) -> Array:
-    return np.asfortranarray(x[np.ix_(rows, list(kept))])
+    columns = np.array(kept, dtype=np.int64)
+    return np.asfortranarray(x[rows[:, None], columns])
 
 
 def _term(term: DesignTerm, rows: Codes, copy: Codes | None) -> DesignTerm:

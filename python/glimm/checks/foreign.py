@@ -66,8 +66,8 @@ def foreign(
     if draws.shape[0] != y.size:
         hint = "; transpose it" if draws.shape[1] == y.size else ""
         message = (
-            f"simulations= has shape {draws.shape}; it needs a row for each of {y.size:,} responses "
-            f"and a column for each simulation{hint}"
+            f"simulations= has shape {draws.shape}; it needs a row for each of {y.size:,} "
+            f"responses and a column for each simulation{hint}"
         )
         raise DataError(message, code="array_shape")
     if draws.shape[1] < _FEWEST:

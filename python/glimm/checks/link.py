@@ -1,4 +1,4 @@
-"""Does the linear predictor bend, or is the link right?"""
+"""Whether the linear predictor bends: a wrong link, or covariates that act in curves."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Bend:
 def bend(fit: Fit) -> Bend | None:
     """Test the square of the fixed part of the linear predictor as one more covariate.
 
-    It is notable when the link is wrong or covariates act in curves. None where the fixed part takes
-    fewer than three values, whose square says nothing new.
+    It is notable when the link is wrong or covariates act in curves. None where the fixed part
+    takes fewer than three values, whose square says nothing new.
 
     References
     ----------

@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 STATES = ("found", "weak", "ok", "note")
 _SMALL = 0.05
+_NOTE = "found: Holm p over the page below 0.05; weak: p below 0.05 alone; ok: nothing found."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +139,7 @@ class CheckPage(Printed):
         rows = tuple(
             (v.state, v.label, v.words, _cell(v.p), _cell(v.adjusted)) for v in self.verdicts
         )
-        note = "found: Holm p over the page below 0.05; weak: p below 0.05 alone; ok: nothing found."
-        return Table("Verdicts", columns, rows, (note,))
+        return Table("Verdicts", columns, rows, (_NOTE,))
 
     @property
     def tables(self) -> Sequence[Block]:
@@ -152,8 +152,12 @@ class CheckPage(Printed):
 
     def to_frame(self) -> Any:
         """Return one row for each verdict."""
-        kind = "pandas" if self.fit is None else self.fit.design.frame_kind
-        return self.table.to_frame(kind)
+        from ..data import frame_like
+
+        kind = self.residuals.frame_kind
+        rows = [(v.state, v.topic, v.label, v.words, v.p, v.adjusted) for v in self.verdicts]
+        keys = ("state", "topic", "assumption", "finding", "p", "adjusted")
+        return frame_like(kind, {key: [row[k] for row in rows] for k, key in enumerate(keys)})
 
     def plot(self) -> Any:
         """Draw it; see `glimm.plots.checks`."""
@@ -229,4 +233,3 @@ def _state(verdict: Verdict, adjusted: float) -> Verdict:
     state = "found" if adjusted < _SMALL else "weak" if verdict.p < _SMALL else "ok"
     words = verdict.words if state != "ok" else "nothing found"
     return replace(verdict, adjusted=adjusted, state=state, words=words)
-

@@ -52,9 +52,7 @@ def refits(
         return parameters, np.linalg.slogdet(block)[1], errors
 
 
-def _batch(
-    fit: Fit, what: Deletions, these: range, threads: int
-) -> dict[int, tuple[Array, Array]]:
+def _batch(fit: Fit, what: Deletions, these: range, threads: int) -> dict[int, tuple[Array, Array]]:
     model = plain_model(fit, reml=fit.model.reml, threads=1)
     made = {}
     for g in these:

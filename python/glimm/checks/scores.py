@@ -64,7 +64,6 @@ def score_of(fit: Fit, columns: Array, names: tuple[str, ...]) -> Added:
         raise FitError("the likelihood of the larger model has no value at the estimates")
     _, gradient, hessian = found
     information = -hessian.reshape(gradient.size, gradient.size)
-    added = list(range(p, p + k))
     u, free = efficient(gradient, information, list(range(p, p + k)))
-    step = np.linalg.solve(free, u)
+    step = np.linalg.solve(free, u).astype(np.float64)
     return Added(float(u @ step), k, chi2_tail(float(u @ step), k), step, null)

@@ -1,4 +1,4 @@
-"""Do slopes of a covariate differ between groups, where the model has one for all?"""
+"""Whether slopes of covariates differ between groups where the model has one for all."""
 
 from __future__ import annotations
 
@@ -176,5 +176,3 @@ def _sums(x: Array, z: Array, weights: Array, codes: Codes, levels: int) -> _Sum
     level = total(z * np.sqrt(weights))[told] ** 2 / mass[told]
     left = float(np.sum(total(z**2)[told] - slope - level)) / rest
     return _Sums(float(slope.sum()), float(v2[told].sum()), max(left, 1e-300), groups, rest)
-
-

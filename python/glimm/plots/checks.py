@@ -176,7 +176,7 @@ def _scatter(ax: Axes, u: Array, x: Array, notable: bool) -> None:
     at, curves = quantile_curves(u, x)
     colour = ORANGE if notable else "black"
     for line, curve in zip(_LINES, curves, strict=True):
-        ax.plot(at, curve, color=colour, linewidth=1.6, linestyle=line)  # type: ignore[arg-type]
+        ax.plot(at, curve, color=colour, linewidth=1.6, linestyle=line)
 
 
 def quantile_curves(u: Array, x: Array, points: int = 60) -> tuple[Array, Array]:
@@ -307,7 +307,7 @@ _EFFECTS = 3
 
 
 def _any(found: set[str], name: str) -> bool:
-    return bool(found & {f"{what}: {name}" for what in ("mean", "variance", "groups")})
+    return bool(found & {f"{what}: {name}" for what in ("trend", "variance", "groups")})
 
 
 def _against(u: Array, x: NDArray[Any], label: str, notable: bool) -> Callable[[Any], Any]:
