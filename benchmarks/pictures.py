@@ -1,4 +1,4 @@
-"""The pictures of docs/how-to: curves of both estimands, and a power curve."""
+"""The pictures of docs/how-to: curves of both estimands, a power curve, a page of checks."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ def power() -> None:
     save(curve.plot().figure, "power-curve")
 
 
+def checks() -> None:
+    data = glimm.datasets.load("epilepsy")
+    formula = "seizures ~ log(baseline) + treatment * period + (1 | patient)"
+    page = glimm.fit(formula, data, family="poisson").check(seed=1, try_next=False)
+    save(page.plot(), "checks-page")
+
+
 if __name__ == "__main__":
+    checks()
     curves()
     power()

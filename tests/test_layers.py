@@ -28,7 +28,7 @@ LAYERS = [
     ["model"],
     ["summary", "compare", "verify", "power", "effects"],
     ["gee"],
-    ["files"],
+    ["checks", "files"],
     ["plots"],
     ["cli"],
 ]
@@ -46,7 +46,7 @@ CORE_LAYERS = [
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "gee", "simulate"],
+    ["fit", "gee", "residuals", "simulate"],
 ]
 
 

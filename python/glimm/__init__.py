@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import datasets
+from . import checks, datasets
 from ._core import __version__
+from .checks import Check, CheckPage, Influence, Residuals, influence, residuals
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from . import plots
 
 __all__ = [
+    "Check",
+    "CheckPage",
     "Comparison",
     "CustomFamily",
     "DataError",
@@ -45,14 +48,17 @@ __all__ = [
     "FormulaError",
     "GEEFit",
     "GlimmError",
+    "Influence",
     "Model",
     "Penalty",
     "Parameter",
     "Power",
     "PowerCurve",
+    "Residuals",
     "Summary",
     "__version__",
     "adjust",
+    "checks",
     "compare",
     "comparisons",
     "datasets",
@@ -62,11 +68,13 @@ __all__ = [
     "fit",
     "gee",
     "gee_beside",
+    "influence",
     "load",
     "means",
     "plots",
     "power",
     "power_curve",
+    "residuals",
     "slopes",
     "summary",
 ]

@@ -15,6 +15,7 @@ pub mod objective;
 pub mod optim;
 pub mod population;
 pub mod quadrature;
+pub mod residuals;
 mod shuffle;
 pub mod simulate;
 pub mod special;

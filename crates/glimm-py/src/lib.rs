@@ -3,6 +3,7 @@
 mod convert;
 mod gee;
 mod population;
+mod posterior;
 mod problem;
 mod registry;
 mod seam;
@@ -15,7 +16,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("CoreError", m.py().get_type::<seam::CoreError>())?;
     m.add_class::<problem::Problem>()?;
     m.add_function(wrap_pyfunction!(problem::refit_many, m)?)?;
+    m.add_function(wrap_pyfunction!(problem::refit_each, m)?)?;
     m.add_class::<gee::Gee>()?;
+    m.add_class::<posterior::Posterior>()?;
+    m.add_function(wrap_pyfunction!(posterior::quantile_residuals, m)?)?;
     m.add_function(wrap_pyfunction!(registry::families, m)?)?;
     m.add_function(wrap_pyfunction!(registry::error_codes, m)?)?;
     m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;

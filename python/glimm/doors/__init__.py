@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .answers import Answers
+from .checks import Checks
 from .files import Saved
 from .inference import Inference
 
 
-class Doors(Answers, Inference, Saved):
+class Doors(Answers, Checks, Inference, Saved):
     """All of them."""
 
     __slots__ = ()

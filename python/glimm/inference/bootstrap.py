@@ -291,7 +291,7 @@ def refit_many(
         problems = [make_problem(model, fit.design) for _ in range(count)]
         with Progress(progress, sum(p.memory for p in problems)) as show:
             found = _core.refit_many(
-                problems, ys.ravel(), ys.shape[1], fit.estimates.parameters, _nodes(fit), show
+                problems, ys.ravel(), ys.shape[1], fit.estimates.parameters, nodes_of(fit), show
             )
     except _core.CoreError as error:
         raise explain(error, fit.model, fit.design) from None
@@ -300,8 +300,8 @@ def refit_many(
                   found["loglik"], tuple(found["state"]))  # fmt: skip
 
 
-def _nodes(fit: Fit) -> int:
-    """Nodes per random effect for all groups."""
+def nodes_of(fit: Fit) -> int:
+    """Return nodes per random effect for all groups of a refit."""
     if fit.certificate.method != "quadrature":
         return 1
     effects = sum(len(term.columns) for term in fit.design.terms)
