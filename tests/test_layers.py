@@ -42,6 +42,7 @@ CORE_LAYERS = [
     ["integration", "link", "linalg"],
     ["family", "quadrature", "structure"],
     ["population"],
+    ["pedigree"],
     ["design", "shuffle"],
     ["suffstat"],
     ["objective"],

@@ -13,6 +13,7 @@ pub mod linalg;
 pub mod link;
 pub mod objective;
 pub mod optim;
+pub mod pedigree;
 pub mod population;
 pub mod quadrature;
 mod shuffle;

@@ -2,6 +2,7 @@
 
 mod convert;
 mod gee;
+mod pedigree;
 mod population;
 mod problem;
 mod registry;
@@ -16,6 +17,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<problem::Problem>()?;
     m.add_function(wrap_pyfunction!(problem::refit_many, m)?)?;
     m.add_class::<gee::Gee>()?;
+    m.add_class::<pedigree::Pedigree>()?;
+    m.add_function(wrap_pyfunction!(pedigree::sort_descent, m)?)?;
+    m.add_function(wrap_pyfunction!(pedigree::descent_precision, m)?)?;
+    m.add_function(wrap_pyfunction!(pedigree::descent_down, m)?)?;
     m.add_function(wrap_pyfunction!(registry::families, m)?)?;
     m.add_function(wrap_pyfunction!(registry::error_codes, m)?)?;
     m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;
