@@ -16,7 +16,7 @@ CORE = ROOT / "crates" / "glimm-core" / "src"
 LAYERS = [
     ["errors"],
     ["_core", "certificate", "data"],
-    ["datasets", "formula"],
+    ["datasets", "formula", "relations"],
     ["design", "families", "structures", "supports", "tracing"],
     ["custom", "memory", "penalty", "tables"],
     ["progress"],
@@ -42,6 +42,7 @@ CORE_LAYERS = [
     ["integration", "link", "linalg"],
     ["family", "quadrature", "structure"],
     ["population"],
+    ["precision"],
     ["design", "shuffle"],
     ["suffstat"],
     ["objective"],

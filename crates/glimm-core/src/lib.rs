@@ -14,6 +14,7 @@ pub mod link;
 pub mod objective;
 pub mod optim;
 pub mod population;
+pub mod precision;
 pub mod quadrature;
 mod shuffle;
 pub mod simulate;
