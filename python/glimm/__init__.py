@@ -25,6 +25,7 @@ from .inference.contrasts import adjust
 from .model import Model, fit
 from .penalty import Penalty
 from .power import Power, PowerCurve, extend, power, power_curve
+from .relations import Relation, Relationship
 from .summary import Summary, summary
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ __all__ = [
     "Parameter",
     "Power",
     "PowerCurve",
+    "Relation",
+    "Relationship",
     "Summary",
     "__version__",
     "adjust",

@@ -9,12 +9,23 @@ from numpy.typing import NDArray
 __version__: str
 
 Array = NDArray[np.float64]
-_Term = tuple[str, NDArray[np.int64], int, Array, list[int], list[int]]
+_Codes = NDArray[np.int64]
+_Ties = tuple["Precision | None", list[tuple[_Codes, Array]]]
+_Term = tuple[str, _Codes, int, Array, list[int], list[int], _Ties]
 _Predictor = tuple[Array | None, Array | None, float | None]
 _Name = tuple[Any, ...]
 _Show = Callable[[str, int, float, float, int], None]
 
 class CoreError(ValueError): ...
+
+class Precision:
+    def __init__(self, starts: _Codes, rows: _Codes, values: Array) -> None: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def log_determinant(self) -> float: ...
+    def solve(self, x: Array, effects: int) -> Array: ...
+    def variances(self) -> Array: ...
 
 class Problem:
     def __init__(
@@ -161,5 +172,11 @@ def cdf(name: _Name, y: Array, eta: list[Array], size: Array | None) -> list[Arr
 def class_probabilities(link: str, eta: Array, thresholds: list[float]) -> Array: ...
 def accepting(name: _Name, y: Array, size: Array | None) -> tuple[list[str], list[int]]: ...
 def draw_effects(
-    lambda_: list[float], effects: int, levels: int, term: int, seed: int, replicate: int
+    lambda_: list[float],
+    effects: int,
+    levels: int,
+    term: int,
+    seed: int,
+    replicate: int,
+    prior: Precision | None = None,
 ) -> Array: ...

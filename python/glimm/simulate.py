@@ -54,6 +54,7 @@ def _effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
     effects = []
     for t, (term, factor) in enumerate(zip(fit.design.terms, fit.factors, strict=True)):
         q, levels = len(term.columns), len(term.levels)
-        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate)
+        prior = None if term.relation is None else term.relation.core
+        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate, prior)
         effects.append(b.reshape(levels, q))
     return tuple(effects)

@@ -175,8 +175,8 @@ def _rows_reversed(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told:
     )
     turned = [(turn(x), turn(offset), value) for x, offset, value in predictors]
     parts = [
-        (structure, turn(codes), levels, turn(z), order, of)
-        for structure, codes, levels, z, order, of in terms
+        (structure, turn(codes), levels, turn(z), order, of, (prior, [tuple(map(turn, m)) for m in also]))
+        for structure, codes, levels, z, order, of, (prior, also) in terms
     ]
     return (name, turn(y), turn(size), turn(freq), turned, parts), parameters
 
@@ -185,11 +185,16 @@ def _levels_renamed(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told | Non
     *rest, terms = arrays
     if not terms:
         return None
-    parts = [
-        (structure, (levels - 1 - codes.astype(np.int64)).astype(codes.dtype), levels, *more)
-        for structure, codes, levels, *more in terms
-    ]
-    return (*rest, parts), parameters
+    return (*rest, [_renamed(*term) for term in terms]), parameters
+
+
+def _renamed(structure: str, codes: Any, levels: int, *more: Any) -> tuple[Any, ...]:
+    """A term with its levels in reverse order; those of a known relation stay."""
+    prior, also = more[-1]
+    if prior is None:
+        turned = [(np.where(m < 0, m, levels - 1 - m), z) for m, z in also]
+        codes, more = levels - 1 - codes, (*more[:-1], (None, turned))
+    return structure, codes, levels, *more
 
 
 def _covariate_rescaled(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told | None:

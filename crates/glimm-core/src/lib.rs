@@ -15,6 +15,7 @@ pub mod objective;
 pub mod optim;
 pub mod pedigree;
 pub mod population;
+pub mod precision;
 pub mod quadrature;
 mod shuffle;
 pub mod simulate;

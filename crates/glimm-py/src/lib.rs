@@ -4,6 +4,7 @@ mod convert;
 mod gee;
 mod pedigree;
 mod population;
+mod precision;
 mod problem;
 mod registry;
 mod seam;
@@ -15,6 +16,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("CoreError", m.py().get_type::<seam::CoreError>())?;
     m.add_class::<problem::Problem>()?;
+    m.add_class::<precision::Precision>()?;
     m.add_function(wrap_pyfunction!(problem::refit_many, m)?)?;
     m.add_class::<gee::Gee>()?;
     m.add_class::<pedigree::Pedigree>()?;

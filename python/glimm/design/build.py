@@ -13,6 +13,7 @@ from ..data import Column, Frame, Kind, read_values
 from ..errors import DataError, listed, nearest_first, rows_text
 from ..formula import Formula, parse
 from ..formula.expressions import single_column
+from ..relations import Relation
 from .design import Design, Request
 from .response import FamilyLike, alone, columns_of, read_response
 from .rows import Drop, Rows, keep_rows
@@ -37,6 +38,7 @@ def build(
     precision: str | ArrayLike | None = None,
     others: tuple[tuple[str, int, Formula], ...] = (),
     extra: Mapping[str, str | ArrayLike] | None = None,
+    relations: Mapping[str, Relation] | None = None,
     missing: str = "drop",
 ) -> Design:
     """Make the arrays of a model from a formula and data.
@@ -57,6 +59,8 @@ def build(
     extra : mapping of str to (str or array_like)
         Further columns by what they are for; rows without them are not used. They are among
         `Design.used_columns`, and `Request.extra` has their keys.
+    relations : mapping of str to Relation
+        Known relations among groups, by the names that the formulas use.
     missing : str
         ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
 
@@ -80,7 +84,7 @@ def build(
     formula = parse(formula) if isinstance(formula, str) else formula
     request = _request(formula, family, frame, given, others)
     given |= extra or {}
-    request = _with_extra(request, extra or {}, frame)
+    request = replace(_with_extra(request, extra or {}, frame), relations=dict(relations or {}))
     columns, n = frame.read(_wanted(request))
     for name, values in given.items():
         if values is not None and not isinstance(values, str):
@@ -107,7 +111,7 @@ def assemble(
     answer = read_response(formula, request.family, columns, request.trials, rows)
     made, learned = _matrices(request, columns, rows)
     sides = split_parts(request, made, rows)
-    found = [terms_of(side, columns, rows) for side in sides]
+    found = [terms_of(side, columns, rows, request.relations) for side in sides]
     x, offsets = sides[0].x, sides[0].offsets
     freq = None if request.freq is None else columns[request.freq].values.astype(np.float64)
     terms = joined(tuple(term for terms in found for term in terms))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..data import Column, Level
 from ..errors import DataError, listed, rows_text
+from ..formula import RandomTerm
+from ..relations import Relation, matched
 
 Codes = NDArray[np.int64]
 
@@ -27,7 +29,8 @@ class Grouping:
         For each column after the first, the sorted combinations seen so far, each coded as
         ``code so far * number of levels + code``.
     levels : tuple
-        Names of the groups: values of the column, or values joined by ``:``.
+        Names of the groups: values of the column, or values joined by ``:``; all levels of a known
+        relation, in its order.
     """
 
     columns: tuple[str, ...]
@@ -93,11 +96,49 @@ def learn_groups(
         pairs.append(pair)
     grouping = Grouping(names, tables, tuple(pairs), levels)
     if len(levels) < 2:
+        raise _one_level(grouping.label, levels)
+    return grouping, codes
+
+
+def _one_level(label: str, levels: Sequence[Level]) -> DataError:
+    message = (
+        f"grouping column {label!r} has one level only ({levels[0]!r}); a variance "
+        "among groups needs at least two. Leave the term out, or group by another column"
+    )
+    return DataError(message, code="one_level_group")
+
+
+def related_groups(
+    name: str, term: RandomTerm, relation: Relation, columns: Mapping[str, Column], rows: Codes
+) -> tuple[Grouping, Codes]:
+    """Return the groups of a known relation, and the group of each row, (n,).
+
+    Raises
+    ------
+    DataError
+        When a row has a level that the relation does not have, or all have the same.
+    """
+    column = _whole(columns[term.group[0]], rows)
+    found, levels = coded(column)
+    place = matched(relation, levels)
+    lost = [level for level in levels if level not in place]
+    if lost:
+        at = np.flatnonzero(np.isin(found, [levels.index(level) for level in lost]))
         message = (
-            f"grouping column {grouping.label!r} has one level only ({levels[0]!r}); a variance "
-            "among groups needs at least two. Leave the term out, or group by another column"
+            f"column {column.name!r} has levels that the relation {name!r} does not have: "
+            f"{listed(list(map(str, lost)), 8)} in {rows_text(rows[at].tolist())}; it has "
+            f"{len(relation.labels)} levels such as {listed(list(map(str, relation.labels)), 3)}. "
+            "Every level in the data needs a place in the relation"
         )
-        raise DataError(message, code="one_level_group")
+        raise DataError(message, code="unknown_relation")
+    if len(levels) < 2:
+        raise _one_level(column.name, levels)
+    # The relation's levels, as the column writes those that it has.
+    known: list[Level] = list(relation.labels)
+    for level, at in place.items():
+        known[at] = level
+    grouping = Grouping((column.name,), (tuple(known),), (), tuple(known))
+    codes = np.array([place[level] for level in levels], dtype=np.int64)[found]
     return grouping, codes
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..data import Column
 from ..errors import DataError
 from ..formula import parse, parse_side
+from ..relations import Relation, restored
 from .build import assemble
 from .design import Design, Request
 from .response import FamilyLike
@@ -53,6 +54,12 @@ def record(design: Design) -> tuple[dict[str, Any], Arrays]:
         "frame_kind": design.frame_kind,
     }
     arrays: Arrays = {f"column{i}": column.values for i, column in enumerate(columns.values())}
+    header["relations"] = [name for name in request.relations]
+    header["relation"] = []
+    for i, relation in enumerate(request.relations.values()):
+        told, parts = relation.record()
+        header["relation"].append(told)
+        arrays |= {f"relation{i}_{name}": values for name, values in parts.items()}
     return header, arrays | {"rows": design.rows, "y": design.y}
 
 
@@ -71,6 +78,17 @@ def restore(header: dict[str, Any], arrays: Arrays, *, family: FamilyLike) -> De
         raise DataError(message, code="file_format") from None
 
 
+def _relations(header: dict[str, Any], arrays: Arrays) -> dict[str, Relation]:
+    found = {}
+    for i, (name, told) in enumerate(
+        zip(header.get("relations", ()), header.get("relation", ()), strict=True)
+    ):
+        start = f"relation{i}_"
+        parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+        found[name] = restored(told, parts)
+    return found
+
+
 def _restore(header: dict[str, Any], arrays: Arrays, family: FamilyLike) -> Design:
     columns: dict[str, Column] = {}
     for i, entry in enumerate(header["columns"]):
@@ -87,6 +105,7 @@ def _restore(header: dict[str, Any], arrays: Arrays, family: FamilyLike) -> Desi
         precision=header["precision"],
         others=tuple((name, k, parse_side(text)) for name, k, text in header["others"]),
         extra=tuple((what, key) for what, key in header.get("extra", ())),
+        relations=_relations(header, arrays),
     )
     dropped = tuple(Drop(r, count, name, tuple(rows)) for r, count, name, rows in header["dropped"])
     kind, n_input = header["frame_kind"], header["n_input"]

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..data import Column
 from ..errors import DataError, FormulaError, rows_text
-from ..formula import Formula
+from ..formula import Formula, RandomTerm
 from .design import DesignTerm, Part, Request
-from .levels import Grouping, learn_groups
+from ..relations import Relation, chosen
+from .levels import Grouping, learn_groups, related_groups
 from .rows import Rows
 from .times import with_times
 
@@ -36,12 +37,15 @@ class Side:
 Met = tuple[DesignTerm, str | None, Grouping]
 
 
-def terms_of(side: Side, columns: Mapping[str, Column], rows: Rows) -> list[Met]:
+def terms_of(
+    side: Side, columns: Mapping[str, Column], rows: Rows, relations: Mapping[str, Relation]
+) -> list[Met]:
     """The terms of one formula, with their labels."""
     _check_columns(side.formula, side.z)
     found = []
     for term, matrix in zip(side.formula.random, side.z, strict=True):
-        grouping, codes = learn_groups(term.group, columns, rows)
+        relation = None if term.relation is None else chosen(*term.relation, relations)
+        grouping, codes = _groups(term, relation, columns, rows)
         met = DesignTerm(
             label=grouping.label,
             columns=matrix.names,
@@ -51,16 +55,26 @@ def terms_of(side: Side, columns: Mapping[str, Column], rows: Rows) -> list[Met]
             codes=codes,
             z=matrix.values,
             text=term.text,
+            relation=relation,
+            named="" if term.relation is None else term.relation[1],
         )
         found.append((met, term.label, grouping))
     return found
+
+
+def _groups(
+    term: RandomTerm, relation: Relation | None, columns: Mapping[str, Column], rows: Rows
+) -> tuple[Grouping, NDArray[np.int64]]:
+    if relation is None or term.relation is None:
+        return learn_groups(term.group, columns, rows)
+    return related_groups(term.relation[1], term, relation, columns, rows)
 
 
 def joined(found: tuple[Met, ...]) -> list[tuple[DesignTerm, Grouping]]:
     """Terms of one group and label become one, with a covariance between all their columns."""
     joined: dict[object, tuple[DesignTerm, Grouping]] = {}
     for at, (term, label, grouping) in enumerate(found):
-        key = at if label is None else (label, frozenset(grouping.columns))
+        key = at if label is None else (label, frozenset(grouping.columns), term.named)
         if key not in joined:
             joined[key] = term, grouping
             continue
@@ -143,7 +157,7 @@ def _check_columns(formula: Formula, z: Sequence[Matrix]) -> None:
             raise _term_error(formula, term.text, "the term has no columns", "1, or columns")
     for (a, za), (b, zb) in combinations(zip(formula.random, z, strict=True), 2):
         shared = [name for name in za.names if name in zb.names]
-        if shared and set(a.group) == set(b.group):
+        if shared and set(a.group) == set(b.group) and a.relation == b.relation:
             label = ":".join(b.group)
             message = f"group {label!r} gets the column {shared[0]!r} twice, here and in {a.text}"
             allowed = "each column once for a group: 0 + leaves the intercept out of a term"

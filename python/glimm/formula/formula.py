@@ -23,6 +23,9 @@ class RandomTerm:
     label : str, optional
         From ``(columns |label| group)``: terms of one group and label, in several formulas of a
         model, are one term with a covariance between them.
+    relation : (str, str), optional
+        From ``(columns | group, word=name)``: the kind of a known relation among the groups, and
+        its name.
     """
 
     columns: str
@@ -30,6 +33,7 @@ class RandomTerm:
     structure: str
     text: str
     label: str | None = None
+    relation: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from ..problem import factor_slopes
 from .points import Rows, linear_predictor
 
 if TYPE_CHECKING:
+    from ..design import DesignTerm
     from ..fit import Fit
 
 Array = NDArray[np.float64]
@@ -35,7 +36,7 @@ class State:
     eta : list of ndarray, (n,)
         All predictors at the modes of the effects kept; thresholds of ordered classes left out.
     masks : tuple of ndarray of bool, (n,)
-        For each term the rows in which its effects are integrated out.
+        For each membership of each term the rows in which its effects are integrated out.
     """
 
     fit: Fit
@@ -53,7 +54,8 @@ class State:
         total = np.zeros(self.rows.n)
         for t, mask in enumerate(self.masks):
             left, right = self._whitened(t, k), self._whitened(t, other)
-            total += np.where(mask, np.einsum("ia,ia->i", left, right), 0.0)
+            size = _typical(self.fit.design.terms[self.fit.design.members[t]])
+            total += np.where(mask, size * np.einsum("ia,ia->i", left, right), 0.0)
         return total
 
     def spread_slopes(self, k: int, other: int) -> list[tuple[int, Array]]:
@@ -62,22 +64,29 @@ class State:
         for t, mask in enumerate(self.masks):
             if not mask.any():
                 continue
-            term, (start, end) = self.fit.design.terms[t], self.fit.estimates.thetas[t]
+            own = self.fit.design.members[t]
+            term, (start, end) = self.fit.design.terms[own], self.fit.estimates.thetas[own]
             left, right = self._whitened(t, k), self._whitened(t, other)
             slopes, _ = factor_slopes(term, self.fit.estimates.parameters[start:end])
             for j, moved in enumerate(slopes):
                 slope = np.einsum("ia,ia->i", self._part(t, k) @ moved, right)
                 slope += np.einsum("ia,ia->i", left, self._part(t, other) @ moved)
-                found.append((start + j, np.where(mask, slope, 0.0)))
+                found.append((start + j, np.where(mask, _typical(term) * slope, 0.0)))
         return found
 
     def _whitened(self, t: int, k: int) -> Array:
         """Lambda'z of each row, (n, q)."""
-        return self._part(t, k) @ self.fit.factors[t]
+        own = self.fit.design.members[t]
+        return self._part(t, k) @ self.fit.factors[own]
 
     def _part(self, t: int, k: int) -> Array:
-        own = np.array(self.fit.design.terms[t].predictors) == k
+        own = np.array(self.fit.design.terms[self.fit.design.members[t]].predictors) == k
         return np.asarray(self.rows.terms[t][1] * own, dtype=np.float64)
+
+
+def _typical(term: DesignTerm) -> float:
+    """What Sigma is multiplied by for a group that nothing is known of."""
+    return 1.0 if term.relation is None else term.relation.typical
 
 
 @dataclass(frozen=True)
