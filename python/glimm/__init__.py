@@ -23,6 +23,7 @@ from .gee import GEEFit, dropout_weights, gee
 from .gee import beside as gee_beside
 from .inference.contrasts import adjust
 from .model import Model, fit
+from .pedigree import Pedigree, Phylogeny
 from .penalty import Penalty
 from .power import Power, PowerCurve, extend, power, power_curve
 from .relations import Relation, Relationship
@@ -47,7 +48,9 @@ __all__ = [
     "GEEFit",
     "GlimmError",
     "Model",
+    "Pedigree",
     "Penalty",
+    "Phylogeny",
     "Parameter",
     "Power",
     "PowerCurve",

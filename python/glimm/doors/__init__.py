@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .answers import Answers
+from .genetics import Genetics
 from .inference import Inference
 
 
-class Doors(Answers, Inference):
+class Doors(Answers, Genetics, Inference):
     """All of them."""
 
     __slots__ = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,9 @@ class Piece:
     columns : tuple of int
         Of the term.
     codes : ndarray, (n,)
-        The level of each row.
-    z : ndarray, (n, q)
-        All columns of the term, zero in those of other pieces.
+        The level of each row, the first where there are several.
+    z : ndarray, (m, n, q)
+        All columns of the term for each of the levels of a row, zero in those of other pieces.
     genetic : bool
         Whether its levels are relatives.
     """
@@ -51,8 +50,8 @@ class Piece:
     genetic: bool
 
     def variance(self, covariance: Array) -> Array:
-        """z'Sigma z of each row, (n,)."""
-        return np.asarray(np.einsum("ia,ab,ib->i", self.z, covariance, self.z))
+        """Z'Sigma z of each row, (n,), summed over its levels."""
+        return np.asarray(np.einsum("mia,ab,mib->i", self.z, covariance, self.z))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +69,25 @@ def pieces_of(fit: Fit) -> list[Piece]:
     """The sources of variance of the mean's predictor, term by term."""
     found = []
     for t, term in enumerate(fit.design.terms):
-        for codes, z, label in memberships(term):
-            own = np.array(term.predictors) == 0
-            columns = tuple(np.flatnonzero(own & (z != 0).any(axis=0)).tolist())
+        own = np.array(term.predictors) == 0
+        by_columns: dict[tuple[int, ...], list[tuple[Codes, Array]]] = {}
+        for codes, z in term.memberships:
+            z = z * own
+            columns = tuple(np.flatnonzero((z != 0).any(axis=0)).tolist())
             if columns:
-                genetic = getattr(term, "relation", None) is not None
-                found.append(Piece(label, t, columns, codes, z * own, genetic))
+                by_columns.setdefault(columns, []).append((codes, z))
+        labels = _labels(term, len(by_columns))
+        for label, (columns, pairs) in zip(labels, by_columns.items(), strict=True):
+            z = np.array([z for _, z in pairs])
+            genetic = term.relation is not None
+            found.append(Piece(label, t, columns, pairs[0][0], z, genetic))
     return found
 
 
-def memberships(term: DesignTerm) -> Iterator[tuple[Codes, Array, str]]:
-    """Codes, columns and label of each level that a row has in a term."""
-    yield term.codes, term.z, term.label
+def _labels(term: DesignTerm, count: int) -> list[str]:
+    """Names of the groups that a term's rows belong to."""
+    split = [name.strip() for name in term.label.split(",")]
+    return split if len(split) == count else [term.label] * count
 
 
 def additive_piece(fit: Fit, pieces: list[Piece], label: str | None) -> Piece:
@@ -97,7 +103,9 @@ def additive_piece(fit: Fit, pieces: list[Piece], label: str | None) -> Piece:
         chosen = [p for p in genetic if p.name == label] or [p for p in pieces if p.name == label]
         if not chosen:
             names = listed([p.name for p in pieces])
-            message = f"term={label!r} is no grouping of the mean's random effects; there are {names}"
+            message = (
+                f"term={label!r} is no grouping of the mean's random effects; there are {names}"
+            )
             raise FitError(message, code="no_heritability")
         return chosen[0]
     for word in RELATIVES:
@@ -106,22 +114,20 @@ def additive_piece(fit: Fit, pieces: list[Piece], label: str | None) -> Piece:
             if relation is not None and relation.word == word:
                 return piece
     message = (
-        "no random effect of the mean has relatives as levels: write (1 | animal, pedigree=ped), or "
-        "name the term whose variance is additive (of clones or strains, say) by term="
+        "no random effect of the mean has relatives as levels: write (1 | animal, pedigree=ped), "
+        "or name the term whose variance is additive (of clones or strains, say) by term="
     )
     raise FitError(message, code="no_heritability")
 
 
 def traits_of(fit: Fit, piece: Piece) -> list[Trait]:
     """One trait, or one for each column where exactly one column is 1 in each row."""
-    z, n = piece.z[:, list(piece.columns)], fit.design.n
+    z, n = piece.z[0][:, list(piece.columns)], fit.design.n
     alone = z.shape[1] > 1 and np.isin(z, (0.0, 1.0)).all() and (z.sum(axis=1) == 1).all()
     if not alone:
         return [Trait("", np.arange(n))]
     names = fit.design.terms[piece.term].columns
-    return [
-        Trait(names[c], np.flatnonzero(z[:, k] == 1)) for k, c in enumerate(piece.columns)
-    ]
+    return [Trait(names[c], np.flatnonzero(z[:, k] == 1)) for k, c in enumerate(piece.columns)]
 
 
 class Latent:
@@ -147,14 +153,14 @@ class Latent:
         return np.asarray(factor @ factor.T)
 
     def meets(self, a: Piece, b: Piece) -> float:
-        """Relationship of the two levels that a row has in one term: of parent and offspring 1/2."""
+        """Relationship of two levels of a row in one term: of parent and offspring 1/2."""
         relation = self.fit.design.terms[a.term].relation
         return 0.5 if relation is not None and relation.word == "pedigree" else 0.0
 
     def crossing(self, psi: Array, a: Piece, b: Piece) -> Array:
         """z_a'Sigma z_b of each row, (n,)."""
         covariance = self.covariance(psi, a.term)
-        return np.asarray(np.einsum("ia,ab,ib->i", a.z, covariance, b.z))
+        return np.asarray(np.einsum("ia,ab,ib->i", a.z[0], covariance, b.z[0]))
 
     def spread(self, psi: Array, rows: Codes) -> Array:
         """Covariance of all linear predictors by all random effects, (m, K, K)."""
@@ -162,7 +168,7 @@ class Latent:
         found = np.zeros((rows.size, count, count))
         for t, term in enumerate(self.fit.design.terms):
             covariance, of = self.covariance(psi, t), np.array(term.predictors)
-            for _, z, _ in memberships(term):
+            for _, z in term.memberships:
                 split = [z[rows] * (of == k) for k in range(count)]
                 for k, j in np.ndindex(count, count):
                     found[:, k, j] += np.einsum("ia,ab,ib->i", split[k], covariance, split[j])

@@ -1,7 +1,8 @@
 """From the scale of the linear predictor to that of the expected and of the observed response.
 
-With eta = x'beta + a + other effects, mu = g^-1(eta) and means over the latent distribution, averaged
-over the rows' fixed parts (de Villemereuil, Schielzeth, Nakagawa and Morrissey 2016, Genetics 204, 1281-1294):
+With eta = x'beta + a + other effects, mu = g^-1(eta) and means over the latent distribution,
+averaged over the rows' fixed parts (de Villemereuil, Schielzeth, Nakagawa and Morrissey 2016,
+Genetics 204, 1281-1294):
 
     mean        zbar    = E mu
     slope       Psi     = E d mu / d eta

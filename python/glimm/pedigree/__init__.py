@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .dominance import Dominance
 from .pedigree import Pedigree
 from .phylogeny import Phylogeny
-from .dominance import Dominance
 
 __all__ = ["Dominance", "Pedigree", "Phylogeny"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import Level
 from ..errors import DataError, listed
 from ..relations import Relation
 
@@ -36,6 +37,7 @@ class Dominance(Relation):
         Places of animals that are related, and their relationships.
     """
 
+    labels: tuple[Level, ...]
     blocks: tuple[tuple[Places, Array], ...] = field(repr=False)
 
     word = "known"
@@ -45,7 +47,7 @@ class Dominance(Relation):
         n = len(self.labels)
         columns: list[tuple[Places, Array]] = [(np.array([i]), np.ones(1)) for i in range(n)]
         for places, block in self.blocks:
-            inverse = np.linalg.inv(block)
+            inverse: Array = np.linalg.inv(block)
             for k, j in enumerate(places.tolist()):
                 columns[j] = places[k:], inverse[k:, k]
         starts = np.concatenate([[0], np.cumsum([rows.size for rows, _ in columns])])
@@ -106,5 +108,3 @@ def _related(a: Array, s: Places, d: Places) -> list[Places]:
     between = a[np.ix_(s, s)] * a[np.ix_(d, d)] + a[np.ix_(s, d)] * a[np.ix_(d, s)]
     count, label = connected_components(csr_array(between > 0), directed=False)
     return [np.flatnonzero(label == k) for k in range(count)]
-
-

@@ -69,7 +69,8 @@ def read_newick(text: str) -> Tree:
     [-1, 0, 1, 1, 0]
     """
     tree = Tree()
-    here, open_nodes, before = -1, [], ""
+    here, before = -1, ""
+    open_nodes: list[int] = []
     at, end = 0, len(text)
     while at < end:
         match = _TOKEN.match(text, at)

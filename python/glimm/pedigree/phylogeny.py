@@ -190,7 +190,8 @@ def _branches(read: Tree, text: str) -> tuple[Places, Array, list[str], NDArray[
     if count < 3 or not children[0]:
         raise wrong(text, 0, "a tree needs two tips at least")
     _check_names(read, children, text)
-    place, parents, lengths, names, tips = [-1], [], [], [], []
+    place, parents = [-1], list[int]()
+    lengths, names, tips = list[float](), list[str](), list[bool]()
     taken = {read.label[i] for i in range(count) if not children[i]}
     for i in range(1, count):
         length, tip = read.length[i], not children[i]
@@ -239,5 +240,3 @@ def _descent(parents: Places, lengths: Array) -> tuple[Places, Array, Array]:
 def _down(parents: Places, lengths: Array) -> Array:
     """Distance of each node from the root."""
     return _core.descent_down(*_descent(parents, lengths))
-
-
