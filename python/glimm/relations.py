@@ -1,8 +1,8 @@
-"""Known relations among the levels of a grouping factor: a covariance or precision given beforehand.
+"""Known relations among the levels of a grouping factor: a covariance or precision given.
 
-The effects of a term with a relation have the covariance K (x) Sigma: K, over the levels, is known up to a
-factor, and Sigma, over the columns of the term, is estimated. What crosses into the core is P, the
-inverse of K, which is sparse for relatives and neighbours.
+The effects of a term with a relation have the covariance K (x) Sigma: K, over the levels, is known
+up to a factor, and Sigma, over the columns of the term, is estimated. What crosses into the core is
+P, the inverse of K, which is sparse for relatives and neighbours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from . import _core
 from .errors import DataError, listed
@@ -95,7 +95,7 @@ class Relation:
         return float(np.mean(self.variances))
 
     def record(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return plain values and arrays for a file, of which `restored` makes the same relation."""
+        """Return plain values and arrays for a file, of which `restored` makes it again."""
         starts, rows, values = self.precision()
         header = {"kind": "known", "word": self.word, "labels": list(self.labels)}
         return header, {"starts": starts, "rows": rows, "values": values}
@@ -107,9 +107,9 @@ class Relation:
 class Relationship(Relation):
     """A known covariance, or precision, among the levels of a grouping factor.
 
-    The effects of the levels have the covariance s^2 K, with K the matrix given, and s estimated: in
-    a formula ``(1 | line, known=K)``. A genomic relationship matrix is one, or distances turned into
-    correlations. Several columns, ``(1 + x | line, known=K)``, have the covariance K (x) Sigma.
+    The effects of the levels have the covariance s^2 K, with K the matrix given, and s estimated:
+    in a formula ``(1 | line, known=K)``. A genomic relationship matrix is one, or distances turned
+    into correlations. Columns as in ``(1 + x | line, known=K)`` have the covariance K (x) Sigma.
 
     Parameters
     ----------
@@ -190,13 +190,14 @@ def checked_labels(labels: Sequence[Label], size: int) -> tuple[Label, ...]:
     """
     plain = tuple(x.item() if isinstance(x, np.generic) else x for x in labels)
     if len(plain) != size:
-        message = f"the relation has {size} levels and {len(plain)} labels; one label for each level"
+        message = f"the relation has {size} levels and {len(plain)} labels; one for each level"
         raise DataError(message, code="relation_labels")
     seen: dict[Label, int] = {}
     for at, label in enumerate(plain):
         if seen.setdefault(label, at) != at:
             message = f"label {label!r} stands twice, in places {seen[label]} and {at}"
-            raise DataError(f"{message} (counted from 0); each level has one", code="relation_labels")
+            message += " (counted from 0); each level has one"
+            raise DataError(message, code="relation_labels")
     return plain
 
 
@@ -224,7 +225,7 @@ def _entries(matrix: Any) -> Any:
         message = f"the relation must hold numbers: {error}"
         raise DataError(message, code="relation_matrix") from None
     if entries.ndim != 2 or entries.shape[0] != entries.shape[1] or entries.shape[0] < 2:
-        message = f"the relation has shape {entries.shape}; it is a square matrix of two levels or more"
+        message = f"the relation has shape {entries.shape}; a square of two levels or more is one"
         raise DataError(message, code="relation_matrix")
     if not np.isfinite(numbers).all():
         raise DataError("the relation has entries that are not finite", code="relation_matrix")

@@ -169,16 +169,16 @@ def _other_rules(
 
 
 def _rows_reversed(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told:
-    name, y, size, freq, predictors, terms = arrays
+    family, y, size, freq, predictors, terms = arrays
     turn: Callable[[Array | None], Array | None] = lambda v: (  # noqa: E731
         None if v is None else np.ascontiguousarray(v[::-1])
     )
     turned = [(turn(x), turn(offset), value) for x, offset, value in predictors]
     parts = [
-        (structure, turn(codes), levels, turn(z), order, of, (prior, [tuple(map(turn, m)) for m in also]))
-        for structure, codes, levels, z, order, of, (prior, also) in terms
+        (name, turn(codes), levels, turn(z), *more, (prior, [tuple(map(turn, m)) for m in also]))
+        for name, codes, levels, z, *more, (prior, also) in terms
     ]
-    return (name, turn(y), turn(size), turn(freq), turned, parts), parameters
+    return (family, turn(y), turn(size), turn(freq), turned, parts), parameters
 
 
 def _levels_renamed(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told | None:

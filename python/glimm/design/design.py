@@ -13,7 +13,7 @@ from ..data import Column, Kind, Level
 from ..errors import DataError, rows_text
 from ..formula import Formula
 from ..relations import Relation
-from .levels import Grouping
+from .members import Source
 from .response import FamilyLike
 from .rows import Drop
 
@@ -188,8 +188,9 @@ class Design:
         ``"pandas"``, ``"polars"``, ``"pyarrow"`` or ``"dict"``.
     used_columns : mapping of str to Column
         The columns used, at the rows used.
-    request, learned, groupings
-        What was asked, and what re-applying to new data needs.
+    request, learned, sources
+        What was asked, and what re-applying to new data needs; `sources` are the groups of each
+        term as written.
     """
 
     formula: Formula
@@ -211,7 +212,7 @@ class Design:
     used_columns: Mapping[str, Column]
     request: Request
     learned: Any
-    groupings: tuple[Grouping, ...]
+    sources: tuple[Source, ...]
 
     @property
     def n(self) -> int:

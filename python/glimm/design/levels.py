@@ -14,6 +14,7 @@ from ..formula import RandomTerm
 from ..relations import Relation, matched
 
 Codes = NDArray[np.int64]
+MIN_LEVELS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def coded(column: Column) -> tuple[Codes, tuple[Level, ...]]:
     return codes.astype(np.int64, copy=False), tuple(uniques.tolist())
 
 
-def _whole(column: Column, rows: Codes) -> Column:
+def whole(column: Column, rows: Codes) -> Column:
     """A grouping column with numbers made whole; those that are not are refused."""
     if column.kind != "number":
         return column
@@ -86,7 +87,7 @@ def learn_groups(
     DataError
         When there is one group only, or a column cannot be used for grouping.
     """
-    made = [coded(_whole(columns[name], rows)) for name in names]
+    made = [coded(whole(columns[name], rows)) for name in names]
     tables = tuple(levels for _, levels in made)
     codes, levels = made[0]
     pairs: list[Codes] = []
@@ -95,7 +96,7 @@ def learn_groups(
         levels = tuple(f"{levels[p // len(table)]}:{table[p % len(table)]}" for p in pair)
         pairs.append(pair)
     grouping = Grouping(names, tables, tuple(pairs), levels)
-    if len(levels) < 2:
+    if len(levels) < MIN_LEVELS:
         raise _one_level(grouping.label, levels)
     return grouping, codes
 
@@ -111,35 +112,48 @@ def _one_level(label: str, levels: Sequence[Level]) -> DataError:
 def related_groups(
     name: str, term: RandomTerm, relation: Relation, columns: Mapping[str, Column], rows: Codes
 ) -> tuple[Grouping, Codes]:
-    """Return the groups of a known relation, and the group of each row, (n,).
+    """Return the groups of a known relation, and the group of each row, (n,), -1 for none.
 
     Raises
     ------
     DataError
         When a row has a level that the relation does not have, or all have the same.
     """
-    column = _whole(columns[term.group[0]], rows)
-    found, levels = coded(column)
-    place = matched(relation, levels)
-    lost = [level for level in levels if level not in place]
-    if lost:
-        at = np.flatnonzero(np.isin(found, [levels.index(level) for level in lost]))
-        message = (
-            f"column {column.name!r} has levels that the relation {name!r} does not have: "
-            f"{listed(list(map(str, lost)), 8)} in {rows_text(rows[at].tolist())}; it has "
-            f"{len(relation.labels)} levels such as {listed(list(map(str, relation.labels)), 3)}. "
-            "Every level in the data needs a place in the relation"
-        )
-        raise DataError(message, code="unknown_relation")
-    if len(levels) < 2:
-        raise _one_level(column.name, levels)
-    # The relation's levels, as the column writes those that it has.
+    column = whole(columns[term.group[0]], rows)
+    known = related_levels(name, relation, [column], rows)
+    codes = recoded(column, known)
+    if len(np.unique(codes)) < MIN_LEVELS:
+        raise _one_level(column.name, coded(column)[1])
+    return Grouping((column.name,), (known,), (), known), codes
+
+
+def related_levels(
+    name: str, relation: Relation, columns: Sequence[Column], rows: Codes
+) -> tuple[Level, ...]:
+    """Return the levels of a relation, those found in some columns as these write them.
+
+    Raises
+    ------
+    DataError
+        When a row has a level that the relation does not have.
+    """
     known: list[Level] = list(relation.labels)
-    for level, at in place.items():
-        known[at] = level
-    grouping = Grouping((column.name,), (tuple(known),), (), tuple(known))
-    codes = np.array([place[level] for level in levels], dtype=np.int64)[found]
-    return grouping, codes
+    for column in columns:
+        found, levels = coded(column)
+        place = matched(relation, levels)
+        lost = [at for at, level in enumerate(levels) if level not in place and level is not None]
+        if lost:
+            where = rows_text(rows[np.isin(found, lost)].tolist())
+            message = (
+                f"column {column.name!r} has levels that the relation {name!r} does not have: "
+                f"{listed([str(levels[at]) for at in lost], 8)} in {where}; it has {len(known)} "
+                f"levels such as {listed(list(map(str, relation.labels)), 3)}. Every level in the "
+                "data needs a place in the relation"
+            )
+            raise DataError(message, code="unknown_relation")
+        for level, at in place.items():
+            known[at] = level
+    return tuple(known)
 
 
 def apply_groups(grouping: Grouping, columns: Mapping[str, Column], policy: str) -> Codes:

@@ -54,13 +54,12 @@ def record(design: Design) -> tuple[dict[str, Any], Arrays]:
         "frame_kind": design.frame_kind,
     }
     arrays: Arrays = {f"column{i}": column.values for i, column in enumerate(columns.values())}
-    header["relations"] = [name for name in request.relations]
-    header["relation"] = []
-    for i, relation in enumerate(request.relations.values()):
-        told, parts = relation.record()
-        header["relation"].append(told)
-        arrays |= {f"relation{i}_{name}": values for name, values in parts.items()}
-    return header, arrays | {"rows": design.rows, "y": design.y}
+    told = []
+    for i, (name, relation) in enumerate(request.relations.items()):
+        about, parts = relation.record()
+        told.append(about | {"name": name})
+        arrays |= {f"relation{i}_{key}": values for key, values in parts.items()}
+    return header | {"relations": told}, arrays | {"rows": design.rows, "y": design.y}
 
 
 def restore(header: dict[str, Any], arrays: Arrays, *, family: FamilyLike) -> Design:
@@ -80,12 +79,10 @@ def restore(header: dict[str, Any], arrays: Arrays, *, family: FamilyLike) -> De
 
 def _relations(header: dict[str, Any], arrays: Arrays) -> dict[str, Relation]:
     found = {}
-    for i, (name, told) in enumerate(
-        zip(header.get("relations", ()), header.get("relation", ()), strict=True)
-    ):
+    for i, told in enumerate(header.get("relations", ())):
         start = f"relation{i}_"
         parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
-        found[name] = restored(told, parts)
+        found[told["name"]] = restored(told, parts)
     return found
 
 

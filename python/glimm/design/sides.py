@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..data import Column
 from ..errors import DataError, FormulaError, rows_text
 from ..formula import Formula, RandomTerm
-from .design import DesignTerm, Part, Request
 from ..relations import Relation, chosen
-from .levels import Grouping, learn_groups, related_groups
+from .design import DesignTerm, Part, Request
+from .members import Shares, Source, apply_source, learn_source
 from .rows import Rows
 from .times import with_times
 
@@ -34,60 +34,101 @@ class Side:
     offsets: list[Matrix]
 
 
-Met = tuple[DesignTerm, str | None, Grouping]
+Met = tuple[DesignTerm, RandomTerm]
 
 
 def terms_of(
     side: Side, columns: Mapping[str, Column], rows: Rows, relations: Mapping[str, Relation]
-) -> list[Met]:
-    """The terms of one formula, with their labels."""
+) -> list[tuple[Met, Source]]:
+    """The terms of one formula, and what was learned of their groups."""
     _check_columns(side.formula, side.z)
     found = []
     for term, matrix in zip(side.formula.random, side.z, strict=True):
         relation = None if term.relation is None else chosen(*term.relation, relations)
-        grouping, codes = _groups(term, relation, columns, rows)
-        met = DesignTerm(
-            label=grouping.label,
-            columns=matrix.names,
-            predictors=(side.predictor,) * len(matrix.names),
-            structure=with_times(term, side.formula, columns, rows),
-            levels=grouping.levels,
-            codes=codes,
-            z=matrix.values,
-            text=term.text,
-            relation=relation,
-            named="" if term.relation is None else term.relation[1],
-        )
-        found.append((met, term.label, grouping))
+        source, shares = learn_source(term, relation, columns, rows)
+        met = _met(side, matrix, source, shares, term)
+        structure = with_times(term, side.formula, columns, rows)
+        met = replace(met, structure=structure, relation=relation)
+        found.append(((met, term), source))
     return found
 
 
-def _groups(
-    term: RandomTerm, relation: Relation | None, columns: Mapping[str, Column], rows: Rows
-) -> tuple[Grouping, NDArray[np.int64]]:
-    if relation is None or term.relation is None:
-        return learn_groups(term.group, columns, rows)
-    return related_groups(term.relation[1], term, relation, columns, rows)
+def applied_terms(
+    side: Side, sources: Sequence[Source], columns: Mapping[str, Column], policy: str
+) -> list[Met]:
+    """The terms of one formula for new data, with the groups learned."""
+    n = len(side.x.values)
+    parts = zip(side.formula.random, side.z, sources, strict=True)
+    return [
+        (_met(side, matrix, source, apply_source(source, columns, policy, n), term), term)
+        for term, matrix, source in parts
+    ]
 
 
-def joined(found: tuple[Met, ...]) -> list[tuple[DesignTerm, Grouping]]:
-    """Terms of one group and label become one, with a covariance between all their columns."""
-    joined: dict[object, tuple[DesignTerm, Grouping]] = {}
-    for at, (term, label, grouping) in enumerate(found):
-        key = at if label is None else (label, frozenset(grouping.columns), term.named)
-        if key not in joined:
-            joined[key] = term, grouping
-            continue
-        first, grouping = joined[key]
-        term = replace(
-            first,
-            columns=first.columns + term.columns,
-            predictors=first.predictors + term.predictors,
-            z=np.asfortranarray(np.hstack([first.z, term.z])),
-            text=f"{first.text} and {term.text}",
-        )
-        joined[key] = term, grouping
-    return list(joined.values())
+def _met(
+    side: Side, matrix: Matrix, source: Source, shares: Shares, term: RandomTerm
+) -> DesignTerm:
+    z = matrix.values
+    pairs = [
+        (codes, z if share is None else np.asfortranarray(z * share[:, None]))
+        for codes, share in shares
+    ]
+    return DesignTerm(
+        label=source.label,
+        columns=matrix.names,
+        predictors=(side.predictor,) * len(matrix.names),
+        structure=term.structure,
+        levels=source.levels,
+        codes=pairs[0][0],
+        z=pairs[0][1],
+        text=term.text,
+        named="" if term.relation is None else term.relation[1],
+        also=tuple(pairs[1:]),
+    )
+
+
+def joined(found: Sequence[Met]) -> list[DesignTerm]:
+    """Terms of one label are one, with a covariance between all their columns.
+
+    They share their group, or a known relation: then each group of a row is a membership.
+    """
+    sets: dict[object, list[Met]] = {}
+    for at, (term, written) in enumerate(found):
+        group = term.named or frozenset(written.group)
+        key = at if written.label is None or written.several else (written.label, group)
+        sets.setdefault(key, []).append((term, written))
+    return [_join(same) for same in sets.values()]
+
+
+def _join(same: Sequence[Met]) -> DesignTerm:
+    first = same[0][0]
+    if len(same) == 1:
+        return first
+    labels = list(dict.fromkeys(term.label for term, _ in same))
+    names = [
+        [_own_name(name, term.label) if len(labels) > 1 else name for name in term.columns]
+        for term, _ in same
+    ]
+    pairs = []
+    for label in labels:
+        z = [term.z if term.label == label else np.zeros_like(term.z) for term, _ in same]
+        codes = next(term.codes for term, _ in same if term.label == label)
+        pairs.append((codes, np.asfortranarray(np.hstack(z))))
+    return replace(
+        first,
+        label="+".join(labels),
+        columns=tuple(name for own in names for name in own),
+        predictors=tuple(k for term, _ in same for k in term.predictors),
+        codes=pairs[0][0],
+        z=pairs[0][1],
+        also=tuple(pairs[1:]),
+        text=" and ".join(term.text for term, _ in same),
+    )
+
+
+def _own_name(column: str, label: str) -> str:
+    """A column of a term whose rows have several groups: ``animal``, ``x:animal``."""
+    return label if column == "(Intercept)" else f"{column}:{label}"
 
 
 def other_parts(request: Request, sides: Sequence[Side]) -> tuple[Part, ...]:

@@ -26,6 +26,10 @@ class RandomTerm:
     relation : (str, str), optional
         From ``(columns | group, word=name)``: the kind of a known relation among the groups, and
         its name.
+    several : bool
+        Whether a row belongs to a group in each of the columns, from ``mm(a, b)``.
+    weights : tuple of str
+        The columns with the weights of these groups; none: equal ones.
     """
 
     columns: str
@@ -34,6 +38,8 @@ class RandomTerm:
     text: str
     label: str | None = None
     relation: tuple[str, str] | None = None
+    several: bool = False
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from .tree import Node, build_tree
 
 _EXAMPLE = "a term such as (1 + x | group)"
 _STRUCTURES = "(columns | group) for any covariance, (columns || group) for independent columns"
+_MEMBERS = "columns that hold groups: (1 | mm(a, b)) or (1 | mm(a, b, weights=(v, w)))"
+_TWO = 2
 _GROUPS = "column names joined by : (interaction) or / (nesting), as in (1 | school/class)"
 
 
@@ -290,13 +292,33 @@ class _Terms:
         self.fixed_columns(columns)
         timed = structure in STRUCTURES and STRUCTURES[structure].timed
         code = self.places(columns, structure) if timed else self.code(columns)
-        for names in self.groups(group):
-            term = RandomTerm(code, names, structure, self.raw(node), label, relation)
+        several = group.kind == "call" and group.text == "mm"
+        groups = [self.members(group)] if several else [(g, ()) for g in self.groups(group)]
+        for names, weights in groups:
+            text = self.raw(node)
+            term = RandomTerm(code, names, structure, text, label, relation, several, weights)
             for other in self.random:
                 if _same(term, other):
                     message = f"the term for group {':'.join(names)!r} stands twice"
                     raise self.error(message, node, "each term once", "formula_duplicate_term")
             self.random.append(term)
+
+    def members(self, node: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns of ``mm(a, b, weights=(v, w))``, and those of the weights."""
+        names: list[str] = []
+        weights: tuple[str, ...] = ()
+        for piece in node.parts:
+            text = "".join(self.raw(piece).split())
+            if text.startswith("weights=("):
+                inner = text.removeprefix("weights=(").removesuffix(")")
+                weights = tuple(name.strip("`") for name in inner.split(",") if name)
+            elif (name := self.single_name(piece)) is None:
+                raise self.term_error("mm() takes columns that hold groups", piece, _MEMBERS)
+            else:
+                names.append(name)
+        if len(names) < _TWO or len(weights) not in (0, len(names)):
+            raise self.term_error("mm() cannot be read", node, _MEMBERS)
+        return tuple(names), weights
 
     def fixed_columns(self, columns: Node) -> None:
         for inner in walk(columns):

@@ -167,8 +167,10 @@ class _Reader:
         """What stands behind a comma of a random-effect term: ``name=value``."""
         comma = self.take()
         name, equals, value = self.peek(), self.peek(1), self.peek(2)
-        good = name and equals and value and (name.kind, equals.text) == ("name", "=")
-        if not good or value.kind not in ("name", "quoted"):
+        if (
+            name is None or equals is None or value is None
+            or (name.kind, equals.text) != ("name", "=") or value.kind not in ("name", "quoted")
+        ):  # fmt: skip
             message = "what stands behind the comma cannot be read"
             allowed = "the name of a relation, as in (1 | animal, pedigree=ped)"
             at = name or comma
