@@ -26,7 +26,7 @@ def test_gaussian_errors_are_those_of_hendersons_equations(reml: bool) -> None:
     found = fit.breeding_values()
     assert set(found.animals) == set(ped.animals)
     variance, error = float(fit.covariances[0][0, 0]), (fit.dispersion or {})["sigma"] ** 2
-    a = ped.matrix(found.animals)
+    a = ped.relationships(found.animals)
     x, n = fit.design.x, fit.design.n
     z = np.zeros((n, len(a)))
     place = {animal: i for i, animal in enumerate(found.animals)}

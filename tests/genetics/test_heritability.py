@@ -47,7 +47,7 @@ def test_gaussian_shares_are_ratios_of_variances() -> None:
     total = a + p + m + r
     found = fit.heritability()
     assert found["h2"] == pytest.approx(a / total, rel=EXACT)
-    assert found["dam"] == pytest.approx(m / total, rel=EXACT)
+    assert found["share[dam]"] == pytest.approx(m / total, rel=EXACT)
     assert found["repeatability"] == pytest.approx((a + p + m) / total, rel=EXACT)
     assert found["phenotypic"] == pytest.approx(total, rel=EXACT)
     mean = float(np.mean(fit.design.x @ np.array(list(fit.coef.values()))))
@@ -72,7 +72,7 @@ def test_poisson_shares_have_their_closed_forms() -> None:
     assert found["h2", "expected"] == pytest.approx(zbar**2 * a / expected, rel=EXACT)
     assert found["h2", "observed"] == pytest.approx(zbar**2 * a / (expected + zbar), rel=EXACT)
     shared = zbar**2 * math.expm1(m)
-    assert found["dam", "observed"] == pytest.approx(shared / (expected + zbar), rel=1e-7)
+    assert found["share[dam]", "observed"] == pytest.approx(shared / (expected + zbar), rel=1e-7)
     assert found["I_A", "observed"] == pytest.approx(a, rel=EXACT)
     one = fit.heritability(average=False)
     center = math.exp(eta.mean() + v / 2)
@@ -170,6 +170,24 @@ def test_traits_in_long_format() -> None:
     expected = sigma[0, 1] / math.sqrt(sigma[0, 0] * sigma[1, 1])
     assert correlation.estimate == pytest.approx(expected, rel=EXACT)
     assert correlation.lower < expected < correlation.upper
+
+
+def test_direct_and_maternal_effects_are_correlated() -> None:
+    """V_P = V_A + cov + V_M + V_R, for animals and their dams have the relationship 1/2."""
+    frame, relations = study()
+    known = frame[~frame["dam"].str.startswith("of")]
+    formula = "weight ~ season + (1 |a| animal, pedigree=ped) + (1 |a| dam, pedigree=ped)"
+    fit = glimm.fit(formula, known, relations=relations, reml=False)
+    sigma, error = fit.covariances[0], (fit.dispersion or {})["sigma"] ** 2
+    total = sigma.sum() - sigma[0, 1] + error
+    found = fit.heritability()
+    assert found["phenotypic"] == pytest.approx(total, rel=EXACT)
+    assert found["h2"] == pytest.approx(sigma[0, 0] / total, rel=EXACT)
+    assert found["share[genetic (dam)]"] == pytest.approx(sigma[1, 1] / total, rel=EXACT)
+    both = sigma[0, 0] + 1.5 * sigma[0, 1] + 0.5 * sigma[1, 1]
+    assert found["total heritability"] == pytest.approx(both / total, rel=EXACT)
+    assert found["repeatability"] == pytest.approx((total - error) / total, rel=EXACT)
+    assert fit.breeding_values().values.shape == (len(relations["ped"].animals), 2)
 
 
 def test_gaussian_reference() -> None:

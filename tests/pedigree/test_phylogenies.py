@@ -33,7 +33,7 @@ def test_covariance_of_tips(scale: bool) -> None:
     assert tree.height == 3.5
     assert not tree.ultrametric
     expected = SHARED / 3.5 if scale else SHARED
-    np.testing.assert_allclose(tree.matrix(), expected, atol=EXACT)
+    np.testing.assert_allclose(tree.covariance(), expected, atol=EXACT)
     whole = np.linalg.inv(dense(tree))
     place = [tree.labels.index(tip) for tip in tree.tips]
     np.testing.assert_allclose(whole[np.ix_(place, place)], expected, atol=EXACT)
@@ -53,7 +53,7 @@ def test_inner_nodes_have_names_of_their_own() -> None:
 def test_inner_branches_of_no_length_are_polytomies() -> None:
     tree = Phylogeny("((a:1,b:1):0,c:1);")
     assert tree.labels == ("a", "b", "c")
-    np.testing.assert_allclose(tree.matrix(), np.eye(3))
+    np.testing.assert_allclose(tree.covariance(), np.eye(3))
 
 
 def test_files_and_comments(tmp_path: Path) -> None:

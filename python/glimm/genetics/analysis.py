@@ -95,7 +95,7 @@ class Analysis:
     def share(self, piece: Piece) -> str:
         """The name of a component's share."""
         label = self.label(piece)
-        return {"additive": "h2", "phylogenetic": "lambda"}.get(label, label)
+        return {"additive": "h2", "phylogenetic": "lambda"}.get(label, f"share[{label}]")
 
     def _others(self) -> list[Piece]:
         return [p for p in self.latent.pieces if p is not self.latent.additive]

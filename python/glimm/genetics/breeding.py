@@ -136,16 +136,25 @@ def _moved(fit: Fit, t: int, columns: list[int], parameters: str) -> Array:
     For Gaussian responses and the fixed effects C + D V D' is the block C22 of the inverse of
     Henderson's mixed model equations.
     """
-    slopes = joint_covariance(fit).slopes[t][:, columns] if parameters != "none" else None
-    if slopes is None:
+    if parameters == "none":
         return np.zeros((len(fit.design.terms[t].levels), len(columns)))
+    slopes = joint_covariance(fit).slopes[t][:, columns]
     v = np.where(np.isfinite(fit.estimates.covariance), fit.estimates.covariance, 0.0)
     if parameters == "fixed":
-        known = np.zeros(len(v), dtype=bool)
-        start, end = fit.estimates.fixed[0]
-        known[start:end] = True
-        v = np.where(np.outer(known, known), v, 0.0)
+        v = _given_variances(v, *fit.estimates.fixed[0])
     return np.asarray(np.einsum("lai,ij,laj->la", slopes, v, slopes))
+
+
+def _given_variances(v: Array, start: int, end: int) -> Array:
+    """The covariance of the mean's coefficients when all other parameters are known."""
+    own = np.zeros(len(v), dtype=bool)
+    own[start:end] = True
+    known = ~own & (np.diag(v) > 0)
+    across = v[np.ix_(own, known)]
+    found = np.zeros_like(v)
+    less = across @ np.linalg.pinv(v[np.ix_(known, known)]) @ across.T
+    found[np.ix_(own, own)] = v[np.ix_(own, own)] - less
+    return found
 
 
 def _method(parameters: str) -> str:

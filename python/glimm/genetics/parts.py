@@ -72,7 +72,7 @@ def pieces_of(fit: Fit) -> list[Piece]:
         own = np.array(term.predictors) == 0
         by_columns: dict[tuple[int, ...], list[tuple[Codes, Array]]] = {}
         for codes, z in term.memberships:
-            z = z * own
+            z = z * own * (codes >= 0)[:, None]
             columns = tuple(np.flatnonzero((z != 0).any(axis=0)).tolist())
             if columns:
                 by_columns.setdefault(columns, []).append((codes, z))
@@ -86,7 +86,7 @@ def pieces_of(fit: Fit) -> list[Piece]:
 
 def _labels(term: DesignTerm, count: int) -> list[str]:
     """Names of the groups that a term's rows belong to."""
-    split = [name.strip() for name in term.label.split(",")]
+    split = term.label.split("+")
     return split if len(split) == count else [term.label] * count
 
 
@@ -168,8 +168,9 @@ class Latent:
         found = np.zeros((rows.size, count, count))
         for t, term in enumerate(self.fit.design.terms):
             covariance, of = self.covariance(psi, t), np.array(term.predictors)
-            for _, z in term.memberships:
-                split = [z[rows] * (of == k) for k in range(count)]
+            for codes, z in term.memberships:
+                seen = z[rows] * (codes[rows] >= 0)[:, None]
+                split = [seen * (of == k) for k in range(count)]
                 for k, j in np.ndindex(count, count):
                     found[:, k, j] += np.einsum("ia,ab,ib->i", split[k], covariance, split[j])
         for a, b in self.pairs:

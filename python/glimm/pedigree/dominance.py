@@ -59,7 +59,7 @@ class Dominance(Relation):
         """Log-determinant of the precision."""
         return -float(sum(np.linalg.slogdet(block)[1] for _, block in self.blocks))
 
-    def matrix(self) -> Array:
+    def relationships(self) -> Array:
         """Return the relationships as a dense matrix, (n, n)."""
         found = np.eye(len(self.labels))
         for places, block in self.blocks:

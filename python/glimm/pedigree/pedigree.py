@@ -205,7 +205,7 @@ class Pedigree(Relation, Printed):
         i, j = self._places([a, b])
         return float(self._inner.relationships([i], [j])[0, 0])
 
-    def matrix(self, animals: Sequence[Level] | None = None) -> Array:
+    def relationships(self, animals: Sequence[Level] | None = None) -> Array:
         """Return the additive relationships of some animals, or of all, as a dense matrix.
 
         Parameters

@@ -71,7 +71,7 @@ class Phylogeny(Relation, Printed):
     >>> tree = glimm.Phylogeny("((cat:1,dog:1):2,eel:3);")
     >>> tree.tips, tree.height
     (('cat', 'dog', 'eel'), 3.0)
-    >>> tree.matrix().round(2).tolist()
+    >>> tree.covariance().round(2).tolist()
     [[1.0, 0.67, 0.0], [0.67, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
@@ -120,7 +120,7 @@ class Phylogeny(Relation, Printed):
         if self.nodes == "all":
             return _core.descent_precision(*_descent(self._parents, self._lengths))
         n = len(self.tips)
-        inverse = np.linalg.inv(self.matrix())
+        inverse = np.linalg.inv(self.covariance())
         starts = np.concatenate([[0], np.cumsum(np.arange(n, 0, -1))]).astype(np.int64)
         rows = np.concatenate([np.arange(j, n) for j in range(n)]).astype(np.int64)
         return starts, rows, np.concatenate([inverse[j:, j] for j in range(n)])
@@ -130,9 +130,9 @@ class Phylogeny(Relation, Printed):
         """Log-determinant of the precision."""
         if self.nodes == "all":
             return -float(np.sum(np.log(self._lengths)))
-        return -float(np.linalg.slogdet(self.matrix())[1])
+        return -float(np.linalg.slogdet(self.covariance())[1])
 
-    def matrix(self) -> Array:
+    def covariance(self) -> Array:
         """Return the covariance of the tips: lengths of shared paths, (tips, tips)."""
         if len(self.tips) > MOST_TIPS:
             message = f"{len(self.tips):,} tips; a dense covariance takes up to {MOST_TIPS:,}"
@@ -150,7 +150,7 @@ class Phylogeny(Relation, Printed):
     @cached_property
     def depth(self) -> Array:
         """Distance of each tip from the root in the units of the model, (tips,)."""
-        return np.diag(self.matrix())
+        return np.diag(self.covariance())
 
     @property
     def table(self) -> Table:

@@ -60,6 +60,12 @@ def shares(
     return axes
 
 
+def _plainly(name: str) -> str:
+    """The name of a component from that of its share."""
+    known = {"h2": "additive", "lambda": "phylogenetic"}
+    return known.get(name, name.removeprefix("share[").removesuffix("]"))
+
+
 Bar = tuple[str, tuple[float, float], list[tuple[str, float]]]
 
 
@@ -71,7 +77,7 @@ def _bars(found: Mapping[str, Heritability], scale: str) -> list[Bar]:
             if scale not in ("", where):
                 continue
             own = [line for line in lines if (line.trait, line.scale) == (trait, where)]
-            parts = [(line.name, line.estimate) for line in own]
+            parts = [(_plainly(line.name), line.estimate) for line in own]
             rest = 1 - sum(share for _, share in parts)
             parts += [("rest", rest)] if rest > 1e-9 else []
             label = ", ".join(filter(None, (title, trait, where)))
