@@ -224,6 +224,42 @@ def test_poisson_reference() -> None:
     np.testing.assert_allclose(se, given["fixed"]["cond"]["se"], rtol=5e-3)
 
 
+def test_pictures_and_files(tmp_path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    found = fitted("weight").heritability()
+    axes = glimm.plots.shares({"weight": found})
+    widths = [patch.get_width() for patch in axes.patches]
+    assert sum(widths) == pytest.approx(1)
+    assert widths[0] == pytest.approx(found["h2"])
+    with pytest.raises(glimm.DataError, match="use 'observed'"):
+        found.plot(scale="liability")
+    fitted("weight").save(tmp_path / "fit.glimm")
+    again = glimm.load(tmp_path / "fit.glimm")
+    assert again.heritability()["h2"] == pytest.approx(found["h2"], rel=EXACT)
+    np.testing.assert_allclose(
+        again.breeding_values().se, fitted("weight").breeding_values().se, rtol=1e-8
+    )
+
+
+def test_phylogenetic_lambda() -> None:
+    """Tips of a tree: with all nodes as levels or the tips alone the likelihood is the same."""
+    rng = np.random.default_rng(4)
+    text = "(((a:1,b:1):1,(c:1,d:1):1):2,((e:1.5,f:1.5):0.5,(g:1,h:1):1):2);"
+    tips = list("abcdefgh")
+    value = rng.multivariate_normal(np.zeros(8), glimm.Phylogeny(text).covariance())
+    data = {"species": tips * 6, "y": (np.tile(value, 6) + rng.normal(0, 0.5, 48)).tolist()}
+    fits = [
+        glimm.fit("y ~ 1 + (1 | species, phylogeny=tree)", data,
+                  relations={"tree": glimm.Phylogeny(text, nodes=nodes)})
+        for nodes in ("all", "tips")
+    ]  # fmt: skip
+    shares = [fit.heritability()["lambda"] for fit in fits]
+    assert shares[0] == pytest.approx(shares[1], rel=1e-6)
+    assert fits[0].loglik == pytest.approx(fits[1].loglik, abs=1e-7)
+
+
 def test_without_relatives_there_is_no_heritability() -> None:
     data = glimm.datasets.load("sleepstudy")
     fit = glimm.fit("reaction ~ days + (1 | subject)", data)

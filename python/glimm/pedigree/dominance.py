@@ -47,7 +47,7 @@ class Dominance(Relation):
         n = len(self.labels)
         columns: list[tuple[Places, Array]] = [(np.array([i]), np.ones(1)) for i in range(n)]
         for places, block in self.blocks:
-            inverse: Array = np.linalg.inv(block)
+            inverse = np.asarray(np.linalg.inv(block), dtype=np.float64)
             for k, j in enumerate(places.tolist()):
                 columns[j] = places[k:], inverse[k:, k]
         starts = np.concatenate([[0], np.cumsum([rows.size for rows, _ in columns])])

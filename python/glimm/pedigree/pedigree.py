@@ -14,7 +14,7 @@ from .. import _core
 from ..data import Kind, Level, frame_like
 from ..errors import DataError, listed, nearest_first
 from ..relations import Relation
-from ..tables import Column, Printed, Table
+from ..tables import Facts, Printed
 from .records import Records, read_records
 
 if TYPE_CHECKING:
@@ -319,26 +319,25 @@ class Pedigree(Relation, Printed):
         return self.records.kind
 
     @property
-    def table(self) -> Table:
+    def tables(self) -> tuple[Facts]:
         """What there is, as it is printed."""
         f, parents = self.inbreeding, self.records.parents
-        one = (parents >= 0).sum(axis=1) == 1
-        rows: list[tuple[str, float]] = [
-            ("animals", float(len(self.animals))),
-            ("founders", float(self.founders)),
-            ("added without a record", float(self.records.added)),
-            ("one parent known", float(one.sum())),
-            ("sires", float(np.unique(parents[parents[:, 0] >= 0, 0]).size)),
-            ("dams", float(np.unique(parents[parents[:, 1] >= 0, 1]).size)),
-            ("generations", float(self.generation.max()) + 1),
-            ("inbred animals", float((f > 0).sum())),
-        ]
-        written: list[tuple[str, str]] = [(name, f"{int(count):,}") for name, count in rows]
-        written += [("mean inbreeding", f"{f.mean():.4f}"), ("largest", f"{f.max():.4f}")]
+        counts = {
+            "animals": len(self.animals),
+            "founders": self.founders,
+            "added, without a record": self.records.added,
+            "one parent known": int(((parents >= 0).sum(axis=1) == 1).sum()),
+            "sires": np.unique(parents[parents[:, 0] >= 0, 0]).size,
+            "dams": np.unique(parents[parents[:, 1] >= 0, 1]).size,
+            "generations": int(self.generation.max()) + 1,
+            "inbred animals": int((f > 0).sum()),
+        }
+        lines = [(name, f"{count:,}") for name, count in counts.items()]
+        lines.append(("inbreeding", f"mean {f.mean():.4f}, largest {f.max():.4f}"))
         if self.groups:
             how = "fixed" if self.group_variance is None else f"random, {self.group_variance:g} V_A"
-            written.append((f"genetic groups ({how})", f"{len(self.groups)}"))
-        return Table("Pedigree", (Column("", key="name"), Column("", key="value")), tuple(written))
+            lines.append(("genetic groups", f"{len(self.groups)}, {how}"))
+        return (Facts("Pedigree", tuple(lines)),)
 
     def __repr__(self) -> str:
         return f"Pedigree({len(self.animals):,} animals)"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import DataError, listed
 from ..relations import Relation
-from ..tables import Column, Printed, Table
+from ..tables import Facts, Printed
 from .newick import Tree, read_newick, wrong
 
 Array = NDArray[np.float64]
@@ -153,18 +153,16 @@ class Phylogeny(Relation, Printed):
         return np.diag(self.covariance())
 
     @property
-    def table(self) -> Table:
+    def tables(self) -> tuple[Facts]:
         """What there is, as it is printed."""
-        same = "yes" if self.ultrametric else "no"
-        inner = len(self._names) - len(self.tips)
-        rows = (
+        lines = (
             ("tips", f"{len(self.tips):,}"),
-            ("inner nodes below the root", f"{inner:,}"),
+            ("inner nodes below the root", f"{len(self._names) - len(self.tips):,}"),
             ("height", f"{self.height:g}"),
-            ("all tips at one height", same),
+            ("all tips at one height", "yes" if self.ultrametric else "no"),
             ("unit of the variance", "the height" if self.scale else "1, as written"),
         )
-        return Table("Phylogeny", (Column("", key="name"), Column("", key="value")), rows)
+        return (Facts("Phylogeny", lines),)
 
     def __repr__(self) -> str:
         return f"Phylogeny({len(self.tips):,} tips)"
