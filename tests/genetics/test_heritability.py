@@ -275,7 +275,7 @@ def test_recovery(seed: int) -> None:
     """The truth lies within four standard errors, for a normal and a Poisson trait."""
     made = make_fecundity(400, 5, seed=seed)
     relations = {"ped": Pedigree(made.records)}
-    formula = "season + (1 | animal, pedigree=ped) + (1 | animal) + (1 | dam)"
+    formula = "sex + season + (1 | animal, pedigree=ped) + (1 | animal) + (1 | dam)"
     for trait, family in (("weight", "gaussian"), ("eggs", "poisson")):
         fit = glimm.fit(
             f"{trait} ~ {formula}", made.frame, family, relations=relations,

@@ -76,7 +76,7 @@ class Genetics:
         >>> formula = "weight ~ sex + (1 | animal, pedigree=ped)"
         >>> fit = glimm.fit(formula, study.frame, relations=relations)
         >>> round(fit.heritability()["h2"], 2)
-        0.4
+        0.58
         """
         from ..genetics import heritability
 
