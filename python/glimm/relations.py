@@ -22,6 +22,8 @@ Places: TypeAlias = NDArray[np.int64]
 Label: TypeAlias = str | int | float | bool
 Triangle: TypeAlias = tuple[Places, Places, Array]
 
+_PAIRS = 256
+"""Pairs of levels of which a mean covariance is taken."""
 _SYMMETRIC = 1e-8
 """Largest difference between mirrored entries, relative to the largest entry."""
 
@@ -93,6 +95,23 @@ class Relation:
         variance, are those of such a level.
         """
         return float(np.mean(self.variances))
+
+    def mean_between(self, first: Places, second: Places) -> float:
+        """Return the mean covariance K between pairs of levels, of a sample of many."""
+        pairs = np.unique(np.column_stack([first, second]), axis=0)
+        pairs = pairs[:: -(-len(pairs) // _PAIRS)] if len(pairs) else pairs
+        units = np.zeros((len(self.labels), len(pairs)))
+        units[pairs[:, 0], np.arange(len(pairs))] = 1.0
+        found = (
+            self.core.solve(units.ravel(), len(pairs)).reshape(units.shape) if len(pairs) else units
+        )
+        return float(np.sum(found[pairs[:, 1], np.arange(len(pairs))]) / max(len(pairs), 1))
+
+    def root(self) -> Array:
+        """Return a square root R of K, K = R R', (levels, levels)."""
+        size = len(self.labels)
+        inverse = self.core.solve(np.eye(size).ravel(), size).reshape(size, size)
+        return np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2))
 
     def record(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return plain values and arrays for a file, of which `restored` makes it again."""

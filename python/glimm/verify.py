@@ -153,7 +153,7 @@ def _other_rules(
     if path == "lmm" and not fit.model.reml:
         value = _loglik(fit, arrays, parameters, laplace=True)
         yield "by the general path, not the closed form", value, 0.0
-    elif path in ("dense", "sparse"):
+    elif path in ("dense", "sparse") and not all(term.tied for term in fit.design.terms):
         other = "sparse" if path == "dense" else "dense"
         value = _loglik(fit, arrays, parameters, engine=other, integration="laplace")
         known = _loglik(fit, arrays, parameters, engine=path, integration="laplace")

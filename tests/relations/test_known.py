@@ -16,7 +16,7 @@ LEVELS, N = 30, 160
 
 
 def data(seed: int = 1) -> dict[str, np.ndarray]:
-    """Counts and numbers whose effects have the covariance of relatives; five levels have no rows."""
+    """Counts and numbers with effects of relatives; no row has an animal below 5."""
     rng = np.random.default_rng(seed)
     k = relatives(LEVELS, 7)
     b = 0.6 * np.linalg.cholesky(k) @ rng.standard_normal(LEVELS)

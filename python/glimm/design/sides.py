@@ -97,7 +97,7 @@ def joined(found: Sequence[Met]) -> list[DesignTerm]:
         group = term.named or frozenset(written.group)
         key = at if written.label is None or written.several else (written.label, group)
         sets.setdefault(key, []).append((term, written))
-    return [_join(same) for same in sets.values()]
+    return _told_apart([_join(same) for same in sets.values()])
 
 
 def _join(same: Sequence[Met]) -> DesignTerm:
@@ -124,6 +124,19 @@ def _join(same: Sequence[Met]) -> DesignTerm:
         also=tuple(pairs[1:]),
         text=" and ".join(term.text for term, _ in same),
     )
+
+
+def _told_apart(terms: list[DesignTerm]) -> list[DesignTerm]:
+    """Terms of one group, with and without a relation, by different labels."""
+    kinds: dict[str, set[str]] = {}
+    for term in terms:
+        kinds.setdefault(term.label, set()).add(term.named)
+    return [
+        replace(term, label=f"{term.label} ({term.relation.word} {term.named})")
+        if term.relation is not None and len(kinds[term.label]) > 1
+        else term
+        for term in terms
+    ]
 
 
 def _own_name(column: str, label: str) -> str:

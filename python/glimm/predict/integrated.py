@@ -1,13 +1,15 @@
 """Means of the response where some random effects are integrated out, with all derivatives.
 
 With eta the linear predictors at the modes of the effects that are kept, and R = sum of z'Sigma z
-over those that are not, the mean is E m(eta + e), e ~ N(0, R). Its derivatives in R are half the
-mean second derivatives of m, which is how it moves with the parameters of Sigma.
+over those that are not, the mean is E m(eta + e), e ~ N(0, R); groups of a known relation have the
+covariances of `typical`. Its derivatives in R are half the mean second derivatives of m, which is
+how it moves with the parameters of Sigma.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +18,9 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import FitError
 from ..problem import factor_slopes
-from .points import Rows, linear_predictor
+from .points import Rows, linear_predictor, typical
 
 if TYPE_CHECKING:
-    from ..design import DesignTerm
     from ..fit import Fit
 
 Array = NDArray[np.float64]
@@ -52,26 +53,37 @@ class State:
     def spread(self, k: int, other: int) -> Array:
         """Return z'Sigma z of predictors k and other over the effects integrated out, (n,)."""
         total = np.zeros(self.rows.n)
-        for t, mask in enumerate(self.masks):
-            left, right = self._whitened(t, k), self._whitened(t, other)
-            size = _typical(self.fit.design.terms[self.fit.design.members[t]])
+        for a, b, size, mask in self._pairs:
+            left, right = self._whitened(a, k), self._whitened(b, other)
             total += np.where(mask, size * np.einsum("ia,ia->i", left, right), 0.0)
         return total
 
     def spread_slopes(self, k: int, other: int) -> list[tuple[int, Array]]:
         """Return (parameter, derivative of `spread`, (n,)) of all parameters of covariances."""
         found = []
-        for t, mask in enumerate(self.masks):
-            if not mask.any():
-                continue
-            own = self.fit.design.members[t]
-            term, (start, end) = self.fit.design.terms[own], self.fit.estimates.thetas[own]
-            left, right = self._whitened(t, k), self._whitened(t, other)
+        for a, b, size, mask in self._pairs:
+            t = self.fit.design.members[a]
+            term, (start, end) = self.fit.design.terms[t], self.fit.estimates.thetas[t]
+            left, right = self._whitened(a, k), self._whitened(b, other)
             slopes, _ = factor_slopes(term, self.fit.estimates.parameters[start:end])
             for j, moved in enumerate(slopes):
-                slope = np.einsum("ia,ia->i", self._part(t, k) @ moved, right)
-                slope += np.einsum("ia,ia->i", left, self._part(t, other) @ moved)
-                found.append((start + j, np.where(mask, _typical(term) * slope, 0.0)))
+                slope = np.einsum("ia,ia->i", self._part(a, k) @ moved, right)
+                slope += np.einsum("ia,ia->i", left, self._part(b, other) @ moved)
+                found.append((start + j, np.where(mask, size * slope, 0.0)))
+        return found
+
+    @cached_property
+    def _pairs(self) -> list[tuple[int, int, float, NDArray[np.bool_]]]:
+        """Memberships a and b of one term, the covariance of their groups over Sigma, its rows."""
+        design, found = self.fit.design, []
+        first = 0
+        for term in design.terms:
+            sizes, count = typical(term), len(term.memberships)
+            for i, j in np.ndindex(count, count):
+                mask = self.masks[first + i] & self.masks[first + j]
+                if sizes[i, j] != 0.0 and mask.any():
+                    found.append((first + i, first + j, float(sizes[i, j]), mask))
+            first += count
         return found
 
     def _whitened(self, t: int, k: int) -> Array:
@@ -82,11 +94,6 @@ class State:
     def _part(self, t: int, k: int) -> Array:
         own = np.array(self.fit.design.terms[self.fit.design.members[t]].predictors) == k
         return np.asarray(self.rows.terms[t][1] * own, dtype=np.float64)
-
-
-def _typical(term: DesignTerm) -> float:
-    """What Sigma is multiplied by for a group that nothing is known of."""
-    return 1.0 if term.relation is None else term.relation.typical
 
 
 @dataclass(frozen=True)

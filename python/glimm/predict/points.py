@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import _core
 
 if TYPE_CHECKING:
+    from ..design import DesignTerm
     from ..fit import Fit
 
 Array = NDArray[np.float64]
@@ -37,6 +38,23 @@ class Rows:
     precision: Array | None
     n: int
     trials: Array | None = None
+
+
+def typical(term: DesignTerm) -> Array:
+    """Return the covariance among the groups of a row that nothing is known of, over Sigma.
+
+    (memberships, memberships): for independent groups the identity; with a known relation its
+    typical variance, and the mean of its covariances between the groups of the rows of the fit.
+    """
+    found = np.eye(len(term.memberships))
+    if term.relation is None:
+        return found
+    found *= term.relation.typical
+    for i, (first, _) in enumerate(term.memberships):
+        for j, (second, _) in enumerate(term.memberships[:i]):
+            both = (first >= 0) & (second >= 0)
+            found[i, j] = found[j, i] = term.relation.mean_between(first[both], second[both])
+    return found
 
 
 def expected(fit: Fit, eta: list[Array]) -> Array:
