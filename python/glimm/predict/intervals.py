@@ -89,7 +89,8 @@ def _slice(state: State, start: int) -> State:
 
 def _kept(state: State) -> Terms:
     """The terms with code -1 where effects are integrated out, or drawn, and so have no error."""
-    levels = [len(term.levels) for term in state.fit.design.terms]
+    design = state.fit.design
+    levels = [len(design.terms[t].levels) for t in design.members]
     parts = zip(state.rows.terms, state.masks, levels, strict=True)
     return tuple((np.where(mask | (c >= m), -1, c), z) for (c, z), mask, m in parts)
 
