@@ -35,6 +35,7 @@ class Posterior:
 def quantile_residuals(
     name: _Name, y: Array, eta: list[Array], size: Array | None, seed: int, replicate: int
 ) -> tuple[Array, Array]: ...
+
 class Precision:
     def __init__(self, starts: _Codes, rows: _Codes, values: Array) -> None: ...
     @property
