@@ -17,7 +17,8 @@ from ..inference.goals import Goal, goals_of
 from ..tables import Cell, Column, Framed, Table
 from .deletion import Deletions, deletions, rest_of
 from .leverage import leverage
-from .onestep import free_parameters, one_step
+from .onestep import one_step
+from .posterior import free_parameters
 from .refits import refits
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _result(
     v = e.covariance[np.ix_(mean, mean)]
     states = tuple(_state(row[mean], row[at]) for row in step)
     # What is held does not move.
-    whole = np.isfinite(step[:, mean]).all(axis=1)
+    whole = np.asarray(np.isfinite(step[:, mean]).all(axis=1))
     taken = np.where(whole[:, None], np.nan_to_num(step[:, at]), np.nan)
     quadratic = _distance(taken, e.covariance[np.ix_(at, at)])
     return Influence(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..problem import make_problem
 from .deletion import Rest, plain_model
+from .posterior import free_parameters
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -47,17 +48,6 @@ def one_step(fit: Fit, rest: Rest) -> tuple[Array, Array, Array]:
     moved = np.full(u.shape, np.nan)
     moved[:, at] = step
     return e.parameters + moved, _logdet(mean), _errors(mean, free[:p])
-
-
-def free_parameters(fit: Fit) -> NDArray[np.bool_]:
-    """Return which parameters move: told by the data, not of a covariance on its boundary, (P,)."""
-    variance = np.diag(fit.estimates.covariance)
-    free = np.isfinite(variance) & (variance > 0)
-    singular = fit.diagnostics.singular
-    for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
-        if term.label in singular:
-            free[start:end] = False
-    return np.asarray(free)
 
 
 def _newton(u: Array, j: Array, at: NDArray[np.int64]) -> tuple[Array, Array]:
