@@ -12,6 +12,7 @@ import math
 import os
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -189,7 +190,7 @@ def _names(cell: Cell) -> str:
 def one(job: tuple[Cell, int, str, int]) -> dict[str, float]:
     """Return p-values of one data set of a cell; empty where the fit failed."""
     cell, seed, null, n = job
-    rng = np.random.default_rng([seed, 11])
+    rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
     data, more = draw(cell, rng)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

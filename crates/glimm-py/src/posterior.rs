@@ -2,9 +2,9 @@
 
 use glimm_core::control::Control;
 use glimm_core::error::Error;
+use glimm_core::objective::Objective;
 use glimm_core::objective::Reject;
 use glimm_core::objective::crossed::{Crossed, Engine};
-use glimm_core::objective::Objective;
 use glimm_core::residuals;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;

@@ -307,7 +307,7 @@ pub fn refit_many<'py>(
     let (ys, start) = (vector(&ys), vector(&start));
     let count = ys.len() / n.max(1);
     let found = enter(py, progress.as_ref(), |control| {
-        share(count, problems.len(), control, |i, worker| {
+        deal(count, problems.len(), control, |i, worker| {
             let problem = problems[worker].get();
             let core = &mut *problem.lock();
             core.set_control(control);
@@ -332,7 +332,7 @@ pub fn refit_each<'py>(
     let (ys, start) = (ys.iter().map(vector).collect::<Vec<_>>(), vector(&start));
     let count = problems.len().min(ys.len());
     let found = enter(py, progress.as_ref(), |control| {
-        share(count, threads.clamp(1, count.max(1)), control, |i, _| {
+        deal(count, threads.clamp(1, count.max(1)), control, |i, _| {
             let problem = problems[i].get();
             let core = &mut *problem.lock();
             core.set_control(control);
@@ -343,7 +343,7 @@ pub fn refit_each<'py>(
 }
 
 /// What `work` finds for each of `count` tasks, which the workers take in turn.
-fn share(
+fn deal(
     count: usize,
     workers: usize,
     control: &Arc<Control>,

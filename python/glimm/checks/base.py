@@ -14,7 +14,7 @@ from ..tables import Column, Framed, Table, format_p
 
 Array = NDArray[np.float64]
 
-_ENOUGH = 10
+_ENOUGH = 5
 """Simulations beyond the observed value from which their share is a p-value good enough."""
 
 
@@ -70,8 +70,9 @@ class Check(Framed):
 def p_two_sided(observed: float, draws: Array) -> float:
     """Return the p-value of a statistic that is near normal under the null.
 
-    The share of draws that lie as far from their mean; where that is too few, Student's t with one
-    degree of freedom less than draws, for the observed value is one draw more.
+    The share of draws that lie as far from their mean, which holds whatever the distribution.
+    Where fewer than five do, Student's t with one degree of freedom less than draws (the observed
+    value is one draw more), at most the share that five would make.
 
     Parameters
     ----------
@@ -89,8 +90,8 @@ def p_two_sided(observed: float, draws: Array) -> float:
     known = draws[np.isfinite(draws)]
     if known.size < 2 or not math.isfinite(observed):
         return math.nan
-    center = float(known.mean())
-    # Equal up to rounding counts as equal.
+    # The observed value is one of them under the null; equal up to rounding counts as equal.
+    center = (float(known.sum()) + observed) / (1 + known.size)
     slack = 1e-9 * max(1e-300, float(np.abs(known - center).max()))
     beyond = int(np.sum(np.abs(known - center) >= abs(observed - center) - slack))
     share = (1 + beyond) / (1 + known.size)
@@ -99,15 +100,17 @@ def p_two_sided(observed: float, draws: Array) -> float:
         return share
     from scipy.stats import t
 
-    return min(share, 2 * float(t.sf(abs(observed - center) / spread, known.size - 1)))
+    most = _ENOUGH / (1 + known.size)
+    distance = abs(observed - float(known.mean())) / spread
+    return min(most, 2 * float(t.sf(distance, known.size - 1)))
 
 
 def p_upper(observed: float, draws: Array) -> float:
     """Return the p-value of a statistic whose large values speak against the null.
 
-    The share of draws that are as large; where that is too few, the tail continued as that of an
-    exponential distribution from the upper quartile on. That suits statistics like chi-squares and
-    Anderson-Darling's, whose tails are of that kind.
+    The share of draws that are as large, which holds whatever the distribution. Where fewer than
+    five are, the tail goes on beyond the fifth largest like that of an exponential distribution
+    with the mean excess of the upper quarter, which suits chi-squares and Anderson-Darling's.
 
     Examples
     --------
@@ -117,7 +120,7 @@ def p_upper(observed: float, draws: Array) -> float:
     (1.0, True)
     """
     known = np.sort(draws[np.isfinite(draws)])
-    if known.size < 8 or not math.isfinite(observed):
+    if known.size < 2 * _ENOUGH or not math.isfinite(observed):
         return math.nan
     slack = 1e-9 * max(1e-300, abs(float(known[-1])))
     beyond = int(np.sum(known >= observed - slack))
@@ -125,11 +128,11 @@ def p_upper(observed: float, draws: Array) -> float:
     if beyond >= _ENOUGH:
         return share
     top = known[known.size - known.size // 4 :]
-    start = float(top[0])
-    scale = float(np.mean(top - start))
+    scale = float(np.mean(top - top[0]))
     if scale <= 0:
         return share
-    return min(share, 0.25 * math.exp(-(observed - start) / scale))
+    beyond_five = observed - float(known[-_ENOUGH])
+    return _ENOUGH / (1 + known.size) * math.exp(-beyond_five / scale)
 
 
 def percent(ratio: float) -> str:

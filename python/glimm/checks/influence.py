@@ -18,6 +18,7 @@ from ..tables import Cell, Column, Framed, Table
 from .deletion import Deletions, deletions, rest_of
 from .leverage import leverage
 from .onestep import one_step
+from .posterior import free_parameters
 from .refits import refits
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Influence(Framed):
     leverage : ndarray, (m,)
         Sum over the group's rows of `glimm.checks.leverage`; NaN where that is not defined.
     states : tuple of str, (m,)
-        ``"ok"``, or why there are no numbers.
+        ``"ok"``; ``"variances held"``: the rows left tell the coefficients but no step of the
+        other parameters, which are held; ``"not told"``: no numbers. Covariances on their boundary
+        are held by one-step estimates, and have no numbers.
     """
 
     by: str
@@ -141,7 +144,7 @@ class Influence(Framed):
 
     def _notes(self) -> list[str]:
         found = []
-        known = [int(g) for g in self.order if self.states[g] == "ok"]
+        known = [int(g) for g in self.order if self.states[g] != "not told"]
         if known and (j := self._most(known[0])) is not None:
             g = known[0]
             without = self.estimates[j] + self.change[g, j]
@@ -158,7 +161,7 @@ class Influence(Framed):
                 f"Whether {', '.join(names)} differ{'s' if len(names) == 1 else ''} from 0 "
                 f"at 5 % (Wald) depends on {self._one} {some}{more}."
             )
-        lost = sum(state != "ok" for state in self.states)
+        lost = sum(state == "not told" for state in self.states)
         if lost:
             found.append(f"{lost} without numbers: the rows left do not tell all parameters.")
         return found
@@ -243,23 +246,32 @@ def _result(
     fit: Fit, what: Deletions, method: str, step: Array, logdet: Array, error: Array
 ) -> Influence:
     e, p = fit.estimates, len(fit.names)
-    known = np.isfinite(np.diag(e.covariance)) & (np.diag(e.covariance) > 0)
-    at, mean = np.flatnonzero(known), np.flatnonzero(known[:p])
+    free = free_parameters(fit)
+    at, mean = np.flatnonzero(free), np.flatnonzero(free[:p])
     goals = _goals(fit)
     estimates = np.array([goal.value(e.parameters) for goal in goals])
     change = np.array([[goal.value(e.parameters + d) for goal in goals] for d in step]) - estimates
     v = e.covariance[np.ix_(mean, mean)]
-    quadratic = _distance(step[:, at], e.covariance[np.ix_(at, at)])
-    told = np.asarray(np.isfinite(step).all(axis=1))
+    states = tuple(_state(row[mean], row[at]) for row in step)
+    # What is held does not move.
+    whole = np.asarray(np.isfinite(step[:, mean]).all(axis=1))
+    taken = np.where(whole[:, None], np.nan_to_num(step[:, at]), np.nan)
+    quadratic = _distance(taken, e.covariance[np.ix_(at, at)])
     return Influence(
         by=what.by, method=method, labels=what.labels, sizes=what.sizes,
         names=tuple(goal.name for goal in goals), estimates=estimates, change=change,
         scaled=change / _goal_errors(fit, goals), cooks=_distance(step[:, mean], v) / mean.size,
         displacement=_displacement(fit, step, quadratic) if method == "refit" else quadratic,
         covariance_ratio=np.exp(logdet - np.linalg.slogdet(v)[1]), leverage=_leverage(fit, what),
-        states=tuple("ok" if good else "not told" for good in told.tolist()),
+        states=states,
         turned=_turned(fit, step, error), frame_kind=fit.design.frame_kind,
     )  # fmt: skip
+
+
+def _state(mean: Array, all_free: Array) -> str:
+    if not np.isfinite(mean).all():
+        return "not told"
+    return "ok" if np.isfinite(all_free).all() else "variances held"
 
 
 def _distance(step: Array, covariance: Array) -> Array:

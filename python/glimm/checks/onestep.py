@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..problem import make_problem
 from .deletion import Rest, plain_model
+from .posterior import free_parameters
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -17,6 +18,8 @@ Array = NDArray[np.float64]
 
 _STEP = 1e-3
 """Part of a standard error by which variances are moved to see how the information changes."""
+_FAR = 100.0
+"""Squared length of a step, in standard errors, beyond which the quadratic says nothing."""
 _TOLD = 1e-10
 """Smallest eigenvalue of a scaled information that still tells its parameters."""
 
@@ -24,21 +27,35 @@ _TOLD = 1e-10
 def one_step(fit: Fit, rest: Rest) -> tuple[Array, Array, Array]:
     """Return parameters (m, P), log det of the mean's covariance, and its standard errors (m, p).
 
-    psi - J^-1 (-U), with U the gradient and J the information of the rows left, at psi. Parameters
-    that the data do not tell, and variances of zero, are held.
+    psi + J^-1 U, with U the gradient and J the information of the rows left, at psi. Parameters
+    that the data do not tell, and covariances on their boundary, are held (NaN); where the rows
+    left tell the coefficients and not all else, everything else is held.
     """
     e, p = fit.estimates, len(fit.names)
     u, j = rest(e.parameters)
-    known = np.isfinite(np.diag(e.covariance)) & (np.diag(e.covariance) > 0)
-    at = np.flatnonzero(known)
+    free = free_parameters(fit)
+    at = np.flatnonzero(free)
     if is_linear(fit):
         return _linear(fit, rest, u, j, at)
-    step = np.zeros(u.shape)
+    b = at[at < p]
+    inverse, step = _newton(u, j, at)
+    mean = inverse[:, : b.size, : b.size]
+    lost = ~np.isfinite(step).all(axis=1)
+    if lost.any():
+        mean[lost], alone = _newton(u[lost], j[lost], b)
+        step[lost] = np.nan
+        step[np.ix_(lost, np.arange(b.size))] = alone
+    moved = np.full(u.shape, np.nan)
+    moved[:, at] = step
+    return e.parameters + moved, _logdet(mean), _errors(mean, free[:p])
+
+
+def _newton(u: Array, j: Array, at: NDArray[np.int64]) -> tuple[Array, Array]:
+    """J^-1 and J^-1 U of the parameters `at`; NaN where J does not tell them, or U is far off."""
     inverse = _inverses(j[:, at[:, None], at])
-    step[:, at] = np.einsum("gij,gj->gi", inverse, u[:, at])
-    step[np.isnan(inverse[:, 0, 0])] = np.nan
-    mean = inverse[:, : int(known[:p].sum()), : int(known[:p].sum())]
-    return e.parameters + step, _logdet(mean), _errors(mean, known[:p])
+    step = np.einsum("gij,gj->gi", inverse, u[:, at])
+    step[np.einsum("gi,gi->g", u[:, at], step) > _FAR] = np.nan
+    return inverse, step
 
 
 def is_linear(fit: Fit) -> bool:
@@ -70,9 +87,10 @@ def _linear(
         score -= traces / 2
     tb = tb + turned
     profile = tt - np.einsum("gti,gij,gsj->gts", tb, inverse, tb) + _restricted(fit, b, t)
-    step = np.einsum("gts,gs->gt", _inverses(profile), score) if t.size else score
-    moved = np.zeros(u.shape)
+    step = _newton(score, profile, np.arange(t.size))[1] if t.size else score
+    moved = np.full(u.shape, np.nan)
     moved[:, t] = step
+    step = np.nan_to_num(step)
     moved[:, b] = d - np.einsum("gij,gtj,gt->gi", inverse, tb, step)
     # log det J_bb at the moved variances, to first order.
     logdet = _logdet(inverse) - np.einsum("gt,gt->g", traces, step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +63,6 @@ class Residuals(Framed):
     fit: Any = None
     labels: tuple[Any, ...] | None = None
     frame_kind: Any = "dict"
-    _memo: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -116,7 +115,6 @@ class Residuals(Framed):
             rows=self.rows[place],
             law=_taken(self.law, place),
             labels=labels,
-            _memo={},
         )
 
 

@@ -40,7 +40,7 @@ def summed(r: Residuals, by: str | ArrayLike, kind: str, n: int, seed: int) -> R
     law = Simulated(sums, total(r.law.mean))
     rows = np.arange(count)
     return replace(r, values=values, normal=normal, observed=own, rows=rows, kind=kind,
-                   law=law, labels=tuple(labels), _memo={})  # fmt: skip
+                   law=law, labels=tuple(labels))  # fmt: skip
 
 
 def refitted(fit: Fit, random_effects: str, n: int, seed: int) -> Residuals:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..custom import CustomFamily
 from ..errors import DataError, FitError
 from ..fit import Fit, one_of
-from ..inference.bootstrap import Refits, refit_many
-from ..simulate import draw
+from ..inference.bootstrap import Refits, batches, refit_many
+from ..simulate import draws
 from .base import Check, p_two_sided, p_upper
 from .posterior import Drawn, Posterior, at
 from .residuals import Residuals, observe, repeats, residuals
@@ -29,9 +29,9 @@ SMALL = 5000
 """Observations up to which the model is refitted to its own simulations."""
 
 _WORDS = {
-    "refit": "{n} refits to data simulated from the model",
-    "exact": "the statistic's own distribution for independent uniform residuals",
-    "simulated": "{n} simulations of the same responses",
+    "refit": "{n} refits to simulations",
+    "exact": "exact for uniform residuals",
+    "simulated": "{n} simulations",
     "none": "none: rows of a cluster are dependent",
 }
 
@@ -79,6 +79,7 @@ class Study:
     def __init__(self, source: Any, null: str, n: int, seed: int) -> None:
         self.n, self.seed, self.source = n, seed, source
         self.null = null
+        self._refits: dict[int, Refits] = {}
         self.parameters = "drawn" if null == "exact" and isinstance(source, Fit) else "estimates"
 
     @cached_property
@@ -87,12 +88,6 @@ class Study:
         if isinstance(self.source, Residuals):
             return self.source
         return residuals(self.source, parameters=self.parameters, seed=self.seed)
-
-    @cached_property
-    def refits(self) -> tuple[Array, Refits]:
-        """Simulated responses, (n, rows), and the model refitted to each."""
-        ys = np.array([draw(self.source, self.seed, 1 + k) for k in range(self.n)])
-        return ys, refit_many(self.source, ys, self.source.model.threads)
 
     def replicates(self) -> Iterator[Residuals]:
         """Residuals of simulated data sets, one at a time."""
@@ -103,22 +98,29 @@ class Study:
 
     def _refitted(self) -> Iterator[Residuals]:
         fit, posterior = self.source, Posterior(self.source)
-        ys, refits = self.refits
-        for k in np.flatnonzero(refits.good):
-            again = at(fit, ys[k], refits.parameters[k])
-            try:
-                yield observe(again, posterior, self.seed, 1 + int(k))
-            except FitError:
-                continue
+        for batch in batches(self.n, fit.design.n):
+            ys = draws(fit, range(1 + batch.start, 1 + batch.stop), self.seed)
+            if batch.start not in self._refits:
+                self._refits[batch.start] = refit_many(fit, ys, fit.model.threads)
+            refits = self._refits[batch.start]
+            for k in np.flatnonzero(refits.good):
+                again = at(fit, ys[k], refits.parameters[k])
+                try:
+                    yield observe(again, posterior, self.seed, 1 + batch.start + int(k))
+                except FitError:
+                    continue
 
     def _again(self) -> Iterator[Residuals]:
         """Other responses of the same law: exact, for they are independent given the effects."""
         r = self.residuals
+        u = z = np.full(r.n, np.nan)
+        plain = np.isfinite(r.law.variance).all()
         for k in range(1, self.n + 1):
             y = r.law.simulate(self.seed, k)
-            u, z = r.law.quantile(y, self.seed, k)
+            if not plain:  # Pearson residuals will do for what has no null of its own
+                u, z = r.law.quantile(y, self.seed, k)
             effects = None if r.effects is None else _prior(r.effects, self.seed, k)
-            yield replace(r, values=u, normal=z, observed=y, effects=effects, _memo={})
+            yield replace(r, values=u, normal=z, observed=y, effects=effects)
 
     def run(self, tests: Sequence[Test]) -> list[Check]:
         """Make checks, all in one pass over the simulated data sets."""
@@ -129,30 +131,30 @@ class Study:
                 self._check(test, t, np.zeros(0)) for test, t in zip(tests, observed, strict=True)
             ]
         simulated = [self.null == "refit" or test.p is None for test in tests]
-        draws: list[list[float]] = [[] for _ in tests]
+        found: list[list[float]] = [[] for _ in tests]
         if any(simulated):
             for again in self.replicates():
                 for k, test in enumerate(tests):
                     if simulated[k]:
-                        draws[k].append(test.statistic(again))
+                        found[k].append(test.statistic(again))
         return [
             self._check(test, t, np.array(d, dtype=np.float64))
-            for test, t, d in zip(tests, observed, draws, strict=True)
+            for test, t, d in zip(tests, observed, found, strict=True)
         ]
 
-    def _check(self, test: Test, statistic: float, draws: Array) -> Check:
+    def _check(self, test: Test, statistic: float, null_draws: Array) -> Check:
         r = self.residuals
-        effect, words, details = test.describe(r, statistic, draws)
+        effect, words, details = test.describe(r, statistic, null_draws)
         kind, p = self.null, float("nan")
         if self.null != "none":
-            if draws.size:
+            if null_draws.size:
                 kind = "refit" if self.null == "refit" else "simulated"
-                p = (p_upper if test.upper else p_two_sided)(statistic, draws)
+                p = (p_upper if test.upper else p_two_sided)(statistic, null_draws)
             elif test.p is not None:
                 p = test.p(r, statistic)
-        null = _WORDS[kind].format(n=draws.size)
+        null = _WORDS[kind].format(n=null_draws.size)
         if self.parameters == "drawn":
-            null += ", parameters drawn from their likelihood"
+            null += ", parameters drawn"
         return Check(test.name, statistic, p, effect, words, null, details, r.frame_kind)
 
 

@@ -149,7 +149,7 @@ impl Work {
         let mut first = 0;
         for &t in &levels.grouping.terms {
             let (term, q) = (&data.terms[t], levels.pattern.sizes[t]);
-            self.precision.extend(std::iter::repeat_n(levels.pattern.precisions[t], q));
+            self.precision.extend(std::iter::repeat_n(term.structure.precision(), q));
             for (c, column) in term.columns.iter().enumerate() {
                 let a = &mut self.a[term.predictors[c]];
                 for (i, &row) in rows.iter().enumerate() {
@@ -277,7 +277,9 @@ impl Work {
         for _ in 0..STEPS {
             self.evaluate(&u, want);
             let value = self.derivs.value().iter().sum::<f64>() - self.prior(&u);
-            if !(value >= best - 1e-10 * (1.0 + best.abs())) && best > f64::NEG_INFINITY {
+            // Not "value < ...": a NaN is no ascent.
+            let ascended = best == f64::NEG_INFINITY || value >= best - 1e-10 * (1.0 + best.abs());
+            if !ascended {
                 step.iter_mut().for_each(|s| *s *= 0.5);
                 u.iter_mut().zip(&step).for_each(|(u, s)| *u -= s);
                 continue;
@@ -376,8 +378,8 @@ impl Near {
         }
         let (half, n) = (0.5 * FREEDOM, q as f64);
         let constant = lgamma(half + 0.5 * n) - lgamma(half) - 0.5 * n * (FREEDOM * std::f64::consts::PI).ln();
-        let t = constant + 0.5 * dense::cholesky_logdet(&self.root, q)
-            - (half + 0.5 * n) * (distance / FREEDOM).ln_1p();
+        let t =
+            constant + 0.5 * dense::cholesky_logdet(&self.root, q) - (half + 0.5 * n) * (distance / FREEDOM).ln_1p();
         if !proper {
             return t;
         }
