@@ -62,7 +62,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "too many times",
         {"data": frame(50, 80), "corr": "unstructured", "time": "t"},
         "working_size",
-        "3,160 parameters",
+        "3,160 pairs",
     ),
     (
         "lags of no unit",

@@ -270,3 +270,12 @@ def test_many_clusters_start_from_a_sample_of_them_and_end_where_all_say() -> No
     single = glimm.gee("y ~ x", frame, groups="g", family="poisson", threads=1)
     assert np.array_equal(single.estimates.beta, fit.estimates.beta)
     assert np.array_equal(single.vcov(), fit.vcov())
+
+
+def test_a_constant_column_may_be_any_number() -> None:
+    data = toenail().assign(two=-2.0)
+    fit = glimm.gee("infection ~ 0 + two + month", data, groups="patient", family="binomial")
+    plain = glimm.gee("infection ~ month", data, groups="patient", family="binomial")
+    assert -2 * fit.coef["two"] == pytest.approx(plain.coef["(Intercept)"], rel=1e-9)
+    assert 2 * fit.se["two"] == pytest.approx(plain.se["(Intercept)"], rel=1e-8)
+    assert fit.fitted == pytest.approx(plain.fitted, rel=1e-9)

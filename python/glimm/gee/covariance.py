@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 from ..fit import one_of
-from .solve import ITERATIONS, TOLERANCE
+from .solve import ITERATIONS
 
 if TYPE_CHECKING:
     from .fit import GEEFit
@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 FEW = 40
 """With fewer clusters the sandwich alone is too small (Li and Redden 2015)."""
+
+_EACH = 1e-7  # tolerance of the estimates without each cluster, in standard errors
 
 COVARIANCES = (
     "robust",
@@ -51,7 +53,7 @@ def _jackknife(fit: GEEFit) -> Array:
         raise DataError(f"{message} with freq=", code="unknown_option")
     scale = fit.model.scale if isinstance(fit.model.scale, float) else None
     state, less = fit.estimates.state, fit.model.less
-    found, _ = fit.problem.without_each(state, scale, less, ITERATIONS, math.sqrt(TOLERANCE))
+    found, _ = fit.problem.without_each(state, scale, less, ITERATIONS, _EACH)
     p = len(fit.names)
     change = found.reshape(-1, p) - fit.estimates.beta
     return np.asarray((fit.clusters - p) / fit.clusters * change.T @ change)

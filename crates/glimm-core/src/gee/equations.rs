@@ -102,7 +102,7 @@ impl Task<'_> {
                     continue;
                 }
                 walk.add(cluster, copies, meat.then_some(&mut own))?;
-                for (row, u) in sums.meat.chunks_exact_mut(p).zip(&own) {
+                for (row, u) in sums.meat.chunks_exact_mut(p.max(1)).zip(&own) {
                     row.iter_mut().zip(&own).for_each(|(m, v)| *m += copies * u * v);
                 }
             }
@@ -148,7 +148,8 @@ impl<'a> Walk<'a> {
         if let Some(own) = &mut own {
             own.fill(0.0);
         }
-        let together = if self.task.working.joint() { data.parts } else { 1 };
+        let joint = self.task.working.joint();
+        let together = if joint { data.parts } else { 1 };
         self.lines.resize(range.len() * together * stride, 0.0);
         for part in (0..data.parts).step_by(together) {
             let mut lines = self.lines.chunks_exact_mut(stride);
@@ -156,7 +157,7 @@ impl<'a> Walk<'a> {
                 let each = (part..part + together).zip(&mut lines);
                 each.for_each(|(part, line)| fill(data, self.rows, i, part, self.roots.at(i), line));
             }
-            if !self.whiten(range.clone(), together > 1) {
+            if !self.whiten(range.clone(), joint) {
                 return Err(Error::Working { cluster });
             }
             products(&self.lines, stride, p + 1, copies, &mut self.gram);

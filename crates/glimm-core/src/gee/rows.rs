@@ -48,8 +48,9 @@ impl Rows {
             let valid = match thresholds {
                 [] => plain(data, first, &etas, residual, slope),
                 _ => {
-                    let each = residual.chunks_exact_mut(m).zip(slope.chunks_exact_mut(m * m)).zip(&etas).enumerate();
-                    each.map(|(k, ((r, s), eta))| classes(data, first + k, *eta, thresholds, r, s)).all(|valid| valid)
+                    let mut each =
+                        residual.chunks_exact_mut(m).zip(slope.chunks_exact_mut(m * m)).zip(&etas).enumerate();
+                    each.all(|(k, ((r, s), eta))| classes(data, first + k, *eta, thresholds, r, s))
                 }
             };
             valid.then(|| residual.iter().map(|e| e * e).sum::<f64>())

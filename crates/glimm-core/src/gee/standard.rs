@@ -13,13 +13,14 @@ pub struct Standard {
     pub thresholds: usize,
     centers: Vec<f64>,
     scales: Vec<f64>,
-    intercept: Option<usize>,
+    /// The column that is the same in all rows, and its value.
+    intercept: Option<(usize, f64)>,
 }
 
 impl Standard {
     /// Standardises a matrix of `n` rows and `p` columns, stored row by row, and drops columns that repeat earlier ones.
     pub fn new(x: &mut Vec<f64>, n: usize, p: usize, thresholds: usize) -> Standard {
-        let intercept = constant(x, p);
+        let (intercept, first) = (constant(x, p), x[..p.min(x.len())].to_vec());
         let shifts = intercept.is_some() || thresholds > 0;
         let (mut centers, mut scales) = (vec![0.0; p], vec![1.0; p]);
         let means = means(x, n, p, |_, v| v);
@@ -42,7 +43,7 @@ impl Standard {
         if kept.len() < p {
             *x = x.chunks_exact(p).flat_map(|row| kept.iter().map(|&j| row[j]).collect::<Vec<f64>>()).collect();
         }
-        let intercept = intercept.and_then(|j| kept.iter().position(|&k| k == j));
+        let intercept = intercept.and_then(|j| kept.iter().position(|&k| k == j).map(|at| (at, first[j])));
         Standard { kept, thresholds, centers, scales, intercept }
     }
 
@@ -61,8 +62,8 @@ impl Standard {
         }
         // A threshold is crossed by eta, an intercept is part of it.
         out[..t].iter_mut().for_each(|threshold| *threshold += shift);
-        if let (Some(j), 0) = (self.intercept, t) {
-            out[j] -= shift;
+        if let (Some((j, value)), 0) = (self.intercept, t) {
+            out[j] -= shift / value;
         }
         out
     }
@@ -75,8 +76,8 @@ impl Standard {
             out[t + j] = beta[t + j] * scale;
         }
         out[..t].iter_mut().for_each(|threshold| *threshold -= shift);
-        if let (Some(j), 0) = (self.intercept, t) {
-            out[j] = (beta[j] + shift) * self.scales[j];
+        if let (Some((j, value)), 0) = (self.intercept, t) {
+            out[j] = (beta[j] + shift / value) * self.scales[j];
         }
         out
     }
