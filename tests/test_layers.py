@@ -15,11 +15,11 @@ CORE = ROOT / "crates" / "glimm-core" / "src"
 
 LAYERS = [
     ["errors"],
-    ["_core", "certificate", "data"],
-    ["datasets", "formula"],
+    ["_core", "certificate", "confidence", "data"],
+    ["datasets", "formula", "relations"],
     ["design", "families", "structures", "supports", "tracing"],
     ["custom", "memory", "penalty", "tables"],
-    ["progress"],
+    ["pedigree", "progress"],
     ["problem", "diagnose", "doors", "parts"],
     ["fit"],
     ["predict"],
@@ -27,8 +27,9 @@ LAYERS = [
     ["inference"],
     ["model"],
     ["summary", "compare", "verify", "power", "effects"],
+    ["genetics"],
     ["gee"],
-    ["files"],
+    ["checks", "files"],
     ["plots"],
     ["cli"],
 ]
@@ -42,11 +43,12 @@ CORE_LAYERS = [
     ["integration", "link", "linalg"],
     ["family", "quadrature", "structure"],
     ["population"],
+    ["pedigree", "precision"],
     ["design", "shuffle"],
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "gee", "simulate"],
+    ["fit", "gee", "residuals", "simulate"],
 ]
 
 

@@ -9,12 +9,41 @@ from numpy.typing import NDArray
 __version__: str
 
 Array = NDArray[np.float64]
-_Term = tuple[str, NDArray[np.int64], int, Array, list[int], list[int]]
+_Codes = NDArray[np.int64]
+_Ties = tuple["Precision | None", list[tuple[_Codes, Array]]]
+_Term = tuple[str, _Codes, int, Array, list[int], list[int], _Ties]
 _Predictor = tuple[Array | None, Array | None, float | None]
 _Name = tuple[Any, ...]
 _Show = Callable[[str, int, float, float, int], None]
 
 class CoreError(ValueError): ...
+
+class Posterior:
+    def __init__(
+        self,
+        family: _Name,
+        y: Array,
+        size: Array | None,
+        freq: Array | None,
+        predictors: list[_Predictor],
+        terms: list[_Term],
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None: ...
+    def draw(self, y: Array, psi: Array, seed: int, replicate: int) -> list[Array]: ...
+
+def quantile_residuals(
+    name: _Name, y: Array, eta: list[Array], size: Array | None, seed: int, replicate: int
+) -> tuple[Array, Array]: ...
+
+class Precision:
+    def __init__(self, starts: _Codes, rows: _Codes, values: Array) -> None: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def log_determinant(self) -> float: ...
+    def solve(self, x: Array, effects: int) -> Array: ...
+    def variances(self) -> Array: ...
 
 class Problem:
     def __init__(
@@ -72,6 +101,14 @@ def refit_many(
     nodes: int,
     progress: _Show | None = None,
 ) -> dict[str, Any]: ...
+def refit_each(
+    problems: list[Problem],
+    ys: list[Array],
+    start: Array,
+    nodes: int,
+    threads: int,
+    progress: _Show | None = None,
+) -> dict[str, Any]: ...
 
 _State = tuple[list[float], list[float], list[float]]
 
@@ -117,6 +154,23 @@ class Gee:
         self, state: _State, scale: float | None, less: bool, iterations: int, tolerance: float
     ) -> tuple[Array, bool]: ...
 
+_Places = NDArray[np.int64]
+_Triangle = tuple[_Places, _Places, Array]
+
+class Pedigree:
+    def __init__(self, parents: _Places) -> None: ...
+    @property
+    def inbreeding(self) -> Array: ...
+    @property
+    def mendelian(self) -> Array: ...
+    @property
+    def generation(self) -> _Places: ...
+    def relationships(self, rows: list[int], columns: list[int]) -> Array: ...
+    def contributions(self, groups: _Places, count: int) -> Array: ...
+
+def sort_descent(parents: _Places) -> tuple[_Places, _Places]: ...
+def descent_precision(parents: _Places, weights: Array, variance: Array) -> _Triangle: ...
+def descent_down(parents: _Places, weights: Array, own: Array) -> Array: ...
 def families() -> list[dict[str, Any]]: ...
 def error_codes() -> list[str]: ...
 def inverse_link(link: str, eta: Array) -> Array: ...
@@ -144,5 +198,11 @@ def cdf(name: _Name, y: Array, eta: list[Array], size: Array | None) -> list[Arr
 def class_probabilities(link: str, eta: Array, thresholds: list[float]) -> Array: ...
 def accepting(name: _Name, y: Array, size: Array | None) -> tuple[list[str], list[int]]: ...
 def draw_effects(
-    lambda_: list[float], effects: int, levels: int, term: int, seed: int, replicate: int
+    lambda_: list[float],
+    effects: int,
+    levels: int,
+    term: int,
+    seed: int,
+    replicate: int,
+    prior: Precision | None = None,
 ) -> Array: ...

@@ -22,17 +22,22 @@ Array = NDArray[np.float64]
 def simulate(fit: Fit, n: int, seed: int) -> Array:
     """See `Fit.simulate`."""
     _check("n", n, 2**31 - 1)
+    return draws(fit, range(n), seed)
+
+
+def draws(fit: Fit, replicates: range, seed: int) -> Array:
+    """Return some of the data sets of `simulate`, (replicates, n)."""
     _check("seed", seed, 2**64 - 1)
-    draws = np.empty((n, fit.design.n))
-    for replicate in range(n):
-        draws[replicate] = draw(fit, seed, replicate)
-    return draws
+    found = np.empty((len(replicates), fit.design.n))
+    for k, replicate in enumerate(replicates):
+        found[k] = draw(fit, seed, replicate)
+    return found
 
 
 def draw(fit: Fit, seed: int, replicate: int) -> Array:
     """Return one of the data sets of `simulate`, (n,)."""
     rows, size = training_rows(fit), sizes(fit.model, fit.design)
-    eta = predictors(fit, rows, _effects(fit, seed, replicate))
+    eta = predictors(fit, rows, effects(fit, seed, replicate))
     return _responses(fit, eta, size, seed, replicate)
 
 
@@ -49,11 +54,12 @@ def _check(name: str, value: int, largest: int) -> None:
         raise DataError(message, code="unknown_option")
 
 
-def _effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
+def effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
     """New random effects of every term, (levels, q)."""
-    effects = []
+    found = []
     for t, (term, factor) in enumerate(zip(fit.design.terms, fit.factors, strict=True)):
         q, levels = len(term.columns), len(term.levels)
-        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate)
-        effects.append(b.reshape(levels, q))
-    return tuple(effects)
+        prior = None if term.relation is None else term.relation.core
+        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate, prior)
+        found.append(b.reshape(levels, q))
+    return tuple(found)

@@ -101,8 +101,8 @@ def _other(fit: Fit) -> int:
 def _effects(term: DesignTerm) -> _Effects:
     columns = frozenset(zip(term.predictors, term.columns, strict=True))
     if term.structure == "rr":
-        return term.label, "rr(2)", columns
-    return term.label, term.structure if len(columns) > 1 else "us", columns
+        return term.label + term.named, "rr(2)", columns
+    return term.label + term.named, term.structure if len(columns) > 1 else "us", columns
 
 
 def _random_null(small: Fit, large: Fit) -> str | tuple[int, int] | None:

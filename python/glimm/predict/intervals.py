@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import normal_reach
 from ..custom import CustomFamily
 from ..errors import DataError, FitError
 from ..problem import explain
@@ -36,7 +37,7 @@ def confidence(state: State, k: int, scale: str, part: str, level: float) -> Col
     """Return `estimate`, `se`, `lower`, `upper`; for ordered classes with `row` and `class`."""
     if part == "response" and state.fit.model.family.ordered and scale == "response":
         return _of_classes(state, level)
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach = normal_reach(level)
     return _joined(state, lambda piece: _confidence(piece, k, scale, part, reach))
 
 
@@ -88,7 +89,8 @@ def _slice(state: State, start: int) -> State:
 
 def _kept(state: State) -> Terms:
     """The terms with code -1 where effects are integrated out, or drawn, and so have no error."""
-    levels = [len(term.levels) for term in state.fit.design.terms]
+    design = state.fit.design
+    levels = [len(design.terms[t].levels) for t in design.members]
     parts = zip(state.rows.terms, state.masks, levels, strict=True)
     return tuple((np.where(mask | (c >= m), -1, c), z) for (c, z), mask, m in parts)
 
@@ -161,7 +163,7 @@ def _confidence(state: State, k: int, scale: str, part: str, reach: float) -> di
 
 def _of_classes(state: State, level: float) -> Columns:
     """Probabilities of classes, whose intervals are symmetric in their log odds."""
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach = normal_reach(level)
     levels = state.fit.design.response_levels or ()
     by = gradients(state)
     rows = []
