@@ -136,11 +136,10 @@ class GEEFit(Saved):
         DataError
             For an unknown name.
         """
-        covariance = self.model.covariance if covariance is None else covariance
-        df = self.model.df if df is None else df
-        one_of("covariance", covariance, ("auto", *COVARIANCES))
-        one_of("df", df, ("auto", *FREEDOMS))
-        model = replace(self.model, covariance=covariance, df=df)
+        kinds = covariance or self.model.covariance, df or self.model.df
+        one_of("covariance", kinds[0], ("auto", *COVARIANCES))
+        one_of("df", kinds[1], ("auto", *FREEDOMS))
+        model = replace(self.model, covariance=kinds[0], df=kinds[1])
         return GEEFit(model, self.design, self.estimates, self._problem)
 
     def freedom(self, contrasts: ArrayLike | None = None, df: str | None = None) -> Array:
@@ -343,10 +342,6 @@ class GEEFit(Saved):
             lack there is compared with its robust covariance.
         df : str, optional
             Of the Wald test, as in `freedom`; the least of the combinations' own.
-
-        Returns
-        -------
-        Tests
 
         References
         ----------
