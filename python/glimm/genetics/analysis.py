@@ -84,12 +84,13 @@ class Analysis:
         """The name of a component."""
         additive = self.latent.additive
         if piece is additive:
-            word = self.fit.design.terms[piece.term].relation
-            return "phylogenetic" if word is not None and word.word == "phylogeny" else "additive"
+            return "phylogenetic" if piece.relation == "phylogeny" else "additive"
         if piece.genetic:
             return f"genetic ({piece.name})"
+        if piece.relation:
+            return f"{piece.name} ({self.fit.design.terms[piece.term].named})"
         if piece.name == additive.name:
-            return f"permanent ({piece.name})"
+            return f"{'other' if additive.relation == 'phylogeny' else 'permanent'} ({piece.name})"
         return piece.name
 
     def share(self, piece: Piece) -> str:
@@ -143,8 +144,12 @@ class Analysis:
                 found += [(t, "observed", "size", name) for name in ("I_A", "CV_A (%)")]
         return found + self._correlation_names()
 
+    def _correlated(self) -> list[Piece]:
+        """Pieces whose terms have genetic correlations."""
+        return [p for p in self.latent.pieces if p.genetic or p is self.latent.additive]
+
     def _correlation_names(self) -> list[Name]:
-        terms = dict.fromkeys(p.term for p in self.latent.pieces if p.genetic)
+        terms = dict.fromkeys(p.term for p in self._correlated())
         found = []
         for t in terms:
             names = self._effects(t)
@@ -285,7 +290,7 @@ class Analysis:
 
     def _correlations(self, psi: Array) -> list[float]:
         found = []
-        for t in dict.fromkeys(p.term for p in self.latent.pieces if p.genetic):
+        for t in dict.fromkeys(p.term for p in self._correlated()):
             columns = [c for p in self.latent.pieces if p.term == t for c in p.columns]
             sigma = self.latent.covariance(psi, t)[np.ix_(columns, columns)]
             sd = np.sqrt(np.diag(sigma))
