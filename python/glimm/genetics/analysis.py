@@ -13,8 +13,7 @@ from .. import _core
 from ..effects.shares import LATENT
 from ..errors import FitError
 from .parts import Latent, Piece, Trait
-from .transform import Latent as Population
-from .transform import observed, shared
+from .transform import Population, observed, shared
 
 if TYPE_CHECKING:
     from ..fit import Fit
