@@ -279,6 +279,19 @@ def test_dominance_and_random_groups_have_names_of_their_own() -> None:
     assert fit.breeding_values().animals[0] == "wild"
 
 
+def test_nothing_varies() -> None:
+    """Counts less variable than Poisson: no latent variance, hence no latent share."""
+    frame, relations = study()
+    data = frame.assign(flat=[3, 4] * (len(frame) // 2))
+    fit = glimm.fit(
+        "flat ~ 1 + (1 | animal, pedigree=ped)", data, "poisson", relations=relations,
+        integration="laplace",
+    )  # fmt: skip
+    found = fit.heritability()
+    assert math.isnan(found["h2", "latent"])
+    assert found["h2", "observed"] == pytest.approx(0, abs=1e-12)
+
+
 def test_without_relatives_there_is_no_heritability() -> None:
     data = glimm.datasets.load("sleepstudy")
     fit = glimm.fit("reaction ~ days + (1 | subject)", data)

@@ -45,6 +45,11 @@ class Sources:
     mean: float
 
 
+def _ratio(part: float, whole: float) -> float:
+    """A share; NaN of nothing."""
+    return part / whole if whole > 0 else math.nan
+
+
 class Analysis:
     """All numbers as one function of all parameters."""
 
@@ -194,7 +199,7 @@ class Analysis:
         found = [parts.each[id(p)] for p in self._pieces()] + parts.crossed
         found += [parts.residual] if self.plain else []
         found.append(parts.phenotypic)
-        found += [top / parts.phenotypic for top in parts.tops]
+        found += [_ratio(top, parts.phenotypic) for top in parts.tops]
         mean, additive = parts.mean, parts.each[id(self.latent.additive)]
         if self.plain:
             found.append(mean)
@@ -203,9 +208,11 @@ class Analysis:
             mean, additive = more[:2]
             found += more
         if self.liability is not None:
-            found += [top / (parts.phenotypic + self.liability) for top in parts.tops]
+            whole = parts.phenotypic + self.liability
+            found += [_ratio(top, whole) for top in parts.tops]
         if self.plain or self.has_response:
-            found += [additive / mean**2, 100 * math.sqrt(max(additive, 0.0)) / abs(mean)]
+            found.append(_ratio(additive, mean**2))
+            found.append(100 * _ratio(math.sqrt(max(additive, 0.0)), abs(mean)))
         return found
 
     def _parts(self, psi: Array, trait: Trait, rows: Places) -> Sources:
@@ -268,7 +275,7 @@ class Analysis:
         if more:
             tops.append(shared(parts.population, parts.lasting))
         found = [at.mean, gain * parts.each[id(self.latent.additive)], expected, total]
-        return found + [top / expected for top in tops] + [top / total for top in tops]
+        return found + [_ratio(top, whole) for whole in (expected, total) for top in tops]
 
     def _residual(self, population: Population) -> float:
         """Mean variance of a response given the effects."""
