@@ -1,4 +1,4 @@
-"""The pictures of docs/how-to and docs/tutorials: curves, a power curve, shares of the variance."""
+"""The pictures of docs/how-to and docs/tutorials: curves, power, checks, shares of variance."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def power() -> None:
     save(curve.plot().figure, "power-curve")
 
 
+def checks() -> None:
+    data = glimm.datasets.load("epilepsy")
+    formula = "seizures ~ log(baseline) + treatment * period + (1 | patient)"
+    page = glimm.fit(formula, data, family="poisson").check(seed=1, try_next=False)
+    save(page.plot(), "checks-page")
+
+
 def shares() -> None:
     study = glimm.datasets.make_fecundity(600, seed=8)
     relations = {"ped": glimm.Pedigree(study.records)}
@@ -60,6 +67,7 @@ def shares() -> None:
 
 
 if __name__ == "__main__":
+    checks()
     curves()
     power()
     shares()

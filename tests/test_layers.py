@@ -26,10 +26,10 @@ LAYERS = [
     ["simulate"],
     ["inference"],
     ["model"],
-    ["files"],
     ["summary", "compare", "verify", "power", "effects"],
     ["genetics"],
     ["gee"],
+    ["checks", "files"],
     ["plots"],
     ["cli"],
 ]
@@ -48,7 +48,7 @@ CORE_LAYERS = [
     ["suffstat"],
     ["objective"],
     ["compress", "optim"],
-    ["fit", "gee", "simulate"],
+    ["fit", "gee", "residuals", "simulate"],
 ]
 
 

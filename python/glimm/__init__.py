@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import datasets
+from . import checks, datasets
 from ._core import __version__
+from .checks import Check, CheckPage, Influence, Residuals, influence, residuals
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from . import plots
 
 __all__ = [
+    "Check",
+    "CheckPage",
     "Comparison",
     "CustomFamily",
     "DataError",
@@ -47,6 +50,7 @@ __all__ = [
     "FormulaError",
     "GEEFit",
     "GlimmError",
+    "Influence",
     "Model",
     "Pedigree",
     "Penalty",
@@ -54,11 +58,13 @@ __all__ = [
     "Parameter",
     "Power",
     "PowerCurve",
+    "Residuals",
     "Relation",
     "Relationship",
     "Summary",
     "__version__",
     "adjust",
+    "checks",
     "compare",
     "comparisons",
     "datasets",
@@ -68,11 +74,13 @@ __all__ = [
     "fit",
     "gee",
     "gee_beside",
+    "influence",
     "load",
     "means",
     "plots",
     "power",
     "power_curve",
+    "residuals",
     "slopes",
     "summary",
 ]

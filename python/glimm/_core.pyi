@@ -18,6 +18,24 @@ _Show = Callable[[str, int, float, float, int], None]
 
 class CoreError(ValueError): ...
 
+class Posterior:
+    def __init__(
+        self,
+        family: _Name,
+        y: Array,
+        size: Array | None,
+        freq: Array | None,
+        predictors: list[_Predictor],
+        terms: list[_Term],
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None: ...
+    def draw(self, y: Array, psi: Array, seed: int, replicate: int) -> list[Array]: ...
+
+def quantile_residuals(
+    name: _Name, y: Array, eta: list[Array], size: Array | None, seed: int, replicate: int
+) -> tuple[Array, Array]: ...
+
 class Precision:
     def __init__(self, starts: _Codes, rows: _Codes, values: Array) -> None: ...
     @property
@@ -81,6 +99,14 @@ def refit_many(
     n: int,
     start: Array,
     nodes: int,
+    progress: _Show | None = None,
+) -> dict[str, Any]: ...
+def refit_each(
+    problems: list[Problem],
+    ys: list[Array],
+    start: Array,
+    nodes: int,
+    threads: int,
     progress: _Show | None = None,
 ) -> dict[str, Any]: ...
 

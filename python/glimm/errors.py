@@ -59,6 +59,7 @@ _ROWS = (
     ("unknown_coefficient", "A hypothesis names a coefficient that the fit does not have."),
     ("not_comparable", "Two fits whose likelihoods are not of the same responses."),
     ("no_interval", "What was asked of a prediction has no value for this model."),
+    ("no_residuals", "The model states no distribution, or none of the kind that a check needs."),
     ("degenerate", "The data cannot tell any parameter, such as a response that never varies."),
     ("unidentified", "The likelihood is flat in a parameter: the data do not tell it."),
     ("fit_failed", "The numbers overflowed, or no step could be taken."),
@@ -82,7 +83,7 @@ _ROWS = (
     ("duplicate_times", "A cluster has two rows of one time."),
     ("working_correlation", "A working correlation that is not positive definite."),
     ("working_size", "Times that a working correlation cannot hold."),
-    ("weights_within", "Weights that differ within a cluster where they must not."),
+    ("weights_within", "Weights that differ within a cluster where they must not, or bias."),
     ("not_dropout", "Rows missing in another way than by dropout."),
     ("rows_dropped", "Rows were left out, for the reason and from the columns reported."),
 )

@@ -17,6 +17,7 @@ pub mod pedigree;
 pub mod population;
 pub mod precision;
 pub mod quadrature;
+pub mod residuals;
 mod shuffle;
 pub mod simulate;
 pub mod special;

@@ -76,9 +76,8 @@ fn rows(seed: u64) -> Rows {
 fn data(name: &str, terms: Vec<Term>, rows: &mut Rows) -> Data {
     let family = family::lookup(name, None).unwrap();
     let size = (name == "binomial").then(|| vec![4.0; N]);
-    let y = (0..N)
-        .map(|i| family.draw(&mut rows.rng, 4.0, &[0.4 + 0.2 * rows.x[i], 0.3][..family.predictors()]))
-        .collect();
+    let y =
+        (0..N).map(|i| family.draw(&mut rows.rng, 4.0, &[0.4 + 0.2 * rows.x[i], 0.3][..family.predictors()])).collect();
     let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(rows.x.clone())], None)];
     family.parameters().iter().for_each(|_| predictors.push(Predictor::new(vec![Column::One], None)));
     Data { family, y, size, freq: None, predictors, terms, copies: None, constants: None }
