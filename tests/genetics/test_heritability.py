@@ -260,6 +260,38 @@ def test_phylogenetic_lambda() -> None:
     assert fits[0].loglik == pytest.approx(fits[1].loglik, abs=1e-7)
 
 
+def test_dominance_and_random_groups_have_names_of_their_own() -> None:
+    made = make_fecundity(100, 2, seed=6)
+    records = made.records.fillna("wild")
+    plain = Pedigree(made.records)
+    grouped = Pedigree(records, groups=["wild"], group_variance=0.5)
+    fit = glimm.fit(
+        "weight ~ sex + (1 | animal, pedigree=ped) + (1 | animal, known=dom) + (1 | animal)",
+        made.frame,
+        relations={"ped": grouped, "dom": plain.dominance()},
+    )
+    a, d, p = variances(fit)
+    found = fit.heritability()
+    names = [line.name for line in found.lines if line.kind == "variance"]
+    assert names[:3] == ["additive", "animal (dom)", "permanent (animal)"]
+    total = a + d + p + (fit.dispersion or {})["sigma"] ** 2
+    assert found["share[animal (dom)]"] == pytest.approx(d / total, rel=EXACT)
+    assert fit.breeding_values().animals[0] == "wild"
+
+
+def test_nothing_varies() -> None:
+    """Counts less variable than Poisson: no latent variance, hence no latent share."""
+    frame, relations = study()
+    data = frame.assign(flat=[3, 4] * (len(frame) // 2))
+    fit = glimm.fit(
+        "flat ~ 1 + (1 | animal, pedigree=ped)", data, "poisson", relations=relations,
+        integration="laplace",
+    )  # fmt: skip
+    found = fit.heritability()
+    assert math.isnan(found["h2", "latent"])
+    assert found["h2", "observed"] == pytest.approx(0, abs=1e-12)
+
+
 def test_without_relatives_there_is_no_heritability() -> None:
     data = glimm.datasets.load("sleepstudy")
     fit = glimm.fit("reaction ~ days + (1 | subject)", data)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glimm.genetics.transform import Latent, observed, shared
+from glimm.genetics.transform import Population, observed, shared
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "animal"
 # QGglmm integrates by cubature to about 1e-5.
@@ -29,18 +29,20 @@ NAMES = {
 }
 
 
-def latent(name: str, eta: list[float], variance: float, theta: float = 0, n: float = 1) -> Latent:
+def population(
+    name: str, eta: list[float], variance: float, theta: float = 0, n: float = 1
+) -> Population:
     columns = np.column_stack([eta, *([np.full(len(eta), math.log(theta))] if theta else [])])
     covariance = np.zeros((len(eta), columns.shape[1], columns.shape[1]))
     covariance[:, 0, 0] = variance
     share = np.full(len(eta), 1 / len(eta))
-    return Latent(NAMES[name], columns, covariance, share, np.full(len(eta), 1 / n))
+    return Population(NAMES[name], columns, covariance, share, np.full(len(eta), 1 / n))
 
 
 @pytest.mark.parametrize("row", FOUND["rows"], ids=lambda r: f"{r['model']} {r['mu']}")
 def test_one_mean_matches_qgglmm(row: dict[str, Any]) -> None:
     n = row.get("n.obs", 1)
-    at = observed(latent(row["model"], [row["mu"]], row["var_p"], row.get("theta", 0), n))
+    at = observed(population(row["model"], [row["mu"]], row["var_p"], row.get("theta", 0), n))
     additive, total = at.slope**2 * row["var_a"], at.expected + at.distribution
     assert n * at.mean == pytest.approx(row["mean.obs"], rel=CUBATURE)
     assert n * n * total == pytest.approx(row["var.obs"], rel=CUBATURE)
@@ -53,7 +55,7 @@ def test_averages_over_predictions_match_qgglmm(model: str) -> None:
     row = FOUND["averaged"][model]
     with (REFERENCE / "predictions.csv").open() as file:
         eta = [float(line["eta"]) for line in csv.DictReader(file)]
-    at = observed(latent(model, eta, row["var_p"]))
+    at = observed(population(model, eta, row["var_p"]))
     total = at.between + at.expected + at.distribution
     assert at.mean == pytest.approx(row["mean.obs"], rel=CUBATURE)
     assert total == pytest.approx(row["var.obs"], rel=CUBATURE)
@@ -81,11 +83,11 @@ def test_shared_components_match_brute_force(model: str) -> None:
 
     given = mean(math.sqrt(part) * t)
     expected = density @ (given - density @ given) ** 2
-    found = shared(latent(model, eta, total), np.full(3, part))
+    found = shared(population(model, eta, total), np.full(3, part))
     assert found == pytest.approx(expected, rel=FINE)
     # All of the variance shared: the variance of the mean response itself.
     if model == "Poisson.log":
-        one = latent(model, eta[:1], total)
+        one = population(model, eta[:1], total)
         assert shared(one, np.full(1, total)) == pytest.approx(observed(one).expected, rel=1e-8)
         closed = math.exp(2 * eta[0] + total) * math.expm1(part)
         assert shared(one, np.full(1, part)) == pytest.approx(closed, rel=FINE)
@@ -93,7 +95,7 @@ def test_shared_components_match_brute_force(model: str) -> None:
 
 def test_poisson_log_has_its_closed_forms() -> None:
     mu, v = 0.4, 0.6
-    at = observed(latent("Poisson.log", [mu], v))
+    at = observed(population("Poisson.log", [mu], v))
     mean = math.exp(mu + v / 2)
     assert at.mean == pytest.approx(mean, rel=FINE)
     assert at.slope == pytest.approx(mean, rel=FINE)
@@ -103,7 +105,7 @@ def test_poisson_log_has_its_closed_forms() -> None:
 
 def test_probit_has_its_closed_forms() -> None:
     mu, v = -0.3, 0.8
-    at = observed(latent("binom1.probit", [mu], v))
+    at = observed(population("binom1.probit", [mu], v))
     z = mu / math.sqrt(1 + v)
     p = 0.5 * math.erfc(-z / math.sqrt(2))
     density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi * (1 + v))

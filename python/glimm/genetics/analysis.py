@@ -13,8 +13,7 @@ from .. import _core
 from ..effects.shares import LATENT
 from ..errors import FitError
 from .parts import Latent, Piece, Trait
-from .transform import Latent as Population
-from .transform import observed, shared
+from .transform import Population, observed, shared
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -44,6 +43,11 @@ class Sources:
     residual: float
     phenotypic: float
     mean: float
+
+
+def _ratio(part: float, whole: float) -> float:
+    """A share; NaN of nothing."""
+    return part / whole if whole > 0 else math.nan
 
 
 class Analysis:
@@ -84,12 +88,13 @@ class Analysis:
         """The name of a component."""
         additive = self.latent.additive
         if piece is additive:
-            word = self.fit.design.terms[piece.term].relation
-            return "phylogenetic" if word is not None and word.word == "phylogeny" else "additive"
+            return "phylogenetic" if piece.relation == "phylogeny" else "additive"
         if piece.genetic:
             return f"genetic ({piece.name})"
+        if piece.relation:
+            return f"{piece.name} ({self.fit.design.terms[piece.term].named})"
         if piece.name == additive.name:
-            return f"permanent ({piece.name})"
+            return f"{'other' if additive.relation == 'phylogeny' else 'permanent'} ({piece.name})"
         return piece.name
 
     def share(self, piece: Piece) -> str:
@@ -143,8 +148,12 @@ class Analysis:
                 found += [(t, "observed", "size", name) for name in ("I_A", "CV_A (%)")]
         return found + self._correlation_names()
 
+    def _correlated(self) -> list[Piece]:
+        """Pieces whose terms have genetic correlations."""
+        return [p for p in self.latent.pieces if p.genetic or p is self.latent.additive]
+
     def _correlation_names(self) -> list[Name]:
-        terms = dict.fromkeys(p.term for p in self.latent.pieces if p.genetic)
+        terms = dict.fromkeys(p.term for p in self._correlated())
         found = []
         for t in terms:
             names = self._effects(t)
@@ -190,7 +199,7 @@ class Analysis:
         found = [parts.each[id(p)] for p in self._pieces()] + parts.crossed
         found += [parts.residual] if self.plain else []
         found.append(parts.phenotypic)
-        found += [top / parts.phenotypic for top in parts.tops]
+        found += [_ratio(top, parts.phenotypic) for top in parts.tops]
         mean, additive = parts.mean, parts.each[id(self.latent.additive)]
         if self.plain:
             found.append(mean)
@@ -199,9 +208,11 @@ class Analysis:
             mean, additive = more[:2]
             found += more
         if self.liability is not None:
-            found += [top / (parts.phenotypic + self.liability) for top in parts.tops]
+            whole = parts.phenotypic + self.liability
+            found += [_ratio(top, whole) for top in parts.tops]
         if self.plain or self.has_response:
-            found += [additive / mean**2, 100 * math.sqrt(max(additive, 0.0)) / abs(mean)]
+            found.append(_ratio(additive, mean**2))
+            found.append(100 * _ratio(math.sqrt(max(additive, 0.0)), abs(mean)))
         return found
 
     def _parts(self, psi: Array, trait: Trait, rows: Places) -> Sources:
@@ -264,7 +275,7 @@ class Analysis:
         if more:
             tops.append(shared(parts.population, parts.lasting))
         found = [at.mean, gain * parts.each[id(self.latent.additive)], expected, total]
-        return found + [top / expected for top in tops] + [top / total for top in tops]
+        return found + [_ratio(top, whole) for whole in (expected, total) for top in tops]
 
     def _residual(self, population: Population) -> float:
         """Mean variance of a response given the effects."""
@@ -285,7 +296,7 @@ class Analysis:
 
     def _correlations(self, psi: Array) -> list[float]:
         found = []
-        for t in dict.fromkeys(p.term for p in self.latent.pieces if p.genetic):
+        for t in dict.fromkeys(p.term for p in self._correlated()):
             columns = [c for p in self.latent.pieces if p.term == t for c in p.columns]
             sigma = self.latent.covariance(psi, t)[np.ix_(columns, columns)]
             sd = np.sqrt(np.diag(sigma))

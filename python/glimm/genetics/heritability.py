@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..confidence import normal_reach
 from ..data import frame_like
 from ..errors import DataError
 from ..inference.delta import delta
@@ -140,8 +140,7 @@ def heritability(
     fit: Fit, term: str | None, level: float, method: str, average: bool, fixed_variance: bool
 ) -> Heritability:
     """See `Fit.heritability`."""
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
+    reach = normal_reach(level)
     if method not in ("delta", "profile"):
         raise DataError(f"method={method!r}; use 'delta', 'profile'", code="unknown_option")
     at = Analysis(fit, term, average, fixed_variance)
@@ -153,7 +152,6 @@ def heritability(
     errors = np.sqrt(np.maximum(np.diag(spread), 0.0))
     if unknown[at.random_places()].any():
         errors = np.full_like(errors, np.nan)
-    reach = NormalDist().inv_cdf((1 + level) / 2)
     lines = tuple(
         Line(*name, float(v), float(s), *bounds(name[2], float(v), float(s), reach))
         for name, v, s in zip(names, values, errors, strict=True)

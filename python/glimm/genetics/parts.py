@@ -38,8 +38,8 @@ class Piece:
         The level of each row, the first where there are several.
     z : ndarray, (m, n, q)
         All columns of the term for each of the levels of a row, zero in those of other pieces.
-    genetic : bool
-        Whether its levels are relatives.
+    relation : str
+        The word of the relation of its levels; empty for independent ones.
     """
 
     name: str
@@ -47,7 +47,12 @@ class Piece:
     columns: tuple[int, ...]
     codes: Codes
     z: Array
-    genetic: bool
+    relation: str
+
+    @property
+    def genetic(self) -> bool:
+        """Whether its levels are animals of a pedigree."""
+        return self.relation == "pedigree"
 
     def variance(self, covariance: Array) -> Array:
         """Z'Sigma z of each row, (n,), summed over its levels."""
@@ -79,15 +84,18 @@ def pieces_of(fit: Fit) -> list[Piece]:
         labels = _labels(term, len(by_columns))
         for label, (columns, pairs) in zip(labels, by_columns.items(), strict=True):
             z = np.array([z for _, z in pairs])
-            genetic = term.relation is not None
-            found.append(Piece(label, t, columns, pairs[0][0], z, genetic))
+            word = "" if term.relation is None else term.relation.word
+            found.append(Piece(label, t, columns, pairs[0][0], z, word))
     return found
 
 
 def _labels(term: DesignTerm, count: int) -> list[str]:
     """Names of the groups that a term's rows belong to."""
-    split = term.label.split("+")
-    return split if len(split) == count else [term.label] * count
+    label = term.label
+    if term.relation is not None:
+        label = label.removesuffix(f" ({term.relation.word} {term.named})")
+    split = label.split("+")
+    return split if len(split) == count else [label] * count
 
 
 def additive_piece(fit: Fit, pieces: list[Piece], label: str | None) -> Piece:
@@ -98,20 +106,16 @@ def additive_piece(fit: Fit, pieces: list[Piece], label: str | None) -> Piece:
     FitError
         When there is none, or none of that name.
     """
-    genetic = [p for p in pieces if p.genetic]
     if label is not None:
-        chosen = [p for p in genetic if p.name == label] or [p for p in pieces if p.name == label]
-        if not chosen:
+        same = [p for p in pieces if p.name == label]
+        if not same:
             names = listed([p.name for p in pieces])
-            message = (
-                f"term={label!r} is no grouping of the mean's random effects; there are {names}"
-            )
+            message = f"term={label!r} is no grouping of the mean's random effects; use {names}"
             raise FitError(message, code="no_heritability")
-        return chosen[0]
+        return next((p for p in same if p.relation in RELATIVES), same[0])
     for word in RELATIVES:
-        for piece in genetic:
-            relation = fit.design.terms[piece.term].relation
-            if relation is not None and relation.word == word:
+        for piece in pieces:
+            if piece.relation == word:
                 return piece
     message = (
         "no random effect of the mean has relatives as levels: write (1 | animal, pedigree=ped), "

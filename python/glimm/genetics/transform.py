@@ -29,7 +29,7 @@ NODES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Latent:
+class Population:
     """The distribution of the linear predictors of the rows.
 
     Parameters
@@ -75,31 +75,31 @@ class Observed:
     distribution: float
 
 
-def observed(latent: Latent) -> Observed:
+def observed(population: Population) -> Observed:
     """Return the moments of the response over the population."""
-    eta, root, back = _distinct(latent)
-    mean, by_eta, _, _ = _core.population_joint(latent.name, "mean", eta, root)
-    square = _core.population_joint(latent.name, "squared", eta, root, False)[0][back]
-    within = _core.population_joint(latent.name, "variance", eta, root, False)[0][back]
-    means, share = mean[back], latent.weights
+    eta, root, back = _distinct(population)
+    mean, by_eta, _, _ = _core.population_joint(population.name, "mean", eta, root)
+    square = _core.population_joint(population.name, "squared", eta, root, False)[0][back]
+    within = _core.population_joint(population.name, "variance", eta, root, False)[0][back]
+    means, share = mean[back], population.weights
     center = float(share @ means)
     return Observed(
         mean=center,
         slope=float(share @ by_eta[back, 0]),
         between=float(share @ (means - center) ** 2),
         expected=float(share @ (square - means**2)),
-        distribution=float(share @ (within * latent.dilution)),
+        distribution=float(share @ (within * population.dilution)),
     )
 
 
-def shared(latent: Latent, variance: Array) -> float:
+def shared(population: Population, variance: Array) -> float:
     """Return the covariance of two responses that share a component of the mean's predictor.
 
     Parameters
     ----------
-    latent : Latent
+    population : Population
     variance : ndarray, (n,)
-        Of the component in each row; part of the covariance of `latent`.
+        Of the component in each row; part of the covariance of `population`.
 
     Returns
     -------
@@ -108,26 +108,26 @@ def shared(latent: Latent, variance: Array) -> float:
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()
-    rest = latent.covariance.copy()
+    rest = population.covariance.copy()
     rest[:, 0, 0] = np.maximum(rest[:, 0, 0] - variance, 0.0)
     means = np.empty(NODES)
     for k, node in enumerate(nodes):
-        eta = latent.eta.copy()
+        eta = population.eta.copy()
         eta[:, 0] += np.sqrt(variance) * node
-        given = Latent(latent.name, eta, rest, latent.weights, latent.dilution)
+        given = Population(population.name, eta, rest, population.weights, population.dilution)
         at, root, back = _distinct(given)
-        found = _core.population_joint(latent.name, "mean", at, root, False)[0]
-        means[k] = latent.weights @ found[back]
+        found = _core.population_joint(population.name, "mean", at, root, False)[0]
+        means[k] = population.weights @ found[back]
     center = weights @ means
     return float(weights @ (means - center) ** 2)
 
 
-def _distinct(latent: Latent) -> tuple[Array, Array, NDArray[np.int64]]:
+def _distinct(population: Population) -> tuple[Array, Array, NDArray[np.int64]]:
     """Rows that are alike once: predictors, roots of their covariance, and the way back."""
     from ..predict.integrated import roots
 
-    count = latent.eta.shape[1]
-    joined = np.hstack([latent.eta, latent.covariance.reshape(len(latent.eta), -1)])
+    count = population.eta.shape[1]
+    joined = np.hstack([population.eta, population.covariance.reshape(len(population.eta), -1)])
     rows, back = np.unique(joined, axis=0, return_inverse=True)
     covariance = np.ascontiguousarray(rows[:, count:].reshape(-1, count, count))
     return np.ascontiguousarray(rows[:, :count]), roots(covariance), back.ravel()

@@ -1,7 +1,7 @@
 //! Inbreeding coefficients and Mendelian variances.
 //!
-//! With A = T D T' (Henderson 1976), T_ij the part of animal i that comes from its ancestor j, the inbreeding of an animal with
-//! parents s and d is
+//! With A = T D T' (Henderson 1976), T_ij the part of animal i that comes from its ancestor j, the inbreeding of an
+//! animal with parents s and d is
 //!
 //! ```text
 //! F = a(s, d) / 2,    a(s, d) = sum over ancestors j of T_sj D_j T_dj
@@ -10,9 +10,9 @@
 //!
 //! (Meuwissen and Luo 1992). As Sargolzaei, Iwaisaki and Colleau (2005) do, the mates of one animal are taken together:
 //! w_j = T_sj D_j is found once, upwards through the ancestors of s, and a(s, d) = f(d) for all its mates by
-//! f(j) = w_j + f(sire of j) / 2 + f(dam of j) / 2, down from the founders. A generation needs those before it only, so that
-//! its matings are shared among threads. Sargolzaei, M., Iwaisaki, H. and Colleau, J.-J. (2005). J. Anim. Breed. Genet.
-//! 122, 325-331. Meuwissen, T. H. E. and Luo, Z. (1992). Genet. Sel. Evol. 24, 305-313.
+//! f(j) = w_j + f(sire of j) / 2 + f(dam of j) / 2, down from the founders. A generation needs those before it only, so
+//! that its matings are shared among threads. Sargolzaei, M., Iwaisaki, H. and Colleau, J.-J. (2005). J. Anim. Breed.
+//! Genet. 122, 325-331. Meuwissen, T. H. E. and Luo, Z. (1992). Genet. Sel. Evol. 24, 305-313.
 
 use rayon::prelude::*;
 

@@ -6,9 +6,9 @@
 //! a_i = sum over its parents j of c_ij a_j + m_i,    m_i ~ N(0, D_i) independent
 //! ```
 //!
-//! so that with T^-1 = I - C the precision is (I - C)' D^-1 (I - C): as sparse as the pedigree (`descent`). In a pedigree
-//! both weights are 1/2 and D_i needs the inbreeding of the parents (`inbreeding`); in a phylogeny the one weight is 1 and D_i is the
-//! length of the branch.
+//! so that with T^-1 = I - C the precision is (I - C)' D^-1 (I - C): as sparse as the pedigree (`descent`). In a
+//! pedigree both weights are 1/2 and D_i needs the inbreeding of the parents (`inbreeding`); in a phylogeny the one
+//! weight is 1 and D_i is the length of the branch.
 
 mod descent;
 mod inbreeding;
