@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checks, datasets
 from ._core import __version__
-from .checks import Check, Residuals, residuals
+from .checks import Check, CheckPage, Influence, Residuals, influence, residuals
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -24,8 +24,10 @@ from .gee import GEEFit, dropout_weights, gee
 from .gee import beside as gee_beside
 from .inference.contrasts import adjust
 from .model import Model, fit
+from .pedigree import Pedigree, Phylogeny
 from .penalty import Penalty
 from .power import Power, PowerCurve, extend, power, power_curve
+from .relations import Relation, Relationship
 from .summary import Summary, summary
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "CheckPage",
     "Comparison",
     "CustomFamily",
     "DataError",
@@ -47,12 +50,17 @@ __all__ = [
     "FormulaError",
     "GEEFit",
     "GlimmError",
+    "Influence",
     "Model",
+    "Pedigree",
     "Penalty",
+    "Phylogeny",
     "Parameter",
     "Power",
     "PowerCurve",
     "Residuals",
+    "Relation",
+    "Relationship",
     "Summary",
     "__version__",
     "adjust",
@@ -66,6 +74,7 @@ __all__ = [
     "fit",
     "gee",
     "gee_beside",
+    "influence",
     "load",
     "means",
     "plots",

@@ -107,15 +107,26 @@ def at(fit: Fit, y: Array | None = None, parameters: Array | None = None) -> Fit
     return Fit(fit.model, design, estimates)
 
 
+def free_parameters(fit: Fit) -> NDArray[np.bool_]:
+    """Return which parameters the data tell that are not of a covariance on its boundary, (P,)."""
+    variance = np.diag(fit.estimates.covariance)
+    free = np.isfinite(variance) & (variance > 0)
+    singular = fit.diagnostics.singular
+    for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
+        if term.label in singular:
+            free[start:end] = False
+    return np.asarray(free)
+
+
 def drawn_parameters(fit: Fit, seed: int) -> Array:
     """Return one draw of all parameters from the normal approximation to their likelihood.
 
     Residuals at such a draw are uniform to first order although parameters were estimated: what
     the estimates take out of the residuals' variation the draw puts back (Johnson 2004, Ann. Stat.
-    32, 2361-2384). Parameters that the data do not tell stay at their estimates.
+    32, 2361-2384). Parameters that the data do not tell stay at their estimates, and so do
+    covariances on the boundary of their range, where there is no normal approximation.
     """
-    e = fit.estimates
-    known = np.isfinite(np.diag(e.covariance)) & (np.diag(e.covariance) > 0)
+    e, known = fit.estimates, free_parameters(fit)
     values, vectors = np.linalg.eigh(e.covariance[np.ix_(known, known)])
     rng = np.random.default_rng([seed, 2])
     step = vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(int(known.sum())))

@@ -212,7 +212,7 @@ def study(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0) ->
     if not isinstance(n, int | np.integer) or n < 19:
         raise DataError(f"n={n!r}; at least 19", code="unknown_option")
     if isinstance(source, Residuals):
-        return Study(source, "exact", n, seed)
+        return Study(source, "exact", min(n, _most(source)), seed)
     if not isinstance(source, Fit):
         return Study(source, "none", n, seed)
     can = repeats(source) is None and _draws(source)
@@ -225,6 +225,12 @@ def study(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0) ->
     if null == "auto":
         null = "refit" if can and source.nobs <= SMALL else "exact"
     return Study(source, null, n, seed)
+
+
+def _most(r: Residuals) -> int:
+    """Simulations that there can be: a foreign model has those that were given."""
+    draws = getattr(r.law, "draws", None)
+    return len(draws) - 1 if isinstance(draws, np.ndarray) else 10**9
 
 
 def _draws(fit: Fit) -> bool:
