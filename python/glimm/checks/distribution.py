@@ -13,7 +13,7 @@ from ..errors import DataError
 from ..fit import one_of
 from .base import Check, p_two_sided, percent
 from .residuals import Residuals
-from .study import Source, Test, one, study
+from .study import Source, Study, Test, one, study
 
 Array = NDArray[np.float64]
 Said = tuple[float, str, Mapping[str, Any]]
@@ -346,7 +346,8 @@ def statistic(
     >>> glimm.checks.statistic(fit, lambda y: y.max(), n=99).name
     'statistic'
     """
-    made = study(source, null="exact", n=max(n, 19), seed=seed)
+    inner = source.source if isinstance(source, Study) else source
+    made = study(inner, null="exact", n=max(n, 19), seed=seed)
     r, known = made.residuals, made.null != "none"
     observed = float(function(r.observed))
     draws = np.array([function(r.law.simulate(seed, k)) for k in range(1, n + 1)], dtype=float)
@@ -365,6 +366,6 @@ def _ranked_p(observed: float, draws: Array, seed: int) -> float:
     below, equal = int(np.sum(draws < observed)), int(np.sum(draws == observed))
     u = (below + np.random.default_rng([seed, 6]).random() * (equal + 1)) / (draws.size + 1)
     p = 2 * min(u, 1 - u)
-    if p * draws.size < 20 and equal == 0:
-        p = min(p, p_two_sided(observed, draws)) if below in (0, draws.size) else p
+    if equal == 0 and below in (0, draws.size):
+        p = min(p, p_two_sided(observed, draws))
     return float(min(1.0, p))
