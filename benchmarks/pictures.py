@@ -1,4 +1,4 @@
-"""The pictures of docs/how-to: curves of both estimands, a power curve, a page of checks."""
+"""The pictures of docs/how-to and docs/tutorials: curves, power, checks, shares of variance."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "how-to"
+TUTORIALS = PICTURES.parent / "tutorials"
 plt.rcParams |= {"svg.hashsalt": "glimm", "font.size": 10}
 
 
-def save(figure: object, name: str) -> None:
-    figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None})  # type: ignore[attr-defined]
+def save(figure: object, name: str, place: Path = PICTURES) -> None:
+    figure.savefig(place / f"{name}.svg", metadata={"Date": None})  # type: ignore[attr-defined]
 
 
 def curves() -> None:
@@ -53,7 +54,20 @@ def checks() -> None:
     save(page.plot(), "checks-page")
 
 
+def shares() -> None:
+    study = glimm.datasets.make_fecundity(600, seed=8)
+    relations = {"ped": glimm.Pedigree(study.records)}
+    traits = "season + (1 | animal, pedigree=ped) + (1 | animal) + (1 | dam)"
+    weight = glimm.fit(f"weight ~ sex + {traits}", study.frame, relations=relations)
+    eggs = glimm.fit(
+        f"eggs ~ {traits}", study.frame, "poisson", relations=relations, integration="laplace"
+    )
+    found = {"weight": weight.heritability(), "eggs": eggs.heritability()}
+    save(glimm.plots.shares(found).figure, "fecundity-shares", TUTORIALS)
+
+
 if __name__ == "__main__":
     checks()
     curves()
     power()
+    shares()

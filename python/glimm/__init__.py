@@ -24,8 +24,10 @@ from .gee import GEEFit, dropout_weights, gee
 from .gee import beside as gee_beside
 from .inference.contrasts import adjust
 from .model import Model, fit
+from .pedigree import Pedigree, Phylogeny
 from .penalty import Penalty
 from .power import Power, PowerCurve, extend, power, power_curve
+from .relations import Relation, Relationship
 from .summary import Summary, summary
 
 if TYPE_CHECKING:
@@ -50,11 +52,15 @@ __all__ = [
     "GlimmError",
     "Influence",
     "Model",
+    "Pedigree",
     "Penalty",
+    "Phylogeny",
     "Parameter",
     "Power",
     "PowerCurve",
     "Residuals",
+    "Relation",
+    "Relationship",
     "Summary",
     "__version__",
     "adjust",

@@ -305,14 +305,14 @@ def _zeros(fit: Fit) -> Iterator[Finding]:
 
 
 def _levels(fit: Fit, term: DesignTerm) -> Iterator[Finding]:
-    levels = len(term.levels)
+    levels = len(term.levels) if not term.tied else len(np.unique(term.codes))
     if levels < _FEW:
         yield Finding(
             "few_levels",
             f"{term.label!r} has {levels} levels: their variance is hardly known.",
             "Consider the levels as a fixed effect.",
         )
-    alone = levels == fit.design.n and "(Intercept)" in term.columns
+    alone = levels == fit.design.n and "(Intercept)" in term.columns and not term.tied
     if alone and not _rows_carry_variance(fit):
         yield Finding(
             "one_row_per_level",
@@ -342,7 +342,7 @@ def _unit(fit: Fit) -> float:
 
 def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
     sd = np.sqrt(np.diag(covariance))
-    size = np.sqrt((term.z**2).mean(axis=0))
+    size = np.sqrt(sum((z**2).mean(axis=0) for _, z in term.memberships))
     mean = np.array(term.predictors) == 0
     if bool((sd * size < _ZERO_SD * np.where(mean, _unit(fit), 1.0)).any()):
         return True

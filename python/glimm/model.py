@@ -16,6 +16,7 @@ from .fit import Fit
 from .formula import Formula, parse, parse_side
 from .penalty import Penalty
 from .problem import make_problem, solve
+from .relations import Relation
 
 _MOST_WITH_ZEROS = 2
 
@@ -102,6 +103,7 @@ def fit(
     progress: bool | None = None,
     integration: str = "auto",
     engine: str = "auto",
+    relations: Mapping[str, Relation] | None = None,
 ) -> Fit:
     """Fit a linear or generalized linear mixed model by (restricted) maximum likelihood.
 
@@ -179,6 +181,10 @@ def fit(
         long, ``"iterative"`` solves by conjugate gradients and takes posterior variances from
         draws with a fixed seed: `Diagnostics.draws_se` and `Diagnostics.loglik_se` state the
         error, and standard errors are those of the average information.
+    relations : mapping of str to Relation, optional
+        Known relations among groups, by the names that the formulas use: with ``{"K":
+        glimm.Relationship(matrix, labels)}`` the effects of ``(1 | line, known=K)`` have the
+        covariance s^2 K.
 
     Returns
     -------
@@ -216,6 +222,7 @@ def fit(
         formula, data, family, link=link, zi=zi, disp=disp, hold=hold, penalty=penalty, reml=reml,
         trials=trials, freq=freq, precision=precision, offset=offset, missing=missing,
         threads=threads, compress=compress, integration=integration, engine=engine,
+        relations=relations,
     )  # fmt: skip
     result = fit_design(model, design, progress)
     _warn(result)
@@ -242,6 +249,7 @@ def specify(
     compress: bool | None = None,
     integration: str = "auto",
     engine: str = "auto",
+    relations: Mapping[str, Relation] | None = None,
 ) -> tuple[Model, Design]:
     """Return what `fit` would maximise the likelihood of; its arguments and errors."""
     chosen, link = choose(family, link)
@@ -280,6 +288,7 @@ def specify(
         offset=offset,
         precision=precision,
         others=model.others,
+        relations=relations,
         missing=missing,
     )
     return model, design

@@ -167,11 +167,16 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
 def core_arrays(model: Model, design: Design) -> _Arrays:
     """Return what the core calls a problem: family, responses, predictors and terms."""
     terms = [
-        (t.structure, t.codes, len(t.levels), t.z, order(t), list(t.predictors))
+        (t.structure, t.codes, len(t.levels), t.z, order(t), list(t.predictors), _ties(t))
         for t in design.terms
     ]
     size, predictors = sizes(model, design), _predictors(model, design)
     return model.core_name, design.y, size, design.freq, predictors, terms
+
+
+def _ties(term: DesignTerm) -> tuple[_core.Precision | None, list[Any]]:
+    """What ties the levels of a term: their precision, and further memberships of each row."""
+    return (None if term.relation is None else term.relation.core), list(term.also)
 
 
 def sizes(model: Model, design: Design) -> Array | None:

@@ -59,6 +59,7 @@ def effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
     found = []
     for t, (term, factor) in enumerate(zip(fit.design.terms, fit.factors, strict=True)):
         q, levels = len(term.columns), len(term.levels)
-        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate)
+        prior = None if term.relation is None else term.relation.core
+        b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate, prior)
         found.append(b.reshape(levels, q))
     return tuple(found)

@@ -17,6 +17,7 @@ from .problem import ENGINES
 from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
 
 if TYPE_CHECKING:
+    from .design import DesignTerm
     from .fit import Fit
     from .parts import Coefficients
 
@@ -195,6 +196,18 @@ def _is_exact(fit: Fit) -> bool:
     return fit.model.family.name == "gaussian" and fit.model.link == "identity"
 
 
+def _levels(term: DesignTerm) -> str:
+    """A group with its number of levels, and what is known of them."""
+    count = len(term.levels)
+    text = f"{count:,} levels"
+    if term.relation is not None:
+        seen = {int(c) for codes, _ in term.memberships for c in np.unique(codes[codes >= 0])}
+        empty = count - len(seen)
+        text += f", {empty:,} without rows" if empty else ""
+        text += f"; {term.relation.word} {term.named}"
+    return f"{term.label} ({text})"
+
+
 def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     yield "Formula", fit.model.formula.text
     yield "Family", f"{fit.model.family.name}, {fit.model.link} link"
@@ -208,8 +221,8 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     for drop in fit.design.dropped:
         yield "Dropped", str(drop)
     if fit.groups:
-        levels = (f"{name} ({count:,} levels)" for name, count in fit.groups.items())
-        yield "Groups", ", ".join(levels)
+        known = {term.label: term for term in fit.design.terms}
+        yield "Groups", ", ".join(map(_levels, known.values()))
     if fit.design.response_levels is not None and fit.model.family.ordered:
         classes = " < ".join(str(level) for level in fit.design.response_levels)
         yield "Response", f"{fit.design.response_name}: {classes}"

@@ -153,7 +153,7 @@ def _other_rules(
     if path == "lmm" and not fit.model.reml:
         value = _loglik(fit, arrays, parameters, laplace=True)
         yield "by the general path, not the closed form", value, 0.0
-    elif path in ("dense", "sparse"):
+    elif path in ("dense", "sparse") and not all(term.tied for term in fit.design.terms):
         other = "sparse" if path == "dense" else "dense"
         value = _loglik(fit, arrays, parameters, engine=other, integration="laplace")
         known = _loglik(fit, arrays, parameters, engine=path, integration="laplace")
@@ -169,27 +169,32 @@ def _other_rules(
 
 
 def _rows_reversed(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told:
-    name, y, size, freq, predictors, terms = arrays
+    family, y, size, freq, predictors, terms = arrays
     turn: Callable[[Array | None], Array | None] = lambda v: (  # noqa: E731
         None if v is None else np.ascontiguousarray(v[::-1])
     )
     turned = [(turn(x), turn(offset), value) for x, offset, value in predictors]
     parts = [
-        (structure, turn(codes), levels, turn(z), order, of)
-        for structure, codes, levels, z, order, of in terms
+        (name, turn(codes), levels, turn(z), *more, (prior, [tuple(map(turn, m)) for m in also]))
+        for name, codes, levels, z, *more, (prior, also) in terms
     ]
-    return (name, turn(y), turn(size), turn(freq), turned, parts), parameters
+    return (family, turn(y), turn(size), turn(freq), turned, parts), parameters
 
 
 def _levels_renamed(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told | None:
     *rest, terms = arrays
     if not terms:
         return None
-    parts = [
-        (structure, (levels - 1 - codes.astype(np.int64)).astype(codes.dtype), levels, *more)
-        for structure, codes, levels, *more in terms
-    ]
-    return (*rest, parts), parameters
+    return (*rest, [_renamed(*term) for term in terms]), parameters
+
+
+def _renamed(structure: str, codes: Any, levels: int, *more: Any) -> tuple[Any, ...]:
+    """A term with its levels in reverse order; those of a known relation stay."""
+    prior, also = more[-1]
+    if prior is None:
+        turned = [(np.where(m < 0, m, levels - 1 - m), z) for m, z in also]
+        codes, more = levels - 1 - codes, (*more[:-1], (None, turned))
+    return structure, codes, levels, *more
 
 
 def _covariate_rescaled(fit: Fit, arrays: _Arrays, parameters: Array) -> _Told | None:

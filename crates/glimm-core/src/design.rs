@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::family::{Family, Rows};
+use crate::precision::Precision;
 use crate::structure::Structure;
 
 /// One column of a model matrix. Constant one columns (intercepts) take no memory.
@@ -68,6 +69,13 @@ pub fn thresholds(y: &[f64], classes: usize) -> [Predictor; 2] {
     [Predictor::new(picks(0), None), Predictor { columns: picks(1), offset: None, shares: Some(1) }]
 }
 
+/// A further level that each row belongs to, with columns for the same effects.
+#[derive(Clone)]
+pub struct Membership {
+    pub codes: Vec<u32>,
+    pub columns: Vec<Column>,
+}
+
 /// One random-effect term: every level of a grouping factor has `structure.effects()` effects.
 #[derive(Clone)]
 pub struct Term {
@@ -77,12 +85,71 @@ pub struct Term {
     /// The linear predictor that each column belongs to.
     pub predictors: Vec<usize>,
     pub structure: Arc<dyn Structure>,
+    /// The precision over levels; none: they are independent.
+    pub prior: Option<Arc<Precision>>,
+    /// Memberships besides `codes` and `columns`. A row without one has zeros in the columns of that of another.
+    pub also: Vec<Membership>,
 }
 
 impl Term {
+    /// Rows belong to one level each, and levels are independent.
+    pub fn new(
+        codes: Vec<u32>,
+        levels: usize,
+        columns: Vec<Column>,
+        predictors: Vec<usize>,
+        structure: Arc<dyn Structure>,
+    ) -> Term {
+        Term { codes, levels, columns, predictors, structure, prior: None, also: Vec::new() }
+    }
+
     pub fn effects(&self) -> usize {
         self.columns.len()
     }
+
+    /// Whether levels hang together beyond the rows of other terms, by their prior or by rows with several of them.
+    pub fn tied(&self) -> bool {
+        self.prior.is_some() || !self.also.is_empty()
+    }
+
+    /// Codes and columns of every membership.
+    pub fn memberships(&self) -> impl Iterator<Item = (&[u32], &[Column])> {
+        let first = (self.codes.as_slice(), self.columns.as_slice());
+        std::iter::once(first).chain(self.also.iter().map(|m| (m.codes.as_slice(), m.columns.as_slice())))
+    }
+
+    /// The given rows, in the given order; levels keep their numbers.
+    pub fn gather(&self, rows: &[u32]) -> Term {
+        let codes = |codes: &[u32]| rows.iter().map(|&i| codes[i as usize]).collect();
+        let columns = |columns: &[Column]| columns.iter().map(|c| c.gather(rows)).collect();
+        let also = |m: &Membership| Membership { codes: codes(&m.codes), columns: columns(&m.columns) };
+        Term {
+            codes: codes(&self.codes),
+            levels: self.levels,
+            columns: columns(&self.columns),
+            predictors: self.predictors.clone(),
+            structure: self.structure.clone(),
+            prior: self.prior.clone(),
+            also: self.also.iter().map(also).collect(),
+        }
+    }
+
+    fn check(&self, n: usize) -> Result<(), Error> {
+        for (codes, columns) in self.memberships() {
+            check_columns("random-effect column", columns, n)?;
+            same_length("random-effect columns", columns.len(), self.effects())?;
+            same_length("group codes", codes.len(), n)?;
+            if codes.iter().any(|&c| c as usize >= self.levels) {
+                return Err(Error::Degenerate { why: format!("a group code is not below {}", self.levels) });
+            }
+        }
+        self.prior.as_ref().map_or(Ok(()), |p| same_length("precision of the levels", p.levels(), self.levels))
+    }
+}
+
+/// Whether all rows' levels come from one factor of independent levels.
+pub fn one_factor(terms: &[Term]) -> bool {
+    terms.windows(2).all(|t| t[0].codes == t[1].codes) && !terms.iter().any(Term::tied)
 }
 
 /// Everything a likelihood is a function of, besides its parameters.
@@ -128,6 +195,12 @@ impl Data {
         (0..self.n()).map(|i| self.freq_at(i) * self.copies_at(i)).sum()
     }
 
+    /// What the constants of the random effects' prior densities add to the log-likelihood: q log|P| / 2.
+    pub fn log_priors(&self) -> f64 {
+        let of = |t: &Term| t.prior.as_ref().map_or(0.0, |p| 0.5 * t.effects() as f64 * p.log_determinant());
+        self.terms.iter().map(of).sum()
+    }
+
     /// Number of leading predictors that random effects enter.
     pub fn random_predictors(&self) -> usize {
         self.terms.iter().flat_map(|t| &t.predictors).map(|k| k + 1).max().unwrap_or(0)
@@ -171,17 +244,7 @@ impl Data {
         let mut data = self.gather_fixed(rows);
         data.freq = self.freq.as_ref().map(|w| rows.iter().map(|&i| w[i as usize]).collect());
         data.copies = self.copies.clone();
-        data.terms = self
-            .terms
-            .iter()
-            .map(|t| Term {
-                codes: rows.iter().map(|&i| t.codes[i as usize]).collect(),
-                levels: t.levels,
-                columns: t.columns.iter().map(|c| c.gather(rows)).collect(),
-                predictors: t.predictors.clone(),
-                structure: t.structure.clone(),
-            })
-            .collect();
+        data.terms = self.terms.iter().map(|t| t.gather(rows)).collect();
         data
     }
 
@@ -208,11 +271,7 @@ impl Data {
             }
         }
         for t in &self.terms {
-            check_columns("random-effect column", &t.columns, n)?;
-            same_length("group codes", t.codes.len(), n)?;
-            if t.codes.iter().any(|&c| c as usize >= t.levels) {
-                return Err(Error::Degenerate { why: format!("a group code is not below {}", t.levels) });
-            }
+            t.check(n)?;
         }
         for i in 0..n {
             self.family.check(self.y[i], self.size_at(i)).map_err(|why| Error::Response {

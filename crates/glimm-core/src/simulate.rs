@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::family::{Family, Random};
 use crate::linalg::dense;
+use crate::precision::Precision;
 
 /// Rows or levels that share a stream.
 const BLOCK: usize = 4096;
@@ -33,15 +34,23 @@ pub fn responses(family: &dyn Family, eta: &[&[f64]], size: Option<&[f64]>, seed
     (0..n.div_ceil(BLOCK)).into_par_iter().flat_map_iter(block).collect()
 }
 
-/// b = Lambda u for every level of term `term`, u ~ N(0, I): levels x q, row by row.
-pub fn effects(lambda: &[f64], q: usize, levels: usize, term: u64, seed: u64, replicate: u64) -> Vec<f64> {
-    let (mut b, mut u) = (vec![0.0; levels * q], vec![0.0; q]);
-    for first in (0..levels).step_by(BLOCK) {
-        let mut rng = stream(seed, 2 * replicate + 1, ((term as usize) << 24) + first / BLOCK);
-        for level in first..levels.min(first + BLOCK) {
-            u.iter_mut().for_each(|u| *u = StandardNormal.sample(&mut rng));
-            dense::matvec(lambda, &u, q, &mut b[level * q..(level + 1) * q]);
-        }
+/// b = Lambda u for every level of term `term`, u ~ N(0, P^-1) with P = I where there is no prior: levels x q, row by
+/// row.
+pub fn effects(
+    lambda: &[f64],
+    q: usize,
+    levels: usize,
+    prior: Option<&Precision>,
+    [term, seed, replicate]: [u64; 3],
+) -> Vec<f64> {
+    let (mut b, mut u) = (vec![0.0; levels * q], vec![0.0; levels * q]);
+    for (block, u) in u.chunks_mut(BLOCK * q).enumerate() {
+        let mut rng = stream(seed, 2 * replicate + 1, ((term as usize) << 24) + block);
+        u.iter_mut().for_each(|u| *u = StandardNormal.sample(&mut rng));
     }
+    if let Some(prior) = prior {
+        prior.colour(&mut u, q);
+    }
+    b.chunks_exact_mut(q).zip(u.chunks_exact(q)).for_each(|(b, u)| dense::matvec(lambda, u, q, b));
     b
 }

@@ -31,7 +31,15 @@ pub fn normal(rng: &mut Random) -> f64 {
 
 fn term(codes: &[u32], levels: usize, columns: Vec<Column>, name: &str) -> Term {
     let structure = structure::lookup(name, columns.len()).unwrap();
-    Term { codes: codes.to_vec(), levels, predictors: vec![0; columns.len()], columns, structure }
+    Term {
+        codes: codes.to_vec(),
+        levels,
+        predictors: vec![0; columns.len()],
+        columns,
+        structure,
+        prior: None,
+        also: Vec::new(),
+    }
 }
 
 fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {

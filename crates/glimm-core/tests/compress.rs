@@ -78,7 +78,7 @@ fn problem(name: &str, link: &str, extras: Extras, seed: u64) -> Data {
     columns.extend(extras.slope.then_some(Column::Values(x)));
     let term = |codes: Vec<u32>, levels: usize, columns: Vec<Column>| {
         let structure = structure::lookup("us", columns.len()).unwrap();
-        Term { codes, levels, predictors: vec![0; columns.len()], columns, structure }
+        Term { codes, levels, predictors: vec![0; columns.len()], columns, structure, prior: None, also: Vec::new() }
     };
     let mut terms = vec![term(codes, LEVELS, columns)];
     terms.extend(extras.crossed.then(|| term(other, 3, vec![Column::One])));
@@ -251,6 +251,8 @@ fn groups_of_single_trials_and_a_column_of_groups_come_in_460_kinds() {
             columns: vec![Column::One],
             predictors: vec![0],
             structure,
+            prior: None,
+            also: Vec::new(),
         }],
         copies: None,
         constants: None,

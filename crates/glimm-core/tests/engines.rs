@@ -55,7 +55,15 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
         let both = shape == Shape::Slopes;
         let columns = if both { vec![Column::Values(x.clone()), Column::One] } else { vec![Column::One] };
         let structure = structure::lookup("us", columns.len()).unwrap();
-        terms.push(Term { codes, levels: levels[f], predictors: vec![0; columns.len()], columns, structure });
+        terms.push(Term {
+            codes,
+            levels: levels[f],
+            predictors: vec![0; columns.len()],
+            columns,
+            structure,
+            prior: None,
+            also: Vec::new(),
+        });
     }
     if shape == Shape::SharedFactor {
         // Independent slopes on the smaller factor: two terms that share it.

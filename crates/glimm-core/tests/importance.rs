@@ -40,6 +40,8 @@ fn salamanders() -> Data {
         columns: vec![Column::One],
         predictors: vec![0],
         structure: structure::lookup("us", 1).unwrap(),
+        prior: None,
+        also: Vec::new(),
     };
     Data {
         family: family::lookup("binomial", None).unwrap(),
@@ -56,7 +58,7 @@ fn salamanders() -> Data {
 fn one(codes: Vec<u32>, columns: Vec<Column>, predictors: Vec<usize>) -> Term {
     let levels = codes.iter().max().map_or(0, |c| *c as usize + 1);
     let structure = structure::lookup("us", columns.len()).unwrap();
-    Term { codes, levels, columns, predictors, structure }
+    Term { codes, levels, columns, predictors, structure, prior: None, also: Vec::new() }
 }
 
 fn sampler(data: &Data, psi: &[f64], draws: usize) -> Importance {

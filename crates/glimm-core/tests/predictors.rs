@@ -33,6 +33,8 @@ fn mixed(crossed: bool) -> Data {
         columns: vec![Column::Values(x.clone()), Column::One, Column::One],
         predictors: vec![0, 0, 2],
         structure: structure::lookup("us", 3).unwrap(),
+        prior: None,
+        also: Vec::new(),
     };
     let (codes, levels) = if crossed { (h, 7) } else { (g, 12) };
     let dispersion = Term {
@@ -41,6 +43,8 @@ fn mixed(crossed: bool) -> Data {
         columns: vec![Column::One],
         predictors: vec![1],
         structure: structure::lookup("us", 1).unwrap(),
+        prior: None,
+        also: Vec::new(),
     };
     let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..3))).collect());
     Data { family, y, size: None, freq, predictors, terms: vec![joint, dispersion], copies: None, constants: None }
@@ -60,7 +64,15 @@ fn classes(crossed: bool, link: &str) -> Data {
         let codes = (0..n).map(|_| rng.random_range(0..levels)).collect();
         let columns: Vec<Column> = vec![Column::Values(x.clone()), Column::One].split_off(2 - q);
         let structure = structure::lookup("us", q).unwrap();
-        terms.push(Term { codes, levels: levels as usize, predictors: vec![0; q], columns, structure });
+        terms.push(Term {
+            codes,
+            levels: levels as usize,
+            predictors: vec![0; q],
+            columns,
+            structure,
+            prior: None,
+            also: Vec::new(),
+        });
     }
     Data { family, y, size: Some(vec![4.0; n]), freq: None, predictors, terms, copies: None, constants: None }
 }

@@ -97,6 +97,8 @@ fn cluster(family: &str, rows: f64, sum: f64, offset: f64) -> Data {
             predictors: vec![0],
             columns: vec![Column::One],
             structure: glimm_core::structure::lookup("us", 1).unwrap(),
+            prior: None,
+            also: Vec::new(),
         }],
         copies: None,
         constants: None,

@@ -80,6 +80,8 @@ fn zeros() -> Data {
         columns: vec![Column::Values(x.clone()), Column::One, Column::One],
         predictors: vec![0, 0, 2],
         structure: structure::lookup("us", 3).unwrap(),
+        prior: None,
+        also: Vec::new(),
     };
     Data { family, y, size: None, freq: None, predictors, terms: vec![term], copies: None, constants: None }
 }
@@ -339,7 +341,15 @@ fn variances_are_less_biased_than_those_of_maximum_likelihood() {
         let y = codes.iter().map(|&g| family.draw(&mut rng, 1.0, &[1.0 + effects[g as usize]])).collect();
         let predictors = vec![Predictor::new(vec![Column::One, column(0), column(1)], None)];
         let structure = structure::lookup("us", 1).unwrap();
-        let term = Term { codes, levels: groups, columns: vec![Column::One], predictors: vec![0], structure };
+        let term = Term {
+            codes,
+            levels: groups,
+            columns: vec![Column::One],
+            predictors: vec![0],
+            structure,
+            prior: None,
+            also: Vec::new(),
+        };
         let data =
             Data { family, y, size: None, freq: None, predictors, terms: vec![term], copies: None, constants: None };
         for (sum, options) in sums.iter_mut().zip([Options::default(), reml()]) {

@@ -1,6 +1,6 @@
 //! NumPy arrays to columns and back.
 
-use glimm_core::design::{Column, Data, Predictor, Term, thresholds};
+use glimm_core::design::{Column, Data, Membership, Predictor, Term, thresholds};
 use glimm_core::error::Error;
 use glimm_core::family::{self, Family, ZeroInflated};
 use glimm_core::structure;
@@ -9,12 +9,16 @@ use pyo3::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::precision::Precision;
 use crate::seam::raise;
 
 pub type Vector<'py> = PyReadonlyArray1<'py, f64>;
 pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
-/// (structure, codes, number of levels, Z, order of its columns, the predictor of each).
-pub type TermArrays<'py> = (String, PyReadonlyArray1<'py, i64>, usize, Matrix<'py>, Vec<usize>, Vec<usize>);
+/// (structure, codes, number of levels, Z, order of its columns, the predictor of each, what ties the levels).
+pub type TermArrays<'py> = (String, Codes<'py>, usize, Matrix<'py>, Vec<usize>, Vec<usize>, Ties<'py>);
+pub type Codes<'py> = PyReadonlyArray1<'py, i64>;
+/// The precision over levels, and further memberships of each row as (codes, Z); a code of -1 is none.
+pub type Ties<'py> = (Option<Bound<'py, Precision>>, Vec<(Codes<'py>, Matrix<'py>)>);
 /// (X, offset, value) of a linear predictor: an intercept where there is no X, nothing to estimate where it has a value.
 pub type PredictorArrays<'py> = (Option<Matrix<'py>>, Option<Vector<'py>>, Option<f64>);
 /// (name, link, whether zero inflated), then for a family written by the user what it consists of.
@@ -84,7 +88,22 @@ fn predictor((x, offset, value): &PredictorArrays<'_>, n: usize) -> Predictor {
     Predictor::new(x.as_ref().map_or_else(|| vec![Column::One], all), offset.as_ref().map(vector))
 }
 
-fn term((name, codes, levels, z, order, predictors): &TermArrays<'_>) -> Result<Term, Error> {
+/// A row without this membership takes a level of its first, with zeros in the columns.
+fn membership(first: &[u32], (codes, z): &(Codes<'_>, Matrix<'_>), order: &[usize]) -> Membership {
+    let codes = codes.as_array();
+    let is = |i: usize| codes.get(i).is_some_and(|&c| c >= 0);
+    let code = |(i, &first): (usize, &u32)| if is(i) { u32::try_from(codes[i]).unwrap_or(u32::MAX) } else { first };
+    let masked = |column: Column| match column {
+        Column::One if (0..first.len()).all(is) => Column::One,
+        column => Column::Values((0..first.len()).map(|i| if is(i) { column.at(i) } else { 0.0 }).collect()),
+    };
+    Membership {
+        codes: first.iter().enumerate().map(code).collect(),
+        columns: columns(z, order.iter().copied()).into_iter().map(masked).collect(),
+    }
+}
+
+fn term((name, codes, levels, z, order, predictors, (prior, also)): &TermArrays<'_>) -> Result<Term, Error> {
     let columns = columns(z, order.iter().copied());
     let predictors: Vec<usize> = order.iter().filter_map(|&j| predictors.get(j).copied()).collect();
     let structure = structure::lookup(name, columns.len()).ok_or_else(|| Error::Unknown {
@@ -93,7 +112,10 @@ fn term((name, codes, levels, z, order, predictors): &TermArrays<'_>) -> Result<
         allowed: structure::REGISTRY.iter().map(|(n, _)| (*n).to_string()).collect(),
     })?;
     let code = |&c: &i64| u32::try_from(c).unwrap_or(u32::MAX);
-    Ok(Term { codes: codes.as_array().iter().map(code).collect(), levels: *levels, columns, predictors, structure })
+    let codes: Vec<u32> = codes.as_array().iter().map(code).collect();
+    let also = also.iter().map(|m| membership(&codes, m, order)).collect();
+    let prior = prior.as_ref().map(|p| p.get().core.clone());
+    Ok(Term { codes, levels: *levels, columns, predictors, structure, prior, also })
 }
 
 /// The arrays of a problem, in the order of `Problem.__init__`.

@@ -3,7 +3,7 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Wanted};
+use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Share, Wanted};
 use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
@@ -25,12 +25,23 @@ fn goal((kind, weights, first, second): GoalArrays) -> Result<Goal, Error> {
         "linear" => Ok(Goal::Linear(weights)),
         "sd" => Ok(Goal::Sd(first)),
         "angle" => Ok(Goal::Angle(first, second)),
+        "share" => Ok(Goal::Share(share(&weights, first, &second))),
         _ => Err(Error::Unknown {
             what: "goal",
             name: kind,
-            allowed: ["linear", "sd", "angle"].map(String::from).to_vec(),
+            allowed: ["linear", "sd", "angle", "share"].map(String::from).to_vec(),
         }),
     }
+}
+
+/// `weights`: the constant, those of products, those of logs; `places`: how many products, their pairs, the logs.
+fn share(weights: &[f64], row: Vec<usize>, places: &[usize]) -> Share {
+    let count = places.first().copied().unwrap_or(0);
+    let (pairs, logs) = places.get(1..).unwrap_or(&[]).split_at((2 * count).min(places.len().saturating_sub(1)));
+    let mut of = weights.iter().copied();
+    let constant = of.next().unwrap_or(0.0);
+    let products = pairs.chunks_exact(2).zip(of.by_ref().take(count)).map(|(p, w)| (p[0], p[1], w)).collect();
+    Share { row, products, logs: logs.iter().copied().zip(of).collect(), constant }
 }
 
 /// A value, its gradient and its Hessian.
@@ -296,7 +307,7 @@ pub fn refit_many<'py>(
     let (ys, start) = (vector(&ys), vector(&start));
     let count = ys.len() / n.max(1);
     let found = enter(py, progress.as_ref(), |control| {
-        share(count, problems.len(), control, |i, worker| {
+        deal(count, problems.len(), control, |i, worker| {
             let problem = problems[worker].get();
             let core = &mut *problem.lock();
             core.set_control(control);
@@ -321,7 +332,7 @@ pub fn refit_each<'py>(
     let (ys, start) = (ys.iter().map(vector).collect::<Vec<_>>(), vector(&start));
     let count = problems.len().min(ys.len());
     let found = enter(py, progress.as_ref(), |control| {
-        share(count, threads.clamp(1, count.max(1)), control, |i, _| {
+        deal(count, threads.clamp(1, count.max(1)), control, |i, _| {
             let problem = problems[i].get();
             let core = &mut *problem.lock();
             core.set_control(control);
@@ -335,7 +346,7 @@ pub fn refit_each<'py>(
 type Refits = Vec<Option<Result<Replicate, Error>>>;
 
 /// What `work` finds for each of `count` tasks, which the workers take in turn.
-fn share(
+fn deal(
     count: usize,
     workers: usize,
     control: &Arc<Control>,

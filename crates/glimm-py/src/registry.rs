@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::convert::{FamilyName, Vector, family_of, vector};
+use crate::precision::Precision;
 use crate::seam::raise;
 
 /// Rows named in an error.
@@ -174,6 +175,7 @@ fn each_row<T>(eta: &[Vector<'_>], mut op: impl FnMut(usize, &[f64]) -> T) -> Ve
 
 /// New random effects of one term: levels x effects, row by row.
 #[pyfunction]
+#[pyo3(signature = (lambda, effects, levels, term, seed, replicate, prior=None))]
 pub fn draw_effects<'py>(
     py: Python<'py>,
     lambda: Vec<f64>,
@@ -182,6 +184,8 @@ pub fn draw_effects<'py>(
     term: u64,
     seed: u64,
     replicate: u64,
+    prior: Option<Bound<'py, Precision>>,
 ) -> Bound<'py, PyArray1<f64>> {
-    simulate::effects(&lambda, effects, levels, term, seed, replicate).into_pyarray(py)
+    let prior = prior.as_ref().map(|p| p.get().core.as_ref());
+    simulate::effects(&lambda, effects, levels, prior, [term, seed, replicate]).into_pyarray(py)
 }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..data import Column, Frame, read_values
 from ..errors import DataError, listed, nearest_first, rows_text
-from .build import offset_of, part_columns
+from .build import offset_of, optional_names, part_columns
 from .design import Design, NewRows, Request
-from .levels import apply_groups, check_levels, coded
+from .levels import check_levels, coded
+from .members import Several, optional
 from .response import columns_of, trials_of
-from .sides import Side, split_parts, sum_of
+from .sides import Met, Side, applied_terms, joined, split_parts, sum_of
 
 _POLICIES = ("error", "zero", "number", "none")
 
@@ -33,34 +35,25 @@ def apply_design(
     covariates = {name: _covariate(design, columns[name]) for name in part_columns(design.request)}
     made = matrices.apply(design.learned, covariates, n)
     sides = split_parts(design.request, made, rows)
-    z = _columns_of_terms(design, sides)
-    none = np.full(n, -1, dtype=np.int64)
-    codes = [
-        none if new_levels == "none" else apply_groups(g, columns, new_levels)
-        for g in design.groupings
-    ]
+    terms = joined(_met(design, sides, columns, new_levels))
     return NewRows(
         x=sides[0].x.values,
         offset=offset_of(request, columns, sides[0].offsets),
         trials=trials_of(design.formula, columns, request.trials, rows),
-        terms=tuple(zip(codes, z, strict=True)),
+        terms=tuple(pair for term in terms for pair in term.memberships),
         parts=tuple((side.x.values, sum_of(side.offsets)) for side in sides[1:]),
         n=n,
     )
 
 
-def _columns_of_terms(design: Design, sides: list[Side]) -> list[NDArray[np.float64]]:
-    """The columns of each term of the design, (n, q), found again by predictor and name."""
-    known = {}
+def _met(
+    design: Design, sides: list[Side], columns: Mapping[str, Column], policy: str
+) -> list[Met]:
+    """The terms of all formulas for the new rows."""
+    sources, found = list(design.sources), []
     for side in sides:
-        for term, matrix in zip(side.formula.random, side.z, strict=True):
-            for j, name in enumerate(matrix.names):
-                known[frozenset(term.group), side.predictor, name] = matrix.values[:, j]
-    found = []
-    for met, grouping in zip(design.terms, design.groupings, strict=True):
-        group = frozenset(grouping.columns)
-        pairs = zip(met.predictors, met.columns, strict=True)
-        found.append(np.column_stack([known[group, k, name] for k, name in pairs]))
+        own, sources = sources[: len(side.z)], sources[len(side.z) :]
+        found += applied_terms(side, own, columns, policy)
     return found
 
 
@@ -79,13 +72,16 @@ def _read(
         )
         raise DataError(message, code="missing_values")
     names = dict.fromkeys(part_columns(request))
-    for grouping in design.groupings if groups else ():
-        names.update(dict.fromkeys(grouping.columns))
+    for source in design.sources if groups else ():
+        names.update(dict.fromkeys(source.columns))
+        names.update(dict.fromkeys(source.weights if isinstance(source, Several) else ()))
     if isinstance(request.offset, str) and request.offset != "offset=":
         names[request.offset] = None
     columns, n = frame.read(list(names))
     if request.offset == "offset=":
         columns["offset="] = read_values("offset", offset, n)
+    for name in optional_names(design.request) & columns.keys():
+        columns[name] = optional(columns[name])
     for column in columns.values():
         if column.missing is not None:
             where = rows_text(np.flatnonzero(column.missing).tolist())

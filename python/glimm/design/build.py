@@ -13,7 +13,9 @@ from ..data import Column, Frame, Kind, read_values
 from ..errors import DataError, listed, nearest_first, rows_text
 from ..formula import Formula, parse
 from ..formula.expressions import single_column
+from ..relations import Relation
 from .design import Design, Request
+from .members import optional, optional_columns
 from .response import FamilyLike, alone, columns_of, read_response
 from .rows import Drop, Rows, keep_rows
 from .sides import joined, other_parts, split_parts, terms_of
@@ -37,6 +39,7 @@ def build(
     precision: str | ArrayLike | None = None,
     others: tuple[tuple[str, int, Formula], ...] = (),
     extra: Mapping[str, str | ArrayLike] | None = None,
+    relations: Mapping[str, Relation] | None = None,
     missing: str = "drop",
 ) -> Design:
     """Make the arrays of a model from a formula and data.
@@ -57,6 +60,8 @@ def build(
     extra : mapping of str to (str or array_like)
         Further columns by what they are for; rows without them are not used. They are among
         `Design.used_columns`, and `Request.extra` has their keys.
+    relations : mapping of str to Relation
+        Known relations among groups, by the names that the formulas use.
     missing : str
         ``"drop"`` leaves rows with missing values out and reports them; ``"error"`` refuses them.
 
@@ -80,11 +85,13 @@ def build(
     formula = parse(formula) if isinstance(formula, str) else formula
     request = _request(formula, family, frame, given, others)
     given |= extra or {}
-    request = _with_extra(request, extra or {}, frame)
+    request = replace(_with_extra(request, extra or {}, frame), relations=dict(relations or {}))
     columns, n = frame.read(_wanted(request))
     for name, values in given.items():
         if values is not None and not isinstance(values, str):
             columns[f"{name}="] = read_values(name, values, n)
+    for name in optional_names(request) & columns.keys():
+        columns[name] = optional(columns[name])
     kept, rows, dropped = keep_rows(columns, n, request.freq, missing)
     return assemble(request, kept, rows, n, dropped, frame.kind)
 
@@ -107,18 +114,18 @@ def assemble(
     answer = read_response(formula, request.family, columns, request.trials, rows)
     made, learned = _matrices(request, columns, rows)
     sides = split_parts(request, made, rows)
-    found = [terms_of(side, columns, rows) for side in sides]
+    found = [met for side in sides for met in terms_of(side, columns, rows, request.relations)]
     x, offsets = sides[0].x, sides[0].offsets
     freq = None if request.freq is None else columns[request.freq].values.astype(np.float64)
-    terms = joined(tuple(term for terms in found for term in terms))
+    terms = joined([met for met, _ in found])
     design = Design(
         formula=formula, y=np.array(answer.y), trials=answer.trials, freq=freq,
         offset=offset_of(request, columns, offsets), precision=_precision(request, columns, rows),
-        x=x.values, x_names=x.names, terms=tuple(term for term, _ in terms),
+        x=x.values, x_names=x.names, terms=tuple(terms),
         parts=other_parts(request, sides[1:]), rows=rows, n_input=n_input, dropped=dropped,
         response_name=formula.response.text, response_levels=answer.levels, frame_kind=kind,
         used_columns=_owned(columns, request, x), request=request, learned=learned,
-        groupings=tuple(grouping for _, grouping in terms),
+        sources=tuple(source for _, source in found),
     )  # fmt: skip
     _freeze(design)
     return design
@@ -201,7 +208,8 @@ def _request(
     available: tuple[str, ...] = ()
     formulas = (formula, *(other for _, _, other in others))
     if any("." in f.fixed.split() for f in formulas):
-        used = {name for f in formulas for term in f.random for name in term.group}
+        terms = [term for f in formulas for term in f.random]
+        used = {name for term in terms for name in (*term.group, *term.weights)}
         used |= {key for key in keys.values() if key is not None}
         for expression in (
             *formula.response.expressions,
@@ -237,12 +245,21 @@ def _wanted(request: Request) -> list[str]:
         wanted.update(dict.fromkeys(columns_of(expression)))
     wanted.update(dict.fromkeys(part_columns(request)))
     for term in (term for _, formula in request.formulas for term in formula.random):
-        wanted.update(dict.fromkeys(term.group))
+        wanted.update(dict.fromkeys((*term.group, *term.weights)))
     keys = [request.trials, request.freq, request.offset, request.precision]
     for key in (*keys, *(key for _, key in request.extra)):
         if key is not None and not key.endswith("="):
             wanted[key] = None
     return list(wanted)
+
+
+def optional_names(request: Request) -> set[str]:
+    """Return the columns in which a missing value is no group."""
+    needed = {c for e in request.formula.response.expressions for c in columns_of(e)}
+    needed |= set(part_columns(request)) | {key for _, key in request.extra}
+    keys = (request.trials, request.freq, request.offset, request.precision)
+    needed |= {key for key in keys if key is not None}
+    return optional_columns([formula for _, formula in request.formulas], needed)
 
 
 def _parts(request: Request) -> list[tuple[str, str]]:
@@ -321,7 +338,7 @@ def _freeze(design: Design) -> None:
     arrays += [design.x, design.rows, design.precision]
     arrays += [array for part in design.parts for array in (part.x, part.offset)]
     for term in design.terms:
-        arrays += [term.codes, term.z]
+        arrays += [array for pair in term.memberships for array in pair]
     arrays += [column.values for column in design.used_columns.values()]
     for array in arrays:
         if array is not None:

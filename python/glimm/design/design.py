@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..data import Column, Kind, Level
 from ..errors import DataError, rows_text
 from ..formula import Formula
-from .levels import Grouping
+from ..relations import Relation
+from .members import Source
 from .response import FamilyLike
 from .rows import Drop
 
@@ -42,6 +43,13 @@ class DesignTerm:
         Values of the columns, in Fortran order.
     text : str
         The term as the user wrote it.
+    relation : Relation, optional
+        What is known of the covariance among the groups; they are its levels.
+    named : str
+        The name of the relation in the call.
+    also : tuple of (codes, z)
+        Further groups that each row belongs to, -1 for none, (n,), with columns for the same
+        effects (n, q).
     """
 
     label: str
@@ -52,6 +60,19 @@ class DesignTerm:
     codes: Codes
     z: Values
     text: str
+    relation: Relation | None = None
+    named: str = ""
+    also: tuple[tuple[Codes, Values], ...] = ()
+
+    @property
+    def memberships(self) -> tuple[tuple[Codes, Values], ...]:
+        """The groups of each row and the columns for them, one pair for each group of a row."""
+        return (self.codes, self.z), *self.also
+
+    @property
+    def tied(self) -> bool:
+        """Whether its groups hang together: by a relation, or by rows with several of them."""
+        return self.relation is not None or bool(self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +115,8 @@ class NewRows:
     trials : ndarray, (n,), or None
         Number of trials, when the new data have it.
     terms : tuple of (codes, z)
-        For each term of the design its groups, -1 for new ones, (n,), and its columns (n, q).
+        For each membership of each term of the design (`Design.members`) the groups, -1 for new
+        ones, (n,), and the columns (n, q).
     parts : tuple of (x, offset)
         For each part of the design.
     n : int
@@ -115,7 +137,8 @@ class Request:
     `trials`, `freq`, `offset` and `precision` are keys of the design's columns; ``"offset="`` and
     the like mean that an array was given. `available` are the columns that ``.`` stands for.
     `others` are the formulas of further predictors: (name, number of the predictor, formula);
-    `extra` further columns that every row used must have: (what for, key).
+    `extra` further columns that every row used must have: (what for, key). `relations` are known
+    relations by the names that the formulas use.
     """
 
     formula: Formula
@@ -127,6 +150,7 @@ class Request:
     precision: str | None = None
     others: tuple[tuple[str, int, Formula], ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    relations: Mapping[str, Relation] = field(default_factory=dict)
 
     @property
     def formulas(self) -> tuple[tuple[int, Formula], ...]:
@@ -164,8 +188,9 @@ class Design:
         ``"pandas"``, ``"polars"``, ``"pyarrow"`` or ``"dict"``.
     used_columns : mapping of str to Column
         The columns used, at the rows used.
-    request, learned, groupings
-        What was asked, and what re-applying to new data needs.
+    request, learned, sources
+        What was asked, and what re-applying to new data needs; `sources` are the groups of each
+        term as written.
     """
 
     formula: Formula
@@ -187,12 +212,17 @@ class Design:
     used_columns: Mapping[str, Column]
     request: Request
     learned: Any
-    groupings: tuple[Grouping, ...]
+    sources: tuple[Source, ...]
 
     @property
     def n(self) -> int:
         """Number of rows used."""
         return len(self.y)
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The term of each membership: a term stands as often as its rows have groups."""
+        return tuple(t for t, term in enumerate(self.terms) for _ in term.memberships)
 
     def apply(
         self, new: Any, *, new_levels: str = "error", offset: str | ArrayLike | None = None

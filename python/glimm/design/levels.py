@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from ..data import Column, Level
 from ..errors import DataError, listed, rows_text
+from ..formula import RandomTerm
+from ..relations import Relation, matched
 
 Codes = NDArray[np.int64]
+MIN_LEVELS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Grouping:
         For each column after the first, the sorted combinations seen so far, each coded as
         ``code so far * number of levels + code``.
     levels : tuple
-        Names of the groups: values of the column, or values joined by ``:``.
+        Names of the groups: values of the column, or values joined by ``:``; all levels of a known
+        relation, in its order.
     """
 
     columns: tuple[str, ...]
@@ -51,7 +55,7 @@ def coded(column: Column) -> tuple[Codes, tuple[Level, ...]]:
     return codes.astype(np.int64, copy=False), tuple(uniques.tolist())
 
 
-def _whole(column: Column, rows: Codes) -> Column:
+def whole(column: Column, rows: Codes) -> Column:
     """A grouping column with numbers made whole; those that are not are refused."""
     if column.kind != "number":
         return column
@@ -83,7 +87,7 @@ def learn_groups(
     DataError
         When there is one group only, or a column cannot be used for grouping.
     """
-    made = [coded(_whole(columns[name], rows)) for name in names]
+    made = [coded(whole(columns[name], rows)) for name in names]
     tables = tuple(levels for _, levels in made)
     codes, levels = made[0]
     pairs: list[Codes] = []
@@ -92,13 +96,64 @@ def learn_groups(
         levels = tuple(f"{levels[p // len(table)]}:{table[p % len(table)]}" for p in pair)
         pairs.append(pair)
     grouping = Grouping(names, tables, tuple(pairs), levels)
-    if len(levels) < 2:
-        message = (
-            f"grouping column {grouping.label!r} has one level only ({levels[0]!r}); a variance "
-            "among groups needs at least two. Leave the term out, or group by another column"
-        )
-        raise DataError(message, code="one_level_group")
+    if len(levels) < MIN_LEVELS:
+        raise _one_level(grouping.label, levels)
     return grouping, codes
+
+
+def _one_level(label: str, levels: Sequence[Level]) -> DataError:
+    message = (
+        f"grouping column {label!r} has one level only ({levels[0]!r}); a variance "
+        "among groups needs at least two. Leave the term out, or group by another column"
+    )
+    return DataError(message, code="one_level_group")
+
+
+def related_groups(
+    name: str, term: RandomTerm, relation: Relation, columns: Mapping[str, Column], rows: Codes
+) -> tuple[Grouping, Codes]:
+    """Return the groups of a known relation, and the group of each row, (n,), -1 for none.
+
+    Raises
+    ------
+    DataError
+        When a row has a level that the relation does not have, or all have the same.
+    """
+    column = whole(columns[term.group[0]], rows)
+    known = related_levels(name, relation, [column], rows)
+    codes = recoded(column, known)
+    if len(np.unique(codes)) < MIN_LEVELS:
+        raise _one_level(column.name, coded(column)[1])
+    return Grouping((column.name,), (known,), (), known), codes
+
+
+def related_levels(
+    name: str, relation: Relation, columns: Sequence[Column], rows: Codes
+) -> tuple[Level, ...]:
+    """Return the levels of a relation, those found in some columns as these write them.
+
+    Raises
+    ------
+    DataError
+        When a row has a level that the relation does not have.
+    """
+    known: list[Level] = list(relation.labels)
+    for column in columns:
+        found, levels = coded(column)
+        place = matched(relation, levels)
+        lost = [at for at, level in enumerate(levels) if level not in place and level is not None]
+        if lost:
+            where = rows_text(rows[np.isin(found, lost)].tolist())
+            message = (
+                f"column {column.name!r} has levels that the relation {name!r} does not have: "
+                f"{listed([str(levels[at]) for at in lost], 8)} in {where}; it has {len(known)} "
+                f"levels such as {listed(list(map(str, relation.labels)), 3)}. Every level in the "
+                "data needs a place in the relation"
+            )
+            raise DataError(message, code="unknown_relation")
+        for level, at in place.items():
+            known[at] = level
+    return tuple(known)
 
 
 def apply_groups(grouping: Grouping, columns: Mapping[str, Column], policy: str) -> Codes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..data import Column
 from ..errors import DataError
 from ..formula import parse, parse_side
+from ..relations import Relation, restored
 from .build import assemble
 from .design import Design, Request
 from .response import FamilyLike
@@ -53,7 +54,12 @@ def record(design: Design) -> tuple[dict[str, Any], Arrays]:
         "frame_kind": design.frame_kind,
     }
     arrays: Arrays = {f"column{i}": column.values for i, column in enumerate(columns.values())}
-    return header, arrays | {"rows": design.rows, "y": design.y}
+    told = []
+    for i, (name, relation) in enumerate(request.relations.items()):
+        about, parts = relation.record()
+        told.append(about | {"name": name})
+        arrays |= {f"relation{i}_{key}": values for key, values in parts.items()}
+    return header | {"relations": told}, arrays | {"rows": design.rows, "y": design.y}
 
 
 def restore(header: dict[str, Any], arrays: Arrays, *, family: FamilyLike) -> Design:
@@ -69,6 +75,15 @@ def restore(header: dict[str, Any], arrays: Arrays, *, family: FamilyLike) -> De
     except KeyError as error:
         message = f"the saved design lacks {error.args[0]!r}; the file is damaged"
         raise DataError(message, code="file_format") from None
+
+
+def _relations(header: dict[str, Any], arrays: Arrays) -> dict[str, Relation]:
+    found = {}
+    for i, told in enumerate(header.get("relations", ())):
+        start = f"relation{i}_"
+        parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+        found[told["name"]] = restored(told, parts)
+    return found
 
 
 def _restore(header: dict[str, Any], arrays: Arrays, family: FamilyLike) -> Design:
@@ -87,6 +102,7 @@ def _restore(header: dict[str, Any], arrays: Arrays, family: FamilyLike) -> Desi
         precision=header["precision"],
         others=tuple((name, k, parse_side(text)) for name, k, text in header["others"]),
         extra=tuple((what, key) for what, key in header.get("extra", ())),
+        relations=_relations(header, arrays),
     )
     dropped = tuple(Drop(r, count, name, tuple(rows)) for r, count, name, rows in header["dropped"])
     kind, n_input = header["frame_kind"], header["n_input"]

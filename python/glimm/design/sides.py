@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..data import Column
 from ..errors import DataError, FormulaError, rows_text
-from ..formula import Formula
+from ..formula import Formula, RandomTerm
+from ..relations import Relation, chosen
 from .design import DesignTerm, Part, Request
-from .levels import Grouping, learn_groups
+from .members import Shares, Source, apply_source, learn_source
 from .rows import Rows
 from .times import with_times
 
@@ -33,47 +34,114 @@ class Side:
     offsets: list[Matrix]
 
 
-Met = tuple[DesignTerm, str | None, Grouping]
+Met = tuple[DesignTerm, RandomTerm]
 
 
-def terms_of(side: Side, columns: Mapping[str, Column], rows: Rows) -> list[Met]:
-    """The terms of one formula, with their labels."""
+def terms_of(
+    side: Side, columns: Mapping[str, Column], rows: Rows, relations: Mapping[str, Relation]
+) -> list[tuple[Met, Source]]:
+    """The terms of one formula, and what was learned of their groups."""
     _check_columns(side.formula, side.z)
     found = []
     for term, matrix in zip(side.formula.random, side.z, strict=True):
-        grouping, codes = learn_groups(term.group, columns, rows)
-        met = DesignTerm(
-            label=grouping.label,
-            columns=matrix.names,
-            predictors=(side.predictor,) * len(matrix.names),
-            structure=with_times(term, side.formula, columns, rows),
-            levels=grouping.levels,
-            codes=codes,
-            z=matrix.values,
-            text=term.text,
-        )
-        found.append((met, term.label, grouping))
+        relation = None if term.relation is None else chosen(*term.relation, relations)
+        source, shares = learn_source(term, relation, columns, rows)
+        met = _met(side, matrix, source, shares, term)
+        structure = with_times(term, side.formula, columns, rows)
+        met = replace(met, structure=structure, relation=relation)
+        found.append(((met, term), source))
     return found
 
 
-def joined(found: tuple[Met, ...]) -> list[tuple[DesignTerm, Grouping]]:
-    """Terms of one group and label become one, with a covariance between all their columns."""
-    joined: dict[object, tuple[DesignTerm, Grouping]] = {}
-    for at, (term, label, grouping) in enumerate(found):
-        key = at if label is None else (label, frozenset(grouping.columns))
-        if key not in joined:
-            joined[key] = term, grouping
-            continue
-        first, grouping = joined[key]
-        term = replace(
-            first,
-            columns=first.columns + term.columns,
-            predictors=first.predictors + term.predictors,
-            z=np.asfortranarray(np.hstack([first.z, term.z])),
-            text=f"{first.text} and {term.text}",
-        )
-        joined[key] = term, grouping
-    return list(joined.values())
+def applied_terms(
+    side: Side, sources: Sequence[Source], columns: Mapping[str, Column], policy: str
+) -> list[Met]:
+    """The terms of one formula for new data, with the groups learned."""
+    n = len(side.x.values)
+    parts = zip(side.formula.random, side.z, sources, strict=True)
+    return [
+        (_met(side, matrix, source, apply_source(source, columns, policy, n), term), term)
+        for term, matrix, source in parts
+    ]
+
+
+def _met(
+    side: Side, matrix: Matrix, source: Source, shares: Shares, term: RandomTerm
+) -> DesignTerm:
+    z = matrix.values
+    pairs = [
+        (codes, z if share is None else np.asfortranarray(z * share[:, None]))
+        for codes, share in shares
+    ]
+    return DesignTerm(
+        label=source.label,
+        columns=matrix.names,
+        predictors=(side.predictor,) * len(matrix.names),
+        structure=term.structure,
+        levels=source.levels,
+        codes=pairs[0][0],
+        z=pairs[0][1],
+        text=term.text,
+        named="" if term.relation is None else term.relation[1],
+        also=tuple(pairs[1:]),
+    )
+
+
+def joined(found: Sequence[Met]) -> list[DesignTerm]:
+    """Terms of one label are one, with a covariance between all their columns.
+
+    They share their group, or a known relation: then each group of a row is a membership.
+    """
+    sets: dict[object, list[Met]] = {}
+    for at, (term, written) in enumerate(found):
+        group = term.named or frozenset(written.group)
+        key = at if written.label is None or written.several else (written.label, group)
+        sets.setdefault(key, []).append((term, written))
+    return _told_apart([_join(same) for same in sets.values()])
+
+
+def _join(same: Sequence[Met]) -> DesignTerm:
+    first = same[0][0]
+    if len(same) == 1:
+        return first
+    labels = list(dict.fromkeys(term.label for term, _ in same))
+    names = [
+        [_own_name(name, term.label) if len(labels) > 1 else name for name in term.columns]
+        for term, _ in same
+    ]
+    pairs = []
+    for label in labels:
+        z = [term.z if term.label == label else np.zeros_like(term.z) for term, _ in same]
+        codes = next(term.codes for term, _ in same if term.label == label)
+        pairs.append((codes, np.asfortranarray(np.hstack(z))))
+    return replace(
+        first,
+        label="+".join(labels),
+        columns=tuple(name for own in names for name in own),
+        predictors=tuple(k for term, _ in same for k in term.predictors),
+        codes=pairs[0][0],
+        z=pairs[0][1],
+        also=tuple(pairs[1:]),
+        text=" and ".join(term.text for term, _ in same),
+    )
+
+
+def _told_apart(terms: list[DesignTerm]) -> list[DesignTerm]:
+    """Terms of one group, with and without a relation, by different labels."""
+    kinds: dict[str, set[str]] = {}
+    for term in terms:
+        kinds.setdefault(term.label, set()).add(term.named)
+    return [
+        replace(term, label=f"{term.label} ({term.relation.word} {term.named})")
+        if term.relation is not None and len(kinds[term.label]) > 1
+        else term
+        for term in terms
+    ]
+
+
+def _own_name(column: str, label: str) -> str:
+    """A column of a term whose rows have several groups: ``animal``, ``x:animal``."""
+    return label if column == "(Intercept)" else f"{column}:{label}"
 
 
 def other_parts(request: Request, sides: Sequence[Side]) -> tuple[Part, ...]:
@@ -143,7 +211,7 @@ def _check_columns(formula: Formula, z: Sequence[Matrix]) -> None:
             raise _term_error(formula, term.text, "the term has no columns", "1, or columns")
     for (a, za), (b, zb) in combinations(zip(formula.random, z, strict=True), 2):
         shared = [name for name in za.names if name in zb.names]
-        if shared and set(a.group) == set(b.group):
+        if shared and set(a.group) == set(b.group) and a.relation == b.relation:
             label = ":".join(b.group)
             message = f"group {label!r} gets the column {shared[0]!r} twice, here and in {a.text}"
             allowed = "each column once for a group: 0 + leaves the intercept out of a term"

@@ -185,8 +185,8 @@ def _data(fit: Fit, offset: float | None) -> Grid:
 def _with_groups(fit: Fit, columns: Mapping[str, NDArray[Any]], m: int) -> dict[str, NDArray[Any]]:
     """Columns with the grouping columns, at a level that is known: their effects are not used."""
     found = dict(columns)
-    for grouping in fit.design.groupings:
-        for name in grouping.columns:
+    for source in fit.design.sources:
+        for name in (*source.columns, *getattr(source, "weights", ())):
             if name not in found:
                 column = fit.design.used_columns[name]
                 found[name] = _array([column.level_at(0)] * m)

@@ -17,11 +17,12 @@ from ..data import frame_like
 from ..errors import DataError
 from ..inference.delta import jacobian
 from ..predict.integrated import roots
-from ..predict.points import training_rows
+from ..predict.points import training_rows, typical
 from ..problem import explain, factor_of, factor_slopes
 from ..tables import Cell, Column, Printed, Table
 
 if TYPE_CHECKING:
+    from ..design import DesignTerm
     from ..fit import Fit
 
 Array = NDArray[np.float64]
@@ -114,7 +115,7 @@ def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
     if fit.model.family.ordered and fit.model.link not in LATENT:
         raise DataError("no latent variance under this link", code="no_interval")
     _require_variance(fit)
-    at = _Components(fit)
+    at = Components(fit)
     reach = normal_reach(level)
     errors = np.sqrt(np.diag(fit.estimates.covariance))
     scale = np.where(np.isfinite(errors), errors, UNKNOWN)
@@ -207,7 +208,7 @@ class _Integral:
         return value[self.back], d_eta[self.back], half[self.back]
 
 
-class _Components:
+class Components:
     """The components as functions of all parameters."""
 
     def __init__(self, fit: Fit) -> None:
@@ -222,7 +223,8 @@ class _Components:
         self.terms = [t for t in design.terms if 0 in t.predictors]
         self.own = [np.array(t.predictors) == 0 for t in self.terms]
         # Effects of single rows are dispersion, not similarity of rows (Nakagawa et al. 2017).
-        self.single = [len(t.levels) == design.n for t in self.terms]
+        self.single = [len(t.levels) == design.n and not t.tied for t in self.terms]
+        self.typical = {id(t): typical(t) for t in design.terms}
 
     def average(self, values: Array) -> float:
         """The mean over rows, with frequency weights."""
@@ -281,9 +283,17 @@ class _Components:
         places = {id(t): at for t, at in zip(fit.design.terms, fit.estimates.thetas, strict=True)}
         for term, own in zip(self.terms, self.own, strict=True):
             start, end = places[id(term)]
-            white = (term.z * own) @ factor_of(term, psi[start:end])
-            found.append(np.einsum("ia,ia->i", white, white))
+            root = factor_of(term, psi[start:end])
+            white = [(z * own) @ root for _, z in term.memberships]
+            found.append(self._bilinear(term, white, white))
         return found
+
+    def _bilinear(self, term: DesignTerm, left: list[Array], right: list[Array]) -> Array:
+        """Sum over memberships a and b of K_ab left_a'right_b for each row, (n,)."""
+        sizes = self.typical[id(term)]
+        pairs = [(i, j) for i, j in np.ndindex(*sizes.shape) if sizes[i, j] != 0.0]
+        products = [sizes[i, j] * np.einsum("ia,ia->i", left[i], right[j]) for i, j in pairs]
+        return np.asarray(np.sum(products, axis=0))
 
     def latent(self, psi: Array) -> Array:
         """Variances on the scale of the linear predictor."""
@@ -367,9 +377,12 @@ class _Components:
             total[start:end] += (by_eta[:, k, None] * x).sum(axis=0)[: end - start]
         for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
             factor, of = factor_of(term, psi[start:end]), np.array(term.predictors)
-            z = term.z[taken]
             # Of z'L L'z: sum of C z z' over rows once, whatever the number of parameters.
-            outer = np.einsum("ia,iab,ib->ab", z, by_covariance[:, of][:, :, of], z)
+            curvature, outer = by_covariance[:, of][:, :, of], np.zeros((of.size, of.size))
+            for (i, j), size in np.ndenumerate(self.typical[id(term)]):
+                first, second = (term.memberships[m][1][taken] for m in (i, j))
+                if size != 0.0:
+                    outer += size * np.einsum("ia,iab,ib->ab", first, curvature, second)
             slopes, _ = factor_slopes(term, psi[start:end])
             for j, moved in enumerate(slopes):
                 total[start + j] += 2.0 * float(np.sum(outer * (moved @ factor.T)))
@@ -381,10 +394,10 @@ class _Components:
         out = np.zeros((fit.design.n, count, count))
         for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
             factor, of = factor_of(term, psi[start:end]), np.array(term.predictors)
-            white = [(term.z * (of == k)) @ factor for k in range(count)]
+            white = [[(z * (of == k)) @ factor for _, z in term.memberships] for k in range(count)]
             for k in range(count):
                 for j in range(count):
-                    out[:, k, j] += np.einsum("ia,ia->i", white[k], white[j])
+                    out[:, k, j] += self._bilinear(term, white[k], white[j])
         return out
 
     def notes(self) -> tuple[str, ...]:

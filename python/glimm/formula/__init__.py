@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .formula import Formula, RandomTerm, Response
-from .structures import STRUCTURES, StructureWords
+from .structures import RELATIONS, STRUCTURES, StructureWords
 from .terms import parse, parse_side
 
 __all__ = [
+    "RELATIONS",
     "STRUCTURES",
     "Formula",
     "RandomTerm",

@@ -23,6 +23,13 @@ class RandomTerm:
     label : str, optional
         From ``(columns |label| group)``: terms of one group and label, in several formulas of a
         model, are one term with a covariance between them.
+    relation : (str, str), optional
+        From ``(columns | group, word=name)``: the kind of a known relation among the groups, and
+        its name.
+    several : bool
+        Whether a row belongs to a group in each of the columns, from ``mm(a, b)``.
+    weights : tuple of str
+        The columns with the weights of these groups; none: equal ones.
     """
 
     columns: str
@@ -30,6 +37,9 @@ class RandomTerm:
     structure: str
     text: str
     label: str | None = None
+    relation: tuple[str, str] | None = None
+    several: bool = False
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

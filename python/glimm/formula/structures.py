@@ -69,3 +69,6 @@ STRUCTURES = {
     ),
 }  # fmt: skip
 """By name."""
+
+RELATIONS = ("pedigree", "phylogeny", "known", "graph")
+"""Words for a known relation among groups, as in ``(1 | animal, pedigree=name)``."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from ..errors import FormulaError
 from .expressions import FUNCTIONS, ExpressionError, check_function, quoted, uses
 from .formula import Formula, RandomTerm, Response
-from .structures import STRUCTURES, StructureWords
+from .structures import RELATIONS, STRUCTURES, StructureWords
 from .tokens import Token, tokenize
 from .tree import Node, build_tree
 
 _EXAMPLE = "a term such as (1 + x | group)"
 _STRUCTURES = "(columns | group) for any covariance, (columns || group) for independent columns"
+_MEMBERS = "columns that hold groups: (1 | mm(a, b)) or (1 | mm(a, b, weights=(v, w)))"
+_TWO = 2
 _GROUPS = "column names joined by : (interaction) or / (nesting), as in (1 | school/class)"
 
 
@@ -167,7 +169,8 @@ class _Terms:
             yield from self.summands(last, {"+": "-", "-": "+"}[sign] if flips else sign)
         elif bar := self.bar(node):
             self.refuse_minus(node, sign)
-            self.random_terms(node, bar, "us" if bar.text == "|" else "diag")
+            relation = self.relation(self.brackets(node).parts[1:])
+            self.random_terms(node, bar, "us" if bar.text == "|" else "diag", relation)
         elif node.kind == "call" and self.has_bar(node):
             self.refuse_minus(node, sign)
             self.structured(node)
@@ -216,10 +219,23 @@ class _Terms:
 
     def bar(self, node: Node) -> Node | None:
         """The ``|`` of a bracketed term, if this is one."""
-        if node.kind != "paren":
-            return None
+        inner = self.brackets(node).parts[0] if node.kind == "paren" else node
+        return inner if inner.is_operator("|", "||") and node.kind == "paren" else None
+
+    def brackets(self, node: Node) -> Node:
+        """The innermost of brackets around brackets."""
         inner = node.parts[0]
-        return inner if inner.is_operator("|", "||") else self.bar(inner)
+        return self.brackets(inner) if inner.kind == "paren" else node
+
+    def relation(self, options: Sequence[Node]) -> tuple[str, str] | None:
+        """The known relation among the groups, from ``word=name`` behind a comma."""
+        for node in options:
+            if node.text not in RELATIONS or len(options) > 1:
+                message = "a term takes one known relation among its groups"
+                names = ", ".join(f"{word}=name" for word in RELATIONS)
+                raise self.term_error(message, node, names)
+            return node.text, node.parts[0].text
+        return None
 
     def structured(self, node: Node) -> None:
         """A term with a covariance structure by name, such as ``ar1(0 + time | person)``."""
@@ -229,10 +245,18 @@ class _Terms:
             names = ", ".join(f"{name}()" for name in STRUCTURES)
             raise self.error(message, node, f"{_STRUCTURES}; or {names}", "unknown_structure")
         first, *rest = node.parts
+        named = [piece for piece in rest if self.raw(piece).partition("=")[0].strip() in RELATIONS]
+        rest = [piece for piece in rest if piece not in named]
         tree = build_tree(self.text, tuple(self.within(first)))
         if not tree.is_operator("|") or len(rest) > len(row.constants):
             raise self.term_error(f"{node.text}() cannot be read", node, row.example)
-        self.random_terms(node, tree, node.text + self.constants(node, row, rest))
+        relation = self.relation([self.option(piece) for piece in named])
+        self.random_terms(node, tree, node.text + self.constants(node, row, rest), relation)
+
+    def option(self, piece: Node) -> Node:
+        word, _, name = self.raw(piece).partition("=")
+        inner = Node("name", name.strip().strip("`"), piece.start, piece.end)
+        return Node("option", word.strip(), piece.start, piece.end, (inner,))
 
     def constants(self, node: Node, row: StructureWords, given: list[Node]) -> str:
         """What stands behind the comma, as ``(2)`` for ``d=2``."""
@@ -253,7 +277,9 @@ class _Terms:
             raise self.term_error(message, columns, STRUCTURES[structure].example)
         return f"0 + C({quoted(names[0])})"
 
-    def random_terms(self, node: Node, bar: Node, structure: str) -> None:
+    def random_terms(
+        self, node: Node, bar: Node, structure: str, relation: tuple[str, str] | None = None
+    ) -> None:
         columns, group = bar.parts
         label = None
         if columns.is_operator("|", "||"):
@@ -266,13 +292,33 @@ class _Terms:
         self.fixed_columns(columns)
         timed = structure in STRUCTURES and STRUCTURES[structure].timed
         code = self.places(columns, structure) if timed else self.code(columns)
-        for names in self.groups(group):
-            term = RandomTerm(code, names, structure, self.raw(node), label)
+        several = group.kind == "call" and group.text == "mm"
+        groups = [self.members(group)] if several else [(g, ()) for g in self.groups(group)]
+        for names, weights in groups:
+            text = self.raw(node)
+            term = RandomTerm(code, names, structure, text, label, relation, several, weights)
             for other in self.random:
                 if _same(term, other):
                     message = f"the term for group {':'.join(names)!r} stands twice"
                     raise self.error(message, node, "each term once", "formula_duplicate_term")
             self.random.append(term)
+
+    def members(self, node: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns of ``mm(a, b, weights=(v, w))``, and those of the weights."""
+        names: list[str] = []
+        weights: tuple[str, ...] = ()
+        for piece in node.parts:
+            text = "".join(self.raw(piece).split())
+            if text.startswith("weights=("):
+                inner = text.removeprefix("weights=(").removesuffix(")")
+                weights = tuple(name.strip("`") for name in inner.split(",") if name)
+            elif (name := self.single_name(piece)) is None:
+                raise self.term_error("mm() takes columns that hold groups", piece, _MEMBERS)
+            else:
+                names.append(name)
+        if len(names) < _TWO or len(weights) not in (0, len(names)):
+            raise self.term_error("mm() cannot be read", node, _MEMBERS)
+        return tuple(names), weights
 
     def fixed_columns(self, columns: Node) -> None:
         for inner in walk(columns):
@@ -397,4 +443,5 @@ def _union(*groups: tuple[str, ...]) -> tuple[str, ...]:
 
 def _same(a: RandomTerm, b: RandomTerm) -> bool:
     squeezed = "".join(a.columns.split()), "".join(b.columns.split())
-    return set(a.group) == set(b.group) and squeezed[0] == squeezed[1]
+    same = set(a.group) == set(b.group) and squeezed[0] == squeezed[1]
+    return same and a.relation == b.relation

@@ -42,7 +42,8 @@ class Node:
     """A node of the tree; it covers ``text[start:end]`` of the formula.
 
     `kind` is one of name, number, string, call (parts: its arguments), python (text taken as
-    Python), paren (one part), operator (one or two parts; `text` is the symbol).
+    Python), paren (one part, then its options), option (`text` is its name, as in ``name=value``;
+    one part), operator (one or two parts; `text` is the symbol).
     """
 
     kind: str
@@ -95,6 +96,7 @@ class _Reader:
         self.text = text
         self.tokens = tokens
         self.at = 0
+        self.depth = 0
 
     def peek(self, ahead: int = 0) -> Token | None:
         at = self.at + ahead
@@ -114,7 +116,7 @@ class _Reader:
 
     def operator(self) -> Operator | None:
         token = self.peek()
-        if token is None or token.kind == "close":
+        if token is None or token.kind == "close" or (token.text == "," and self.depth):
             return None
         row = OPERATORS.get(token.text) if token.kind == "operator" else None
         if row is None:
@@ -150,11 +152,34 @@ class _Reader:
 
     def parenthesis(self) -> Node:
         opening = self.take()
+        self.depth += 1
         inner = self.expression(0)
+        options = []
+        while inner.is_operator("|", "||") and (comma := self.peek()) and comma.text == ",":
+            options.append(self.option())
+        self.depth -= 1
         if (closing := self.peek()) is None or closing.text != ")":
             raise self.unexpected()
         self.take()
-        return Node("paren", "", opening.start, closing.end, (inner,))
+        return Node("paren", "", opening.start, closing.end, (inner, *options))
+
+    def option(self) -> Node:
+        """What stands behind a comma of a random-effect term: ``name=value``."""
+        comma = self.take()
+        name, equals, value = self.peek(), self.peek(1), self.peek(2)
+        if (
+            name is None or equals is None or value is None
+            or (name.kind, equals.text) != ("name", "=") or value.kind not in ("name", "quoted")
+        ):  # fmt: skip
+            message = "what stands behind the comma cannot be read"
+            allowed = "the name of a relation, as in (1 | animal, pedigree=ped)"
+            at = name or comma
+            raise FormulaError(
+                message, self.text, at.start, at.end, allowed, code="formula_random_term"
+            )
+        self.at += 3
+        inner = Node("name", value.text.strip("`"), value.start, value.end)
+        return Node("option", name.text, name.start, value.end, (inner,))
 
     def python_block(self) -> Node:
         start = self.at

@@ -87,6 +87,7 @@ def without(design: Design, t: int, j: int | None) -> Design:
             columns=tuple(term.columns[k] for k in keep),
             predictors=tuple(term.predictors[k] for k in keep),
             z=np.asfortranarray(term.z[:, keep]),
+            also=tuple((codes, np.asfortranarray(z[:, keep])) for codes, z in term.also),
         )
     else:
         del terms[t]

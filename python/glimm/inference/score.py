@@ -126,6 +126,7 @@ def _larger(fit: Fit, add: str, data: Any) -> Design:
         offset=_given(design, "offset", request.offset),
         precision=_given(design, "precision", request.precision),
         others=fit.model.others,
+        relations=request.relations,
         missing=fit.model.missing,
     )
     if not np.array_equal(made.rows, design.rows) or not np.array_equal(made.y, design.y):

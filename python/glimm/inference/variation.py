@@ -334,16 +334,24 @@ def _woodbury(
 
 
 def _columns(fit: Fit) -> Any:
-    """Z, (n, Q) sparse: the terms in turn, their levels in turn."""
-    from scipy.sparse import csr_array, hstack
+    """Z, (n, Q) sparse: the terms in turn, their levels in turn.
+
+    With a known relation K = R R' of the levels it is Z (R (x) I), whose effects are independent.
+    """
+    from scipy.sparse import csr_array, hstack, kron
 
     parts = []
     for term in fit.design.terms:
         q, n = len(term.columns), fit.design.n
-        at = (term.codes[:, None] * q + np.arange(q)).ravel()
-        rows = np.repeat(np.arange(n), q)
-        shape = (n, len(term.levels) * q)
-        parts.append(csr_array((term.z.ravel(), (rows, at)), shape=shape))
+        rows, shape = np.repeat(np.arange(n), q), (n, len(term.levels) * q)
+        part = csr_array(shape)
+        for codes, z in term.memberships:
+            at = (np.maximum(codes, 0)[:, None] * q + np.arange(q)).ravel()
+            values = np.where(codes[:, None] >= 0, z, 0.0).ravel()
+            part = part + csr_array((values, (rows, at)), shape=shape)
+        if term.relation is not None:
+            part = csr_array(part @ kron(term.relation.root(), np.eye(q)))
+        parts.append(part)
     return hstack(parts, format="csr") if parts else csr_array((fit.design.n, 0))
 
 
@@ -357,7 +365,7 @@ def _block_diagonal(fit: Fit) -> Any:
 
 
 def _spread(term: DesignTerm) -> Array:
-    found: Array = np.sqrt(np.mean(term.z**2, axis=0))
+    found: Array = np.sqrt(sum(np.mean(z**2, axis=0) for _, z in term.memberships))
     return np.where(found > 0, found, 1.0)
 
 

@@ -3,6 +3,7 @@
 from .checks import against, checks, influence, normal_quantiles, under_model
 from .curves import curves
 from .forest import caterpillar, effects, estimates
+from .genetics import shares
 from .inference import bootstrap, power, profile
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "normal_quantiles",
     "power",
     "profile",
+    "shares",
     "under_model",
 ]

@@ -122,7 +122,7 @@ def _rebuilt(fit: Fit, frame: Any) -> Design:
             if name in answers}  # fmt: skip
     made = build(
         request.formula, with_columns(frame, fill), family=fit.model.family,
-        others=request.others, missing="error", **given,
+        others=request.others, relations=request.relations, missing="error", **given,
     )  # fmt: skip
     for old, new in ((fit.design.x_names, made.x_names),):
         if old != new:

@@ -90,9 +90,10 @@ def situation(fit: Fit, rows: Rows, kind: str, new_levels: str, seed: int) -> St
         return state_of(fit, rows, effects, tuple(everywhere for _ in rows.terms))
     if new_levels == "draw":
         effects = _drawn(fit, rows, seed)
-        matched = zip(rows.terms, fit.estimates.modes, strict=True)
+        counts = [len(fit.estimates.modes[t]) for t in fit.design.members]
         terms = tuple(
-            (np.where(codes < 0, len(modes) - 1 - codes, codes), z) for (codes, z), modes in matched
+            (np.where(codes < 0, count - 1 - codes, codes), z)
+            for (codes, z), count in zip(rows.terms, counts, strict=True)
         )
         rows = Rows(rows.matrices, terms, rows.precision, rows.n, rows.trials)
     unseen = tuple((codes < 0) & (new_levels == "integrate") for codes, _ in rows.terms)
@@ -102,9 +103,10 @@ def situation(fit: Fit, rows: Rows, kind: str, new_levels: str, seed: int) -> St
 def _drawn(fit: Fit, rows: Rows, seed: int) -> tuple[Array, ...]:
     """The modes, and after them one draw for each level not seen: -1, -2, ... in turn."""
     found = []
-    pairs = zip(rows.terms, fit.estimates.modes, fit.factors, strict=True)
-    for t, ((codes, _), modes, factor) in enumerate(pairs):
-        count = -int(min(codes.min(initial=0), 0))
+    pairs = zip(fit.estimates.modes, fit.factors, strict=True)
+    for t, (modes, factor) in enumerate(pairs):
+        own = [c for (c, _), s in zip(rows.terms, fit.design.members, strict=True) if s == t]
+        count = -int(min(min(codes.min(initial=0) for codes in own), 0))
         b = _core.draw_effects(factor.ravel().tolist(), len(factor), count, t, seed, 0)
         found.append(np.vstack([modes, b.reshape(count, len(factor))]))
     return tuple(found)

@@ -1,13 +1,15 @@
 """Means of the response where some random effects are integrated out, with all derivatives.
 
 With eta the linear predictors at the modes of the effects that are kept, and R = sum of z'Sigma z
-over those that are not, the mean is E m(eta + e), e ~ N(0, R). Its derivatives in R are half the
-mean second derivatives of m, which is how it moves with the parameters of Sigma.
+over those that are not, the mean is E m(eta + e), e ~ N(0, R); groups of a known relation have the
+covariances of `typical`. Its derivatives in R are half the mean second derivatives of m, which is
+how it moves with the parameters of Sigma.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import FitError
 from ..problem import factor_slopes
-from .points import Rows, linear_predictor
+from .points import Rows, linear_predictor, typical
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -35,7 +37,7 @@ class State:
     eta : list of ndarray, (n,)
         All predictors at the modes of the effects kept; thresholds of ordered classes left out.
     masks : tuple of ndarray of bool, (n,)
-        For each term the rows in which its effects are integrated out.
+        For each membership of each term the rows in which its effects are integrated out.
     """
 
     fit: Fit
@@ -51,32 +53,46 @@ class State:
     def spread(self, k: int, other: int) -> Array:
         """Return z'Sigma z of predictors k and other over the effects integrated out, (n,)."""
         total = np.zeros(self.rows.n)
-        for t, mask in enumerate(self.masks):
-            left, right = self._whitened(t, k), self._whitened(t, other)
-            total += np.where(mask, np.einsum("ia,ia->i", left, right), 0.0)
+        for a, b, size, mask in self._pairs:
+            left, right = self._whitened(a, k), self._whitened(b, other)
+            total += np.where(mask, size * np.einsum("ia,ia->i", left, right), 0.0)
         return total
 
     def spread_slopes(self, k: int, other: int) -> list[tuple[int, Array]]:
         """Return (parameter, derivative of `spread`, (n,)) of all parameters of covariances."""
         found = []
-        for t, mask in enumerate(self.masks):
-            if not mask.any():
-                continue
+        for a, b, size, mask in self._pairs:
+            t = self.fit.design.members[a]
             term, (start, end) = self.fit.design.terms[t], self.fit.estimates.thetas[t]
-            left, right = self._whitened(t, k), self._whitened(t, other)
+            left, right = self._whitened(a, k), self._whitened(b, other)
             slopes, _ = factor_slopes(term, self.fit.estimates.parameters[start:end])
             for j, moved in enumerate(slopes):
-                slope = np.einsum("ia,ia->i", self._part(t, k) @ moved, right)
-                slope += np.einsum("ia,ia->i", left, self._part(t, other) @ moved)
-                found.append((start + j, np.where(mask, slope, 0.0)))
+                slope = np.einsum("ia,ia->i", self._part(a, k) @ moved, right)
+                slope += np.einsum("ia,ia->i", left, self._part(b, other) @ moved)
+                found.append((start + j, np.where(mask, size * slope, 0.0)))
+        return found
+
+    @cached_property
+    def _pairs(self) -> list[tuple[int, int, float, NDArray[np.bool_]]]:
+        """Memberships a and b of one term, the covariance of their groups over Sigma, its rows."""
+        design, found = self.fit.design, []
+        first = 0
+        for term in design.terms:
+            sizes, count = typical(term), len(term.memberships)
+            for i, j in np.ndindex(count, count):
+                mask = self.masks[first + i] & self.masks[first + j]
+                if sizes[i, j] != 0.0 and mask.any():
+                    found.append((first + i, first + j, float(sizes[i, j]), mask))
+            first += count
         return found
 
     def _whitened(self, t: int, k: int) -> Array:
         """Lambda'z of each row, (n, q)."""
-        return self._part(t, k) @ self.fit.factors[t]
+        own = self.fit.design.members[t]
+        return self._part(t, k) @ self.fit.factors[own]
 
     def _part(self, t: int, k: int) -> Array:
-        own = np.array(self.fit.design.terms[t].predictors) == k
+        own = np.array(self.fit.design.terms[self.fit.design.members[t]].predictors) == k
         return np.asarray(self.rows.terms[t][1] * own, dtype=np.float64)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..confidence import normal_reach
+from ..custom import CustomFamily
 from ..errors import DataError, FitError
 from ..problem import explain
 from .ask import from_link, inverse, mean_of, to_link
@@ -47,6 +48,13 @@ def prediction(state: State, level: float) -> Columns:
         message = (
             "a prediction interval of ordered classes says no more than their probabilities: use "
             "predict() without interval=, or interval='confidence'"
+        )
+        raise FitError(message, code="no_interval")
+    family = fit.model.family
+    if isinstance(family, CustomFamily) and "cdf" not in dict(family.tapes):
+        message = (
+            f"a prediction interval has the quantiles of new responses, and family {family.name!r} "
+            "has no distribution function: give CustomFamily one as cdf="
         )
         raise FitError(message, code="no_interval")
     if fit.design.trials is not None and state.rows.trials is None:
@@ -81,7 +89,8 @@ def _slice(state: State, start: int) -> State:
 
 def _kept(state: State) -> Terms:
     """The terms with code -1 where effects are integrated out, or drawn, and so have no error."""
-    levels = [len(term.levels) for term in state.fit.design.terms]
+    design = state.fit.design
+    levels = [len(design.terms[t].levels) for t in design.members]
     parts = zip(state.rows.terms, state.masks, levels, strict=True)
     return tuple((np.where(mask | (c >= m), -1, c), z) for (c, z), mask, m in parts)
 

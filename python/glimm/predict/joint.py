@@ -10,8 +10,8 @@ the estimates of psi have covariance V. With D = db/dpsi the joint covariance of
 Henderson's mixed model equations; the inverse of TMB's joint precision, Kristensen et al. 2016). It
 differs from the inverse of the Hessian of log p(y, b) in (psi, b), whose V ignores log|H|.
 
-The modes b = Lambda u maximise l(eta) - u'u / 2, so that
-u = Lambda'Z'l' and, with M = -Z'l''Z and H = I + Lambda'M Lambda,
+The modes b = Lambda u maximise l(eta) - u'Pu / 2, where P is the identity but for terms with a
+known relation, so that P u = Lambda'Z'l' and, with M = -Z'l''Z and H = P + Lambda'M Lambda,
 
     C = Lambda H^-1 Lambda',    du/dbeta = H^-1 Lambda'Z'l''X,
     du/dtheta_j = H^-1 (E_j'Z'l' - Lambda'M E_j u),    E_j = dLambda/dtheta_j.
@@ -58,6 +58,8 @@ class Joint:
         D by term: derivatives of the modes in the parameters.
     predictors : tuple of tuple of int
         The linear predictor of each column of each term.
+    members : tuple of int
+        The term of each membership, as in `Design.members`.
     unknown : ndarray of bool, (P,)
         Parameters without a variance; what moves with them has no standard error.
     """
@@ -65,6 +67,7 @@ class Joint:
     covariance: Array
     slopes: tuple[Array, ...]
     predictors: tuple[tuple[int, ...], ...]
+    members: tuple[int, ...]
     unknown: NDArray[np.bool_]
     _conditional: _OneFactor | _Dense | _Sparse
 
@@ -72,8 +75,9 @@ class Joint:
         """Return z'D of predictor k for each row, (n, P); nothing at code -1."""
         n = terms[0][0].size if terms else 0
         out = np.zeros((n, self.covariance.shape[0]))
-        for (codes, z), slopes, ks in zip(terms, self.slopes, self.predictors, strict=True):
-            columns = [j for j, own in enumerate(ks) if own == k]
+        for (codes, z), t in zip(terms, self.members, strict=True):
+            slopes = self.slopes[t]
+            columns = [j for j, own in enumerate(self.predictors[t]) if own == k]
             seen = np.flatnonzero(codes >= 0)
             for j in columns:
                 out[seen] += z[seen, j, None] * slopes[codes[seen], j]
@@ -90,7 +94,8 @@ class Joint:
 
     def conditional(self, terms: Terms, k: int, other: int) -> Array:
         """Return z'C z of predictors k and other for each row, (n,)."""
-        first, second = (_masked(terms, self.predictors, at) for at in (k, other))
+        predictors = [self.predictors[t] for t in self.members]
+        first, second = (_masked(terms, predictors, at) for at in (k, other))
         return self._conditional.quadratic([codes for codes, _ in terms], first, second)
 
 
@@ -266,10 +271,11 @@ class _Made:
         same = all(
             len(t.levels) == len(terms[0].levels) and np.array_equal(t.codes, terms[0].codes)
             for t in terms[1:]
-        )
+        ) and not any(term.tied for term in terms)
         slopes, conditional = self.one_factor() if same else self.crossed()
         unknown = ~np.isfinite(np.diag(e.covariance))
-        return Joint(covariance, slopes, predictors, unknown, conditional)
+        members = self.fit.design.members
+        return Joint(covariance, slopes, predictors, members, unknown, conditional)
 
     def one_factor(self) -> tuple[tuple[Array, ...], _OneFactor]:
         """Independent small problems, one per level."""
@@ -347,7 +353,7 @@ class _Made:
                 for k in k_all:
                     product = z[k].T @ (self.second[:, k, j, None] * x)
                     right[:, start : start + x.shape[1]] += product
-        u = lam.T @ gradient
+        u = self._spherical(lam.T @ gradient, starts)
         inside, direct = lam.T @ right, np.zeros((n_effects, total))
         for t, j, e in self.thetas:
             at = slice(starts[t], starts[t + 1])
@@ -355,8 +361,8 @@ class _Made:
             direct[at, j] = (u[at].reshape(-1, q) @ e.T).ravel()
             inside[at, j] = (gradient[at].reshape(-1, q) @ e).ravel()
             inside[:, j] -= lam.T @ (m @ direct[:, j])
-        h = sparse.csc_array(sparse.eye_array(n_effects) + lam.T @ m @ lam)
-        where = tuple(int(s) for s in starts[:-1])
+        h = sparse.csc_array(self._precision() + lam.T @ m @ lam)
+        where = tuple(int(starts[t]) for t in fit.design.members)
         conditional: _Dense | _Sparse
         if n_effects <= DENSE:
             inverse = np.linalg.inv(h.toarray())
@@ -376,6 +382,28 @@ class _Made:
             for a, b, shape in zip(starts, starts[1:], shapes, strict=False)
         ), conditional
 
+    def _precision(self) -> Any:
+        """P, (effects, effects)."""
+        from scipy import sparse
+
+        blocks = [
+            sparse.kron(
+                sparse.eye_array(len(t.levels)) if t.relation is None else t.relation.matrix(),
+                sparse.eye_array(len(t.columns)),
+            )
+            for t in self.fit.design.terms
+        ]
+        return sparse.block_diag(blocks, format="csr")
+
+    def _spherical(self, right: Array, starts: NDArray[np.int64]) -> Array:
+        """P^-1 times a vector of effects."""
+        found = right.copy()
+        for term, start, end in zip(self.fit.design.terms, starts, starts[1:], strict=False):
+            if term.relation is not None:
+                part = np.ascontiguousarray(right[start:end])
+                found[start:end] = term.relation.core.solve(part, len(term.columns))
+        return found
+
     def _matrix(self, k: int, starts: NDArray[np.int64]) -> Any:
         """Z of predictor k, (n, effects)."""
         from scipy.sparse import csr_array
@@ -383,9 +411,9 @@ class _Made:
         n, columns, values = self.rows.n, [], []
         for term, start in zip(self.fit.design.terms, starts, strict=False):
             for j, own in enumerate(term.predictors):
-                if own == k:
-                    columns.append(start + term.codes * len(term.columns) + j)
-                    values.append(term.z[:, j])
+                for codes, z in term.memberships if own == k else ():
+                    columns.append(start + np.maximum(codes, 0) * len(term.columns) + j)
+                    values.append(np.where(codes >= 0, z[:, j], 0.0))
         index, data = np.column_stack(columns), np.column_stack(values)
         pointer = np.arange(n + 1) * index.shape[1]
         return csr_array((data.ravel(), index.ravel(), pointer), shape=(n, int(starts[-1])))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import _core
 
 if TYPE_CHECKING:
+    from ..design import DesignTerm
     from ..fit import Fit
 
 Array = NDArray[np.float64]
@@ -26,7 +27,7 @@ class Rows:
     matrices : mapping of int to (ndarray, ndarray or None)
         x (n, p) and offset (n,) of each predictor with a formula.
     terms : tuple of (codes, z)
-        As in `Design.apply`.
+        As in `Design.apply`, by membership.
     precision : ndarray, (n,), or None
     n : int
     trials : ndarray, (n,), or None
@@ -37,6 +38,23 @@ class Rows:
     precision: Array | None
     n: int
     trials: Array | None = None
+
+
+def typical(term: DesignTerm) -> Array:
+    """Return the covariance among the groups of a row that nothing is known of, over Sigma.
+
+    (memberships, memberships): for independent groups the identity; with a known relation its
+    typical variance, and the mean of its covariances between the groups of the rows of the fit.
+    """
+    found = np.eye(len(term.memberships))
+    if term.relation is None:
+        return found
+    found *= term.relation.typical
+    for i, (first, _) in enumerate(term.memberships):
+        for j, (second, _) in enumerate(term.memberships[:i]):
+            both = (first >= 0) & (second >= 0)
+            found[i, j] = found[j, i] = term.relation.mean_between(first[both], second[both])
+    return found
 
 
 def expected(fit: Fit, eta: list[Array]) -> Array:
@@ -53,7 +71,7 @@ def training_rows(fit: Fit) -> Rows:
     design = fit.design
     matrices = {0: (design.x, design.offset)}
     matrices |= {part.predictor: (part.x, part.offset) for part in design.parts}
-    terms = tuple((term.codes, term.z) for term in design.terms)
+    terms = tuple(pair for term in design.terms for pair in term.memberships)
     return Rows(matrices, terms, design.precision, design.n, design.trials)
 
 
@@ -80,7 +98,8 @@ def linear_predictor(fit: Fit, rows: Rows, k: int, effects: tuple[Array, ...]) -
         eta = np.full(rows.n, _constant(fit, k))
     if part.parameter is not None and part.parameter.precision and rows.precision is not None:
         eta = eta + part.parameter.precision * np.log(rows.precision)
-    for term, (codes, z), b in zip(fit.design.terms, rows.terms, effects, strict=True):
+    for t, (codes, z) in zip(fit.design.members, rows.terms, strict=True):
+        term, b = fit.design.terms[t], effects[t]
         columns = [j for j, predictor in enumerate(term.predictors) if predictor == k]
         if columns:
             values = np.einsum("ij,ij->i", z[:, columns], b[np.maximum(codes, 0)][:, columns])

@@ -31,15 +31,16 @@ impl<'a> Content<'a> {
     /// Model matrices, offsets and the codes of further grouping factors; for families with more than
     /// sums to remember, the responses too.
     pub fn new(data: &'a Data) -> Content<'a> {
-        let columns = data.predictors.iter().flat_map(|p| &p.columns).chain(data.terms.iter().flat_map(|t| &t.columns));
+        let of_terms = data.terms.iter().flat_map(|t| t.memberships().flat_map(|m| m.1));
+        let columns = data.predictors.iter().flat_map(|p| &p.columns).chain(of_terms);
         let mut values: Vec<&[f64]> = columns.filter_map(values_of).collect();
         values.extend(data.predictors.iter().filter_map(|p| p.offset.as_deref()));
         if !data.family.exponential() {
             values.push(&data.y);
             values.extend(data.size.as_deref());
         }
-        let others = data.terms.iter().skip(1).filter(|t| t.codes != data.terms[0].codes);
-        Content { values, codes: others.map(|t| t.codes.as_slice()).collect() }
+        let all = data.terms.iter().flat_map(|t| t.memberships().map(|m| m.0));
+        Content { values, codes: all.skip(1).filter(|codes| *codes != data.terms[0].codes.as_slice()).collect() }
     }
 
     pub fn hash(&self, row: usize) -> u64 {

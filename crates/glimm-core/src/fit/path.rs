@@ -45,7 +45,7 @@ impl Path {
 
 /// Whether all random effects share one grouping factor.
 pub fn one_factor(data: &Data) -> bool {
-    data.terms.windows(2).all(|t| t[0].codes == t[1].codes)
+    crate::design::one_factor(&data.terms)
 }
 
 /// Whether the integrand is gaussian in the random effects, so that Laplace's approximation is the integral itself.

@@ -28,7 +28,14 @@ pub fn refuse_constant(data: &Data) -> Result<(), Error> {
 
 /// Products of nodes are for the few effects of a single factor's levels.
 pub fn refuse_quadrature() -> Error {
-    let why = "quadrature is for one grouping factor or nested ones; with crossed ones, ask for \"auto\", \"laplace\" or \
-               \"importance:n\"";
+    let why = "quadrature is for one grouping factor or nested ones, of independent levels; with others, ask for \"auto\", \
+               \"laplace\" or \"importance:n\"";
+    Error::Degenerate { why: why.into() }
+}
+
+/// Units of effects that share no row are drawn one after another; a relation joins them.
+pub fn refuse_draws() -> Error {
+    let why = "importance sampling is for independent levels, one for each row; with a known relation or several levels \
+               for each row, ask for \"auto\" or \"laplace\"";
     Error::Degenerate { why: why.into() }
 }

@@ -59,6 +59,9 @@ impl Problem {
             }
             return block.contributions(psi, order, INNER).map_err(rejected);
         }
+        if self.data.terms.iter().any(Term::tied) {
+            return Err(refused("levels of a term hang together, by a known relation or by rows with several of them"));
+        }
         if matches!(self.engine, Engine::Restricted(_)) {
             return Err(refused("restricted likelihoods of this family are no sums over units; fit with reml=False"));
         }

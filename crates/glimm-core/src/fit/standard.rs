@@ -3,7 +3,10 @@
 //! Newton's method does not care about units but its arithmetic does: a year column without centring
 //! costs half of the digits of X'WX. The map back is linear, psi = J psi_standard + shift.
 
-use crate::design::{Column, Data, Layout};
+use std::sync::Arc;
+
+use crate::design::{Column, Data, Layout, Term};
+use crate::precision::Precision;
 
 /// Squared length, relative to the column's own, below which what a column adds to the earlier ones is rounding.
 const COLLINEAR: f64 = 1e-11;
@@ -70,9 +73,12 @@ impl Standard {
             let offset = data.predictors[1].offset.get_or_insert_with(|| vec![0.0; n]);
             offset.iter_mut().for_each(|o| *o -= shift);
         }
+        let given: Vec<_> = data.terms.iter().map(|t| t.prior.clone()).collect();
         let effect_maps: Vec<Vec<f64>> = data.terms.iter_mut().map(|t| standardise_effects(t, y_scale)).collect();
         let layout = data.layout();
-        let (jacobian, shift) = linear_map(data, &layout, &parts, (y_center, y_scale), &effect_maps);
+        let units = data.terms.iter().zip(&given).map(|(t, given)| prior_unit(t, given.as_deref()));
+        let factor_maps: Vec<Vec<f64>> = effect_maps.iter().zip(units).map(|(m, c)| scaled(m, c)).collect();
+        let (jacobian, shift) = linear_map(data, &layout, &parts, (y_center, y_scale), &factor_maps);
         let ranges = parts[0].scalings.iter().map(|s| s.range / s.scale.abs()).collect();
         let dispersion_intercept = parts.get(1).and_then(|p| p.intercept);
         Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, dispersion_intercept, effect_maps }
@@ -263,7 +269,12 @@ fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
 
 /// Scales the columns of a term to unit mean square; centres them where the structure allows a later
 /// effect, an intercept of the same predictor, to take up the shift. Returns M with b_user = M b_standard.
-fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64> {
+/// Rows of several levels keep their weights. A known relation gets variances near one.
+fn standardise_effects(term: &mut Term, y_scale: f64) -> Vec<f64> {
+    if let Some(prior) = &term.prior {
+        let unit = prior.unit();
+        term.prior = (unit != 1.0).then(|| Arc::new(prior.scaled(unit))).or_else(|| term.prior.clone());
+    }
     let q = term.effects();
     let mut m = vec![0.0; q * q];
     for j in 0..q {
@@ -272,7 +283,9 @@ fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64>
         let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes());
         let column = &mut term.columns[j];
         let scaling = match column {
-            Column::Values(_) if term.structure.own_units() => rescale(column, takes_up.is_some()),
+            Column::Values(_) if term.structure.own_units() && term.also.is_empty() => {
+                rescale(column, takes_up.is_some())
+            }
             _ => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
         };
         m[j * q + j] = y_scale / scaling.scale;
@@ -283,12 +296,24 @@ fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64>
     m
 }
 
+/// Lambda for the precision given, where it is one for that in standard units.
+fn prior_unit(term: &Term, given: Option<&Precision>) -> f64 {
+    match (&term.prior, given) {
+        (Some(now), Some(before)) => (before.scale() / now.scale()).sqrt(),
+        _ => 1.0,
+    }
+}
+
+fn scaled(m: &[f64], c: f64) -> Vec<f64> {
+    m.iter().map(|m| c * m).collect()
+}
+
 fn linear_map(
     data: &Data,
     layout: &Layout,
     parts: &[Kept],
     (y_center, y_scale): (f64, f64),
-    effect_maps: &[Vec<f64>],
+    factor_maps: &[Vec<f64>],
 ) -> (Vec<f64>, Vec<f64>) {
     let p = layout.total;
     let (mut jacobian, mut shift) = (vec![0.0; p * p], vec![0.0; p]);
@@ -306,7 +331,7 @@ fn linear_map(
             shift[range.start + i] = moved / part.scalings[i].scale;
         }
     }
-    for ((term, range), m) in data.terms.iter().zip(&layout.theta).zip(effect_maps) {
+    for ((term, range), m) in data.terms.iter().zip(&layout.theta).zip(factor_maps) {
         for j in 0..range.len() {
             let mut unit = vec![0.0; range.len()];
             unit[j] = 1.0;

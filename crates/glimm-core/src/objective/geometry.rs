@@ -25,6 +25,8 @@ pub trait Effects {
     fn add_precision(&self, out: &mut [f64]);
     /// x = P x.
     fn weigh(&self, x: &mut [f64]);
+    /// x = P^-1 x, for effects with a proper prior.
+    fn unweigh(&self, _x: &mut [f64]) {}
     /// out_t += sum over the levels of kind t of x y'.
     fn add_dyads(&self, x: &[f64], y: &[f64], out: &mut Factors);
     /// out_t -= the sum of the diagonal blocks of S L C that belong to kind t.

@@ -23,7 +23,15 @@ pub enum Tree {
 pub fn term(codes: &[u32], columns: Vec<Column>, predictor: usize) -> Term {
     let structure = structure::lookup("us", columns.len()).unwrap();
     let levels = *codes.iter().max().unwrap() as usize + 1;
-    Term { codes: codes.to_vec(), levels, predictors: vec![predictor; columns.len()], columns, structure }
+    Term {
+        codes: codes.to_vec(),
+        levels,
+        predictors: vec![predictor; columns.len()],
+        columns,
+        structure,
+        prior: None,
+        also: Vec::new(),
+    }
 }
 
 /// A small problem with offsets and frequency weights: 7 groups, 3 in each, 2 in each of those.

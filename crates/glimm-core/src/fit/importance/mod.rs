@@ -7,7 +7,9 @@ mod study;
 use self::measure::Measure;
 use self::study::{PILOT, Study};
 use super::path::Engine;
+use super::refusals::refuse_draws;
 use super::{CONVERGED, Fitted, INNER_LAST, Observer, Problem, inference};
+use crate::design::Term;
 use crate::error::Error;
 use crate::integration::{Certificate, Integration};
 use crate::objective::crossed::importance::Importance;
@@ -79,8 +81,12 @@ impl Problem {
             Integration::Auto => LIMIT,
             _ => LIMIT_OF_LOOK,
         };
+        let tied = self.data.terms.iter().any(Term::tied);
+        if tied && matches!(self.integration, Integration::Importance(_)) {
+            return Err(refuse_draws());
+        }
         let settled = outcome.decrement < CONVERGED && !matches!(outcome.reason, Reason::Saddle | Reason::Runaway);
-        if !settled || (self.data.n() * PILOT) as f64 > limit {
+        if tied || !settled || (self.data.n() * PILOT) as f64 > limit {
             return Ok(Judgement::unchecked());
         }
         let mut study = Study::new(self.importance(&outcome.psi)?, last, limit);

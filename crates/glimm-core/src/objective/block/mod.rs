@@ -367,13 +367,7 @@ impl Block {
 fn shape(data: &Data) -> Data {
     let none = |columns: &[Column]| columns.iter().map(|_| Column::One).collect::<Vec<_>>();
     let predictor = |p: &Predictor| Predictor { columns: none(&p.columns), offset: None, shares: p.shares };
-    let term = |t: &Term| Term {
-        codes: Vec::new(),
-        levels: t.levels,
-        columns: none(&t.columns),
-        predictors: t.predictors.clone(),
-        structure: t.structure.clone(),
-    };
+    let term = |t: &Term| Term::new(Vec::new(), t.levels, none(&t.columns), t.predictors.clone(), t.structure.clone());
     Data {
         family: data.family.clone(),
         y: Vec::new(),

@@ -158,12 +158,9 @@ impl Store {
             shares: p.shares,
         };
         let mut z = self.z.iter();
-        let term = |t: &Term| Term {
-            codes: codes.clone(),
-            levels,
-            columns: z.by_ref().take(t.effects()).map(|&a| column(a)).collect(),
-            predictors: t.predictors.clone(),
-            structure: t.structure.clone(),
+        let term = |t: &Term| {
+            let columns = z.by_ref().take(t.effects()).map(|&a| column(a)).collect();
+            Term::new(codes.clone(), levels, columns, t.predictors.clone(), t.structure.clone())
         };
         Data {
             family: self.family.clone(),

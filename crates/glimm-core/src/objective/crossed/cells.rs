@@ -1,8 +1,8 @@
 //! The geometry of crossed and nested factors: matrices are one block per pair of levels that meet.
 
-use super::pattern::{Pair, Pattern};
+use super::pattern::{OfRow, Pair, Pattern, Prior, Sight};
 use super::solver::Solver;
-use crate::design::{Column, Data, Term};
+use crate::design::{Column, Data};
 use crate::linalg::dense;
 use crate::objective::geometry::{Effects, Factors, Geometry};
 use crate::objective::sums::dot;
@@ -19,33 +19,116 @@ pub struct Cells<'a, R = ()> {
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     pub data: &'a Data,
-    pub of_row: &'a [Vec<u32>],
+    pub of_row: &'a OfRow,
+}
+
+/// Two memberships of the terms of a pair: their columns, and the cell of each row.
+struct Couple<'a> {
+    left: &'a [Column],
+    right: &'a [Column],
+    cells: &'a [u32],
 }
 
 impl<'a> Rows<'a> {
-    /// Each term with its columns in predictor k: (term, (position, column)).
-    fn terms(&self, k: usize) -> impl Iterator<Item = (usize, &'a Term, (usize, &'a Column))> + use<'a> {
+    /// Each term with its columns in predictor k: (term, codes, effects per level, (position, column)).
+    fn terms(&self, k: usize) -> impl Iterator<Item = (usize, &'a [u32], usize, (usize, &'a Column))> + use<'a> {
         self.data.terms.iter().enumerate().flat_map(move |(t, term)| {
-            let columns = term.columns.iter().enumerate().filter(move |(c, _)| term.predictors[*c] == k);
-            columns.map(move |column| (t, term, column))
+            term.memberships().flat_map(move |(codes, columns)| {
+                let columns = columns.iter().enumerate().filter(move |(c, _)| term.predictors[*c] == k);
+                columns.map(move |column| (t, codes, term.effects(), column))
+            })
         })
     }
 
-    /// The cell of each row.
+    /// The cell of each row, by the first membership of both terms.
     pub fn cell_of(&self, pair: &Pair) -> &'a [u32] {
-        pair.meeting.map_or(&self.data.terms[pair.s].codes, |m| &self.of_row[m])
+        let count = 1 + self.data.terms[pair.t].also.len();
+        pair.meeting.map_or(&self.data.terms[pair.s].codes, |m| self.of_row.meeting(m, (0, 0), count))
+    }
+
+    /// The memberships that meet, other than two different ones of one term.
+    fn couples(&self, pair: &Pair) -> Vec<Couple<'a>> {
+        let (s, t) = (&self.data.terms[pair.s], &self.data.terms[pair.t]);
+        let Some(m) = pair.meeting else {
+            let own = s.memberships().zip(t.memberships());
+            return own.map(|((cells, left), (_, right))| Couple { left, right, cells }).collect();
+        };
+        let mut found = Vec::new();
+        for (a, (_, left)) in s.memberships().enumerate() {
+            for (b, (_, right)) in t.memberships().enumerate() {
+                let (at, count) = if pair.swapped { ((b, a), s) } else { ((a, b), t) };
+                found.push(Couple { left, right, cells: self.of_row.meeting(m, at, 1 + count.also.len()) });
+            }
+        }
+        found
     }
 
     /// Calls `op` with each pair of columns whose predictors are `wanted` and the first of its numbers in a matrix.
-    fn columns(&self, pair: &Pair, wanted: impl Fn(usize, usize) -> bool, mut op: impl FnMut([&'a Column; 2], usize)) {
+    fn columns(
+        &self,
+        pair: &Pair,
+        couple: &Couple<'a>,
+        wanted: impl Fn(usize, usize) -> bool,
+        mut op: impl FnMut([&'a Column; 2], usize),
+    ) {
         let (s, t) = (&self.data.terms[pair.s], &self.data.terms[pair.t]);
-        for (c, zc) in s.columns.iter().enumerate() {
-            for (d, zd) in t.columns.iter().enumerate() {
+        for (c, zc) in couple.left.iter().enumerate() {
+            for (d, zd) in couple.right.iter().enumerate() {
                 if wanted(s.predictors[c], t.predictors[d]) {
                     op([zc, zd], pair.first + c * pair.size.1 + d);
                 }
             }
         }
+    }
+
+    /// Calls `op` with the columns of two different memberships a < b of the term of a pair, of effects whose
+    /// predictors are (k, l) in `times` orders, and with both places where a row's product may stand.
+    fn crosswise(
+        &self,
+        pair: &Pair,
+        (k, l): (usize, usize),
+        mut op: impl FnMut([&'a Column; 2], &'a Sight, [usize; 2], f64),
+    ) {
+        let term = &self.data.terms[pair.s];
+        let columns: Vec<&'a [Column]> = term.memberships().map(|m| m.1).collect();
+        let couples = (0..columns.len()).flat_map(|a| (a + 1..columns.len()).map(move |b| (a, b)));
+        for ((a, b), sight) in couples.zip(self.of_row.own(pair.s)) {
+            for (c, zc) in columns[a].iter().enumerate() {
+                for (d, zd) in columns[b].iter().enumerate() {
+                    let predictors = (term.predictors[c], term.predictors[d]);
+                    let times = u8::from(predictors == (k, l)) + u8::from(predictors == (l, k));
+                    if times > 0 {
+                        let place = |c: usize, d: usize| pair.first + c * pair.size.1 + d;
+                        op([zc, zd], sight, [place(c, d), place(d, c)], f64::from(times));
+                    }
+                }
+            }
+        }
+    }
+
+    /// out += what different memberships of a term add to Z'diag(row) Z.
+    fn sum_crosswise(&self, pair: &Pair, levels: usize, kl: (usize, usize), row: &[f64], out: &mut [f64]) {
+        let stride = pair.size.0 * pair.size.1;
+        self.crosswise(pair, kl, |[x, z], sight, places, _| {
+            for (i, (&cell, &turned)) in sight.cells.iter().zip(&sight.turned).enumerate() {
+                let product = row[i] * x.at(i) * z.at(i);
+                out[places[usize::from(turned)] + cell as usize * stride] += product;
+                if (cell as usize) < levels {
+                    // Both memberships are in one level.
+                    out[places[1] + cell as usize * stride] += product;
+                }
+            }
+        });
+    }
+
+    /// out += what different memberships of a term add to z'M z.
+    fn quadratic_crosswise(&self, pair: &Pair, kl: (usize, usize), m: &[f64], out: &mut [f64]) {
+        let stride = pair.size.0 * pair.size.1;
+        self.crosswise(pair, kl, |[x, z], sight, places, times| {
+            for (i, (&cell, &turned)) in sight.cells.iter().zip(&sight.turned).enumerate() {
+                out[i] += times * x.at(i) * z.at(i) * m[places[usize::from(turned)] + cell as usize * stride];
+            }
+        });
     }
 }
 
@@ -74,21 +157,21 @@ fn gather(at: &[u32], stride: usize, x: &[f64], out: &mut [f64], weight: impl Fn
 
 impl Geometry for Cells<'_, Rows<'_>> {
     fn expand(&self, k: usize, x: &[f64], out: &mut [f64]) {
-        for (t, term, (c, z)) in self.rows.terms(k) {
-            let (q, x) = (term.effects(), &x[self.pattern.term(t)][c..]);
+        for (t, codes, q, (c, z)) in self.rows.terms(k) {
+            let x = &x[self.pattern.term(t)][c..];
             match z {
-                Column::One => gather(&term.codes, q, x, out, |_| 1.0),
-                Column::Values(z) => gather(&term.codes, q, x, out, |i| z[i]),
+                Column::One => gather(codes, q, x, out, |_| 1.0),
+                Column::Values(z) => gather(codes, q, x, out, |i| z[i]),
             }
         }
     }
 
     fn sum(&self, k: usize, row: &[f64], out: &mut [f64]) {
-        for (t, term, (c, z)) in self.rows.terms(k) {
-            let (q, out) = (term.effects(), &mut out[self.pattern.term(t)][c..]);
+        for (t, codes, q, (c, z)) in self.rows.terms(k) {
+            let out = &mut out[self.pattern.term(t)][c..];
             match z {
-                Column::One => scatter(&term.codes, q, out, |i| row[i]),
-                Column::Values(z) => scatter(&term.codes, q, out, |i| z[i] * row[i]),
+                Column::One => scatter(codes, q, out, |i| row[i]),
+                Column::Values(z) => scatter(codes, q, out, |i| z[i] * row[i]),
             }
         }
     }
@@ -96,36 +179,48 @@ impl Geometry for Cells<'_, Rows<'_>> {
     fn sum_outer(&self, k: usize, l: usize, row: &[f64], out: &mut [f64]) {
         let couples = |a: usize, b: usize| (a, b) == (k, l) || (a, b) == (l, k);
         for pair in &self.pattern.pairs {
-            let (at, stride) = (self.rows.cell_of(pair), pair.size.0 * pair.size.1);
-            self.rows.columns(pair, couples, |columns, first| match columns {
-                [Column::One, Column::One] => scatter(at, stride, &mut out[first..], |i| row[i]),
-                [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
-                    scatter(at, stride, &mut out[first..], |i| row[i] * z[i]);
-                }
-                [Column::Values(x), Column::Values(z)] => {
-                    scatter(at, stride, &mut out[first..], |i| row[i] * x[i] * z[i]);
-                }
-            });
+            let stride = pair.size.0 * pair.size.1;
+            for couple in self.rows.couples(pair) {
+                let at = couple.cells;
+                self.rows.columns(pair, &couple, couples, |columns, first| match columns {
+                    [Column::One, Column::One] => scatter(at, stride, &mut out[first..], |i| row[i]),
+                    [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
+                        scatter(at, stride, &mut out[first..], |i| row[i] * z[i]);
+                    }
+                    [Column::Values(x), Column::Values(z)] => {
+                        scatter(at, stride, &mut out[first..], |i| row[i] * x[i] * z[i]);
+                    }
+                });
+            }
+            if pair.s == pair.t {
+                self.rows.sum_crosswise(pair, self.pattern.count(pair.s), (k, l), row, out);
+            }
         }
     }
 
     fn quadratic(&self, k: usize, l: usize, m: &[f64], out: &mut [f64]) {
         out.fill(0.0);
         for pair in &self.pattern.pairs {
-            let (at, stride) = (self.rows.cell_of(pair), pair.size.0 * pair.size.1);
+            let stride = pair.size.0 * pair.size.1;
             // A pair of different terms stands for both of its orders; that of a term with itself holds both.
             let apart = pair.s != pair.t;
             let times = if apart && k == l { 2.0 } else { 1.0 };
             let wanted = |a: usize, b: usize| (a, b) == (k, l) || (apart && (a, b) == (l, k));
-            self.rows.columns(pair, wanted, |columns, first| match columns {
-                [Column::One, Column::One] => gather(at, stride, &m[first..], out, |_| times),
-                [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
-                    gather(at, stride, &m[first..], out, |i| times * z[i]);
-                }
-                [Column::Values(x), Column::Values(z)] => {
-                    gather(at, stride, &m[first..], out, |i| times * x[i] * z[i]);
-                }
-            });
+            for couple in self.rows.couples(pair) {
+                let at = couple.cells;
+                self.rows.columns(pair, &couple, wanted, |columns, first| match columns {
+                    [Column::One, Column::One] => gather(at, stride, &m[first..], out, |_| times),
+                    [Column::One, Column::Values(z)] | [Column::Values(z), Column::One] => {
+                        gather(at, stride, &m[first..], out, |i| times * z[i]);
+                    }
+                    [Column::Values(x), Column::Values(z)] => {
+                        gather(at, stride, &m[first..], out, |i| times * x[i] * z[i]);
+                    }
+                });
+            }
+            if !apart {
+                self.rows.quadratic_crosswise(pair, (k, l), m, out);
+            }
         }
     }
 }
@@ -164,6 +259,13 @@ fn add_products<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], size: (usize
         (1, 2) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (1, 2), o)),
         (2, 2) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (2, 2), o)),
         size => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, size, o)),
+    }
+}
+
+/// Adds a number for each block of q x q to its diagonal.
+pub fn add_to_diagonals(out: &mut [f64], q: usize, number: impl Fn(usize) -> f64) {
+    for (cell, block) in out.chunks_exact_mut(q * q).enumerate() {
+        (0..q).for_each(|c| block[c * q + c] += number(cell));
     }
 }
 
@@ -229,17 +331,30 @@ impl<R> Effects for Cells<'_, R> {
     }
 
     fn add_precision(&self, out: &mut [f64]) {
-        for pair in self.pattern.pairs.iter().filter(|p| p.s == p.t) {
-            let (q, precision) = (pair.size.0, self.pattern.precisions[pair.s]);
-            for block in out[pair.range()].chunks_exact_mut(q * q) {
-                (0..q).for_each(|c| block[c * q + c] += precision);
+        for (t, prior) in self.pattern.priors.iter().enumerate() {
+            let (q, pair) = (self.pattern.sizes[t], self.pattern.pair(t, t));
+            match prior {
+                Prior::Each(precision) => add_to_diagonals(&mut out[self.pattern.own_blocks(t)], q, |_| *precision),
+                Prior::Known(_, numbers) => add_to_diagonals(&mut out[pair.range()], q, |cell| numbers[cell]),
             }
         }
     }
 
     fn weigh(&self, x: &mut [f64]) {
-        for (t, precision) in self.pattern.precisions.iter().enumerate() {
-            x[self.pattern.term(t)].iter_mut().for_each(|x| *x *= precision);
+        for (t, prior) in self.pattern.priors.iter().enumerate() {
+            let x = &mut x[self.pattern.term(t)];
+            match prior {
+                Prior::Each(precision) => x.iter_mut().for_each(|x| *x *= precision),
+                Prior::Known(known, _) => known.times(x, self.pattern.sizes[t]),
+            }
+        }
+    }
+
+    fn unweigh(&self, x: &mut [f64]) {
+        for (t, prior) in self.pattern.priors.iter().enumerate() {
+            if let Prior::Known(known, _) = prior {
+                known.solve(&mut x[self.pattern.term(t)], self.pattern.sizes[t]);
+            }
         }
     }
 
@@ -258,23 +373,25 @@ impl<R> Effects for Cells<'_, R> {
 
     fn subtract_product(&self, s: &[f64], l: &Factors, c: &[f64], out: &mut Factors) {
         for p in &self.pattern.pairs {
+            // Blocks of two different levels or terms stand for both of their orders.
+            let single = if p.s == p.t { self.pattern.own_blocks(p.s).len() } else { 0 };
             let (s, c, block) = (&s[p.range()], &c[p.range()], p.size.0 * p.size.1);
-            let both = || s.chunks_exact(block).zip(c.chunks_exact(block));
+            let both = |from: usize| s[from..].chunks_exact(block).zip(c[from..].chunks_exact(block));
             if p.size == (1, 1) {
-                let sum = vectorized(
-                    #[inline(always)]
-                    || dot(s, c),
-                );
-                out[p.s][0] -= l[p.t][0] * sum;
-                if p.s != p.t {
-                    out[p.t][0] -= l[p.s][0] * sum;
+                let sum = |from: usize| {
+                    vectorized(
+                        #[inline(always)]
+                        || dot(&s[from..], &c[from..]),
+                    )
+                };
+                out[p.s][0] -= l[p.t][0] * sum(0);
+                if single < s.len() {
+                    out[p.t][0] -= l[p.s][0] * sum(single);
                 }
                 continue;
             }
-            both().for_each(|(s, c)| subtract_block::<false>(s, &l[p.t], c, p.size, &mut out[p.s]));
-            if p.s != p.t {
-                both().for_each(|(s, c)| subtract_block::<true>(s, &l[p.s], c, p.size, &mut out[p.t]));
-            }
+            both(0).for_each(|(s, c)| subtract_block::<false>(s, &l[p.t], c, p.size, &mut out[p.s]));
+            both(single).for_each(|(s, c)| subtract_block::<true>(s, &l[p.s], c, p.size, &mut out[p.t]));
         }
     }
 

@@ -9,7 +9,7 @@ use super::pattern::Pattern;
 use super::schur::Layout;
 use super::solver::Solver;
 use super::sparse::{Analysis, Sparse};
-use crate::design::Data;
+use crate::design::{Data, Term, one_factor};
 use crate::error::Error;
 
 /// Multiplications of a sparse factorisation take this many times as long as those of a dense one.
@@ -62,12 +62,16 @@ pub enum Plan {
 
 /// Whether the inverse can be had from draws: the reason if not.
 pub fn can_draw(data: &Data) -> Result<(), &'static str> {
-    let one_factor = data.terms.windows(2).all(|t| t[0].codes == t[1].codes);
     match () {
         () if data.terms.iter().any(|t| t.structure.precision() == 0.0) => {
             Err("the coefficients are integrated out (reml)")
         }
-        () if one_factor => Err("all random effects share one grouping factor, which is exact and quick without it"),
+        () if data.terms.iter().any(Term::tied) => {
+            Err("levels of a term hang together by a known relation or by rows with several of them")
+        }
+        () if one_factor(&data.terms) => {
+            Err("all random effects share one grouping factor, which is exact and quick without it")
+        }
         () if data.random_predictors() > 1 => Err("random effects enter more than one linear predictor"),
         () if data.family.concordance().is_none() => {
             Err("the log density of this family and link is not known to be concave in the linear predictor")
@@ -81,6 +85,7 @@ impl Plan {
         let refuse = |why: String| Err(Error::Engine { name: engine.name(), why });
         match (engine, can_draw) {
             (Engine::Sparse, _) => Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?))),
+            (Engine::Dense, _) if pattern.all_tied() => refuse("no grouping factor has independent levels".into()),
             (Engine::Dense, _) => match Border::new(pattern) {
                 border if border.rest_len > DENSE_ORDER => {
                     let n = border.rest_len;
@@ -96,6 +101,9 @@ impl Plan {
 
     /// Exact where that is feasible, by the cheaper way.
     fn cheapest(pattern: &Arc<Pattern>, can_draw: bool) -> Result<Plan, Error> {
+        if pattern.all_tied() {
+            return Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?)));
+        }
         let border = Border::new(pattern);
         let dense = dense_cost(&border);
         if dense < CHEAP {

@@ -1,7 +1,7 @@
 //! Average information: a cheap positive definite stand-in for the negative Hessian.
 //!
-//! With the working model y* = eta + r/W, V = W^-1 + Z Lambda Lambda'Z', coefficients get X'V^-1 X
-//! and parameters of the factors f_j'V^-1 f_k / 2 with f_j = Z (dLambda u + Lambda dLambda'Z'r)
+//! With the working model y* = eta + r/W, V = W^-1 + Z Lambda P^-1 Lambda'Z', coefficients get X'V^-1 X
+//! and parameters of the factors f_j'V^-1 f_k / 2 with f_j = Z (dLambda u + Lambda P^-1 dLambda'Z'r)
 //! (Gilmour, Thompson and Cullis 1995, Biometrics 51, 1440-1450). V^-1 x_j and V^-1 f_j are W deta,
 //! deta the tangent of the linear predictors with the modes: one solve per parameter gives both the
 //! information and the prediction of the modes.
@@ -42,12 +42,13 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         (information, tangents)
     }
 
-    /// dLambda u + Lambda dLambda'Z'r.
+    /// dLambda u + Lambda P^-1 dLambda'Z'r.
     fn work_effects(&self, at: &AtMode, dl: &Factors) -> Vec<f64> {
         let n = self.geometry.vector_len();
         let (mut b, mut inner, mut outer) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
         self.geometry.apply(dl, self.u, &mut b);
         self.geometry.apply_transpose(dl, &at.zr, &mut inner);
+        self.geometry.unweigh(&mut inner);
         self.geometry.apply(self.lambda, &inner, &mut outer);
         b.iter_mut().zip(&outer).for_each(|(b, o)| *b += o);
         b

@@ -1,6 +1,6 @@
 //! Crossed and nested effects in a linear mixed model: products with several vectors at once.
 
-use super::cells::Cells;
+use super::cells::{Cells, add_to_diagonals};
 use super::pattern::Pair;
 use crate::objective::lmm::Linear;
 
@@ -15,7 +15,7 @@ impl<R> Cells<'_, R> {
             let column = self.pattern.term(pair.t).start + h * qt;
             for (c, d) in (0..qs).flat_map(|c| (0..qt).map(move |d| (c, d))) {
                 out[row + c] += block[c * qt + d] * x[column + d];
-                if pair.s != pair.t {
+                if pair.s != pair.t || g != h {
                     out[column + d] += block[c * qt + d] * x[row + c];
                 }
             }
@@ -33,5 +33,11 @@ impl<R> Linear for Cells<'_, R> {
 
     fn solve_all(&mut self, x: &mut [f64]) {
         x.chunks_exact_mut(self.pattern.effects()).for_each(|x| self.solver.solve(x));
+    }
+
+    fn add_identity(&self, out: &mut [f64]) {
+        for t in 0..self.pattern.sizes.len() {
+            add_to_diagonals(&mut out[self.pattern.own_blocks(t)], self.pattern.sizes[t], |_| 1.0);
+        }
     }
 }

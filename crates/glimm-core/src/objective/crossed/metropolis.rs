@@ -149,7 +149,7 @@ impl Work {
         let mut first = 0;
         for &t in &levels.grouping.terms {
             let (term, q) = (&data.terms[t], levels.pattern.sizes[t]);
-            self.precision.extend(std::iter::repeat_n(levels.pattern.precisions[t], q));
+            self.precision.extend(std::iter::repeat_n(term.structure.precision(), q));
             for (c, column) in term.columns.iter().enumerate() {
                 let a = &mut self.a[term.predictors[c]];
                 for (i, &row) in rows.iter().enumerate() {

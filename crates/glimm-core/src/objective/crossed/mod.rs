@@ -21,7 +21,7 @@ mod sparse;
 pub use self::cells::{Cells, Rows};
 pub use self::draws::Chance;
 pub use self::engine::{Engine, Plan};
-pub use self::pattern::Pattern;
+pub use self::pattern::{OfRow, Pattern};
 pub use self::restricted::Restricted;
 pub use self::solver::Solver;
 
@@ -47,7 +47,7 @@ pub struct Crossed {
     order: Vec<u32>,
     layout: Layout,
     pattern: Arc<Pattern>,
-    of_row: Vec<Vec<u32>>,
+    of_row: OfRow,
     plan: Plan,
     /// For an engine that draws.
     signs: Option<Signs>,
@@ -152,11 +152,11 @@ impl Crossed {
     }
 }
 
-/// That of the rows, and log(2 pi) / 2 for every effect whose prior density has none.
+/// That of the rows and of the priors, and log(2 pi) / 2 for every effect whose prior density has none.
 fn log_constant(data: &Data) -> f64 {
     let flat = data.terms.iter().filter(|t| t.structure.precision() == 0.0);
     let effects: usize = flat.map(|t| t.levels * t.effects()).sum();
-    data.log_constant() + 0.5 * effects as f64 * std::f64::consts::TAU.ln()
+    data.log_constant() + data.log_priors() + 0.5 * effects as f64 * std::f64::consts::TAU.ln()
 }
 
 /// Everything one evaluation yields.
@@ -287,7 +287,7 @@ impl Objective for Crossed {
         let terms = 0..self.data.terms.len();
         Posterior {
             modes: terms.clone().map(|t| b[self.pattern.term(t)].to_vec()).collect(),
-            covariances: terms.map(|t| covariance[self.pattern.pair(t, t).range()].to_vec()).collect(),
+            covariances: terms.map(|t| covariance[self.pattern.own_blocks(t)].to_vec()).collect(),
         }
     }
 }

@@ -4,11 +4,16 @@
 //! are ordered by their number of effects, the largest first. A *cell* is a level g of one factor and
 //! a level h of a later one found together in some row. A matrix holds, for each pair of terms s <= t,
 //! one block of q_s x q_t numbers per cell of their factors (per level, if they share one).
+//!
+//! A term whose levels are *tied*, by a prior precision over them or by rows that belong to several, is a factor of its
+//! own. Its own blocks are those of its levels, then one for each pair of levels g < h that its prior or a row ties.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::design::Term;
 use crate::error::Error;
+use crate::precision::Precision;
 
 /// A grouping factor and the terms on it.
 pub struct Grouping {
@@ -16,6 +21,8 @@ pub struct Grouping {
     pub levels: usize,
     /// Effects per level, over all terms.
     pub effects: usize,
+    /// Whether its levels hang together.
+    pub tied: bool,
 }
 
 /// The cells of two factors, in lexicographic order of their levels.
@@ -32,7 +39,7 @@ pub struct Pair {
     pub t: usize,
     /// Effects per level of s and of t.
     pub size: (usize, usize),
-    /// Where the cells are listed; none when the terms share a factor, and cells are levels.
+    /// Where the cells are listed; none when the terms share a factor, and cells are levels, then ties.
     pub meeting: Option<usize>,
     /// Whether the factor of s comes after that of t.
     pub swapped: bool,
@@ -48,6 +55,42 @@ impl Pair {
     }
 }
 
+/// The precision of u over the levels of a term.
+pub enum Prior {
+    /// The same for all, independently.
+    Each(f64),
+    /// With the number of every cell of the term's own blocks.
+    Known(Arc<Precision>, Vec<f64>),
+}
+
+/// The cell of each row, and of the two ways to lay its block whether it has the later level first.
+#[derive(Clone, Default)]
+pub struct Sight {
+    pub cells: Vec<u32>,
+    pub turned: Vec<bool>,
+}
+
+/// The cells of the rows.
+pub struct OfRow {
+    /// By meeting, then by membership of the first and of the second factor.
+    meetings: Vec<Vec<Vec<u32>>>,
+    /// By term, then by pair of its memberships a < b.
+    own: Vec<Vec<Sight>>,
+}
+
+impl OfRow {
+    /// The cells of rows by membership `a` of the first and `b` of the second factor of a meeting; `count` are the
+    /// memberships of the second.
+    pub fn meeting(&self, m: usize, (a, b): (usize, usize), count: usize) -> &[u32] {
+        &self.meetings[m][a * count + b]
+    }
+
+    /// The cells of rows by two memberships of one term, pair by pair.
+    pub fn own(&self, t: usize) -> &[Sight] {
+        &self.own[t]
+    }
+}
+
 /// What does not depend on parameters, shared by all evaluations. It needs no rows.
 pub struct Pattern {
     pub groupings: Vec<Grouping>,
@@ -58,7 +101,9 @@ pub struct Pattern {
     /// Effects per level of each term.
     pub sizes: Vec<usize>,
     /// Prior precision of the effects of each term.
-    pub precisions: Vec<f64>,
+    pub priors: Vec<Prior>,
+    /// Pairs of levels g < h of each term that hang together, in lexicographic order.
+    pub ties: Vec<Vec<(u32, u32)>>,
     /// First effect of each term, and the total.
     first: Vec<usize>,
     matrix_len: usize,
@@ -66,25 +111,26 @@ pub struct Pattern {
 
 impl Pattern {
     /// The pattern, and the cell of each row for every pair of factors that meet.
-    pub fn new(terms: &[Term]) -> Result<(Pattern, Vec<Vec<u32>>), Error> {
+    pub fn new(terms: &[Term]) -> Result<(Pattern, OfRow), Error> {
         let (groupings, grouping_of) = group(terms);
-        let (mut meetings, mut of_row) = (Vec::new(), Vec::new());
+        let (mut meetings, mut met) = (Vec::new(), Vec::new());
         for e in 0..groupings.len() {
             for f in e + 1..groupings.len() {
-                let codes = |g: usize| &terms[groupings[g].terms[0]].codes;
-                let (levels, rows) = cells(codes(e), groupings[e].levels, codes(f));
+                let (levels, rows) = meeting(&terms[groupings[e].terms[0]], &terms[groupings[f].terms[0]]);
                 meetings.push(Meeting { e, f, levels });
-                of_row.push(rows);
+                met.push(rows);
             }
         }
+        let ties: Vec<Vec<(u32, u32)>> = terms.iter().map(ties).collect();
+        let own = terms.iter().zip(&ties).map(|(t, ties)| sights(t, ties)).collect();
         let sizes: Vec<usize> = terms.iter().map(Term::effects).collect();
         let first = terms.iter().fold(vec![0], |mut first, t| {
             first.push(first[first.len() - 1] + t.levels * t.effects());
             first
         });
-        let precisions = terms.iter().map(|t| t.structure.precision()).collect();
+        let priors = terms.iter().zip(&ties).map(|(t, ties)| prior(t, ties)).collect();
         let (pairs, matrix_len) = (Vec::new(), 0);
-        let mut pattern = Pattern { groupings, meetings, pairs, grouping_of, sizes, precisions, first, matrix_len };
+        let mut pattern = Pattern { groupings, meetings, pairs, grouping_of, sizes, priors, ties, first, matrix_len };
         pattern.add_pairs(terms);
         if pattern.matrix_len.max(pattern.effects()) >= u32::MAX as usize {
             let why = format!(
@@ -95,7 +141,7 @@ impl Pattern {
             );
             return Err(Error::Degenerate { why });
         }
-        Ok((pattern, of_row))
+        Ok((pattern, OfRow { meetings: met, own }))
     }
 
     fn add_pairs(&mut self, terms: &[Term]) {
@@ -103,7 +149,8 @@ impl Pattern {
             for t in s..terms.len() {
                 let (a, b) = (self.grouping_of[s], self.grouping_of[t]);
                 let meeting = self.meetings.iter().position(|m| (m.e, m.f) == (a.min(b), a.max(b)));
-                let cells = meeting.map_or(terms[s].levels, |m| self.meetings[m].levels.len());
+                let ties = if s == t { self.ties[t].len() } else { 0 };
+                let cells = meeting.map_or(terms[s].levels + ties, |m| self.meetings[m].levels.len());
                 let pair = Pair {
                     s,
                     t,
@@ -125,6 +172,22 @@ impl Pattern {
 
     pub fn matrix_len(&self) -> usize {
         self.matrix_len
+    }
+
+    /// Whether no factor has independent levels.
+    pub fn all_tied(&self) -> bool {
+        self.groupings.first().is_some_and(|g| g.tied)
+    }
+
+    /// Levels of term `t`.
+    pub fn count(&self, t: usize) -> usize {
+        self.groupings[self.grouping_of[t]].levels
+    }
+
+    /// Where the blocks of the levels of term `t` stand in a matrix.
+    pub fn own_blocks(&self, t: usize) -> Range<usize> {
+        let first = self.pair(t, t).first;
+        first..first + self.count(t) * self.sizes[t] * self.sizes[t]
     }
 
     /// The effects of term `t`.
@@ -150,7 +213,10 @@ impl Pattern {
     /// Levels of the terms s and t of a pair in one of its cells.
     #[inline(always)]
     pub fn levels(&self, pair: &Pair, cell: usize) -> (usize, usize) {
-        let Some(m) = pair.meeting else { return (cell, cell) };
+        let Some(m) = pair.meeting else {
+            let tie = cell.checked_sub(self.count(pair.s));
+            return tie.map_or((cell, cell), |k| (self.ties[pair.s][k].0 as usize, self.ties[pair.s][k].1 as usize));
+        };
         let (g, h) = self.meetings[m].levels[cell];
         if pair.swapped { (h as usize, g as usize) } else { (g as usize, h as usize) }
     }
@@ -161,19 +227,23 @@ impl Pattern {
     }
 }
 
-/// The factors, largest first, and the factor of each term.
+/// The factors, those of independent levels first and of these the largest, and the factor of each term.
 fn group(terms: &[Term]) -> (Vec<Grouping>, Vec<usize>) {
     let mut groupings: Vec<Grouping> = Vec::new();
     for (t, term) in terms.iter().enumerate() {
-        match groupings.iter_mut().find(|g| terms[g.terms[0]].codes == term.codes) {
+        let same = |g: &&mut Grouping| !g.tied && !term.tied() && terms[g.terms[0]].codes == term.codes;
+        match groupings.iter_mut().find(same) {
             Some(known) => {
                 known.effects += term.effects();
                 known.terms.push(t);
             }
-            None => groupings.push(Grouping { terms: vec![t], levels: term.levels, effects: term.effects() }),
+            None => {
+                let (levels, effects, tied) = (term.levels, term.effects(), term.tied());
+                groupings.push(Grouping { terms: vec![t], levels, effects, tied });
+            }
         }
     }
-    groupings.sort_by_key(|g| std::cmp::Reverse(g.levels * g.effects));
+    groupings.sort_by_key(|g| (g.tied, std::cmp::Reverse(g.levels * g.effects)));
     let of = |t: usize| groupings.iter().position(|g| g.terms.contains(&t)).expect("every term has a factor");
     let grouping_of = (0..terms.len()).map(of).collect();
     (groupings, grouping_of)
@@ -212,6 +282,79 @@ fn cells(e: &[u32], levels: usize, f: &[u32]) -> (Vec<(u32, u32)>, Vec<u32>) {
         }
     }
     (cells, of_row)
+}
+
+/// The cells of two factors, and those of the rows by membership of the first and of the second. Coefficients that are
+/// integrated out meet every level of a known relation, which tells of those without rows.
+fn meeting(first: &Term, second: &Term) -> (Vec<(u32, u32)>, Vec<Vec<u32>>) {
+    let n = first.codes.len();
+    let (mut e, mut f) = (Vec::new(), Vec::new());
+    for (a, _) in first.memberships() {
+        for (b, _) in second.memberships() {
+            e.extend_from_slice(a);
+            f.extend_from_slice(b);
+        }
+    }
+    let flat = |t: &Term| t.structure.precision() == 0.0;
+    if first.prior.is_some() && flat(second) {
+        e.extend(0..first.levels as u32);
+        f.resize(e.len(), 0);
+    } else if second.prior.is_some() && flat(first) {
+        f.extend(0..second.levels as u32);
+        e.resize(f.len(), 0);
+    }
+    let (levels, rows) = cells(&e, first.levels, &f);
+    let memberships = (1 + first.also.len()) * (1 + second.also.len());
+    (levels, (0..memberships).map(|k| rows[k * n..(k + 1) * n].to_vec()).collect())
+}
+
+/// Pairs of levels g < h that the prior or a row of the term ties.
+fn ties(term: &Term) -> Vec<(u32, u32)> {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    if let Some(prior) = &term.prior {
+        found.extend(prior.entries().filter(|(i, j, _)| i != j).map(|(i, j, _)| (j as u32, i as u32)));
+    }
+    let codes: Vec<&[u32]> = term.memberships().map(|m| m.0).collect();
+    for (a, first) in codes.iter().enumerate() {
+        for second in &codes[a + 1..] {
+            let pairs = first.iter().zip(*second).map(|(&g, &h)| (g.min(h), g.max(h)));
+            found.extend(pairs.filter(|(g, h)| g != h));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The cell of two levels of a term.
+fn own_cell(ties: &[(u32, u32)], levels: usize, g: u32, h: u32) -> usize {
+    let tie = (g.min(h), g.max(h));
+    if g == h { g as usize } else { levels + ties.partition_point(|t| *t < tie) }
+}
+
+/// The cells of the rows by two memberships of a term.
+fn sights(term: &Term, ties: &[(u32, u32)]) -> Vec<Sight> {
+    let codes: Vec<&[u32]> = term.memberships().map(|m| m.0).collect();
+    let mut found = Vec::new();
+    for (a, first) in codes.iter().enumerate() {
+        for second in &codes[a + 1..] {
+            let both = || first.iter().zip(*second);
+            found.push(Sight {
+                cells: both().map(|(&g, &h)| own_cell(ties, term.levels, g, h) as u32).collect(),
+                turned: both().map(|(g, h)| g > h).collect(),
+            });
+        }
+    }
+    found
+}
+
+fn prior(term: &Term, ties: &[(u32, u32)]) -> Prior {
+    let Some(known) = &term.prior else { return Prior::Each(term.structure.precision()) };
+    let mut numbers = vec![0.0; term.levels + ties.len()];
+    for (i, j, value) in known.entries() {
+        numbers[own_cell(ties, term.levels, j as u32, i as u32)] = value;
+    }
+    Prior::Known(known.clone(), numbers)
 }
 
 /// The order of rows by the largest factor, within its levels by the second.

@@ -9,7 +9,8 @@
 //!
 //! (Papandreou and Yuille 2010, Adv. Neural Inf. Process. Syst. 23), exact for Gaussian responses; then sweeps over the
 //! factors, each of which leaves the posterior as it is and takes out what the approximation has wrong where it is most
-//! wrong, within levels with few rows. One factor: levels are independent, and one sweep from anywhere will do.
+//! wrong, within levels with few rows. One factor: levels are independent, and one sweep from anywhere will do. Levels that
+//! hang together, by a known relation or by rows that belong to several, are left at the normal approximation.
 
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -17,6 +18,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::Crossed;
 use super::cells::{Cells, Rows};
 use super::metropolis::{Levels, Start};
+use super::pattern::{Pattern, Prior};
 use crate::family::{Random, Want, component_offset};
 use crate::linalg::dense;
 use crate::objective::geometry::{Effects, Geometry};
@@ -47,7 +49,7 @@ impl Crossed {
         let mut u = vec![0.0; self.pattern.effects()];
         let mut patch = self.patch(solver, &lambda, &mut u);
         patch.set_fixed(psi);
-        let several = self.pattern.groupings.len() > 1;
+        let several = self.pattern.groupings.len() > 1 || self.pattern.all_tied();
         let linear = self.data.family.affine();
         if several {
             patch.find_modes(TOLERANCE, false, &self.control)?;
@@ -61,7 +63,10 @@ impl Crossed {
         };
         let factors: Vec<Levels<'_>> = match sweeps {
             0 => Vec::new(),
-            _ => self.pattern.groupings.iter().map(|g| Levels::new(&self.data, &self.pattern, g, &lambda)).collect(),
+            _ => {
+                let free = self.pattern.groupings.iter().filter(|g| !g.tied);
+                free.map(|g| Levels::new(&self.data, &self.pattern, g, &lambda)).collect()
+            }
         };
         for sweep in 0..sweeps {
             for (f, levels) in factors.iter().enumerate() {
@@ -76,6 +81,24 @@ impl Crossed {
     }
 }
 
+impl Pattern {
+    /// A draw of N(0, P): P^1/2 e, or P v with v ~ N(0, P^-1).
+    fn prior_noise(&self, rng: &mut Random) -> Vec<f64> {
+        let mut noise: Vec<f64> = (0..self.effects()).map(|_| StandardNormal.sample(rng)).collect();
+        for (t, prior) in self.priors.iter().enumerate() {
+            let e = &mut noise[self.term(t)];
+            match prior {
+                Prior::Each(precision) => e.iter_mut().for_each(|e| *e *= precision.sqrt()),
+                Prior::Known(known, _) => {
+                    known.colour(e, self.sizes[t]);
+                    known.times(e, self.sizes[t]);
+                }
+            }
+        }
+        noise
+    }
+}
+
 impl Patch<'_, Cells<'_, Rows<'_>>> {
     /// Moves u from the modes to a draw of N(u, H^-1).
     fn spread(&mut self, rng: &mut Random) -> Result<(), Reject> {
@@ -87,12 +110,8 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         noise.iter().enumerate().for_each(|(k, noise)| self.geometry.sum(k, noise, &mut sums));
         let mut x = vec![0.0; self.u.len()];
         self.geometry.apply_transpose(self.lambda, &sums, &mut x);
-        let mut precision = vec![1.0; self.u.len()];
-        self.geometry.weigh(&mut precision);
-        for (x, p) in x.iter_mut().zip(&precision) {
-            let e: f64 = StandardNormal.sample(rng);
-            *x += p.sqrt() * e;
-        }
+        let e = self.geometry.pattern.prior_noise(rng);
+        x.iter_mut().zip(&e).for_each(|(x, e)| *x += e);
         let mut s = vec![0.0; self.geometry.matrix_len()];
         self.curvature(&mut s);
         let h = self.penalised(&s);

@@ -40,7 +40,7 @@ impl Restricted {
         let columns = std::mem::take(&mut data.predictors[0].columns);
         let (n, p) = (data.n(), columns.len());
         let structure = Arc::new(Flat::new(p));
-        data.terms.push(Term { codes: vec![0; n], levels: 1, columns, predictors: vec![0; p], structure });
+        data.terms.push(Term::new(vec![0; n], 1, columns, vec![0; p], structure));
         let inner = Crossed::new(data, engine);
         data.predictors[0].columns = data.terms.pop().map_or_else(Vec::new, |flat| flat.columns);
         Ok(Restricted { inner: inner?, p })

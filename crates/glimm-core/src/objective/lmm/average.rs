@@ -1,12 +1,12 @@
 //! The average information of the relative factors: curvature without tangents of the inverse.
 //!
 //! ```text
-//! V_j = Z (D_j Lambda' + Lambda D_j') Z'      f_j = V_j V^-1 e = Z b_j,  b_j = D_j u + Lambda D_j'rho
+//! V_j = Z (D_j K Lambda' + Lambda K D_j') Z'  f_j = V_j V^-1 e = Z b_j,  b_j = D_j u + Lambda K D_j'rho
 //! A_jk = f_j'P f_k / 2 sigma^2                P = V^-1 - V^-1 X M_xx^-1 X'V^-1
 //! L_jk ~ <D_j, G D_k> - A_jk                  G = (dL/dLambda) Lambda^-1
 //! ```
 //!
-//! A is the mean of the observed and the expected information of V (Gilmour, Thompson and Cullis 1995,
+//! K = P^-1 is the covariance of u over sigma^2. A is the mean of the observed and the expected information of V (Gilmour, Thompson and Cullis 1995,
 //! Biometrics 51, 1440-1450); the term in G, the curvature of V itself, is exact.
 
 use super::effects::Linear;
@@ -104,12 +104,13 @@ fn average(e: &mut dyn Linear, m: &Moments, lambda: &Factors, at: &Profile, dire
     Average { r2: r2.collect(), a: (0..count * count).map(|i| entry(i / count, i % count)).collect() }
 }
 
-/// b_j = D_j u + Lambda D_j'rho.
+/// b_j = D_j u + Lambda K D_j'rho.
 fn effect_change(e: &dyn Linear, lambda: &Factors, at: &Profile, d: &Factors) -> Vec<f64> {
     let len = e.vector_len();
     let (mut b, mut inner, mut outer) = (vec![0.0; len], vec![0.0; len], vec![0.0; len]);
     e.apply(d, &at.u[..len], &mut b);
     e.apply_transpose(d, &at.r[..len], &mut inner);
+    e.unweigh(&mut inner);
     e.apply(lambda, &inner, &mut outer);
     b.iter_mut().zip(&outer).for_each(|(b, o)| *b += o);
     b

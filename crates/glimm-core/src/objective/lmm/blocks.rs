@@ -265,6 +265,10 @@ impl Linear for Blocks {
             |q, block, at| dense::cholesky_solve(&self.chol[block..block + q * q], q, &mut x[at..at + q]),
         );
     }
+
+    fn add_identity(&self, out: &mut [f64]) {
+        self.add_precision(out);
+    }
 }
 
 impl Effects for Blocks {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::blocks::{Blocks, Grouped};
-use crate::design::{Data, Term};
+use crate::design::{Data, Term, one_factor};
 use crate::error::Error;
-use crate::objective::crossed::{Cells, Engine, Pattern, Plan, Rows, Solver};
+use crate::objective::crossed::{Cells, Engine, OfRow, Pattern, Plan, Rows, Solver};
 use crate::objective::geometry::{Effects, Geometry};
 use crate::suffstat::{Moments, RowSums};
 
@@ -17,6 +17,9 @@ pub trait Linear: Effects {
 
     /// x = H^-1 x for every vector, with the last factor.
     fn solve_all(&mut self, x: &mut [f64]);
+
+    /// out += I on the pattern.
+    fn add_identity(&self, out: &mut [f64]);
 }
 
 /// The algebra that suits the terms.
@@ -28,14 +31,14 @@ pub enum Algebra {
 pub struct Crossed {
     pattern: Arc<Pattern>,
     /// The cell of each row, by pair of factors.
-    of_row: Vec<Vec<u32>>,
+    of_row: OfRow,
     plan: Plan,
     solver: Option<Box<dyn Solver>>,
 }
 
 impl Algebra {
     pub fn new(data: &Data) -> Result<Algebra, Error> {
-        if data.terms.windows(2).all(|t| t[0].codes == t[1].codes) {
+        if one_factor(&data.terms) {
             let sizes = data.terms.iter().map(Term::effects).collect();
             return Ok(Algebra::OneFactor(Blocks::new(sizes, data.terms.first().map_or(0, |t| t.levels))));
         }
@@ -103,7 +106,7 @@ impl Algebra {
     pub fn own_covariances(&self, t: usize, m: &[f64]) -> Vec<f64> {
         match self {
             Algebra::OneFactor(blocks) => blocks.own_blocks(t, m),
-            Algebra::Crossed(c) => m[c.pattern.pair(t, t).range()].to_vec(),
+            Algebra::Crossed(c) => m[c.pattern.own_blocks(t)].to_vec(),
         }
     }
 }

@@ -35,7 +35,8 @@ pub struct Lmm {
     layout: Layout,
     /// What the rows say, and the same in the form the algebra works on.
     rows: Rows,
-    log_precision: f64,
+    /// What does not depend on the parameters: precision weights, and the constants of the effects' priors.
+    log_constant: f64,
     working: Moments,
     algebra: Algebra,
     /// The point evaluated last, and what was found there if that was in all parameters.
@@ -65,8 +66,8 @@ impl Lmm {
         let working = algebra.condense(&rows.moments);
         let skeleton = data.gather(&[]);
         let layout = tau_layout(&data.layout());
-        let log_precision = moments::log_precision(data);
-        Ok(Lmm { reml, skeleton, layout, rows, log_precision, working, algebra, last: Vec::new(), settled: None })
+        let log_constant = moments::log_precision(data) + data.log_priors();
+        Ok(Lmm { reml, skeleton, layout, rows, log_constant, working, algebra, last: Vec::new(), settled: None })
     }
 
     /// New responses in the same rows.
@@ -116,7 +117,7 @@ impl Lmm {
 
     /// The log-likelihood; M_xx of REML is that of the basis, not of X.
     fn value(&self, at: &Profile) -> f64 {
-        at.value + self.log_precision - if self.reml { 0.5 * self.rows.basis.log_determinant() } else { 0.0 }
+        at.value + self.log_constant - if self.reml { 0.5 * self.rows.basis.log_determinant() } else { 0.0 }
     }
 
     /// Whether a tangent of the inverse costs much more than an evaluation.

@@ -56,7 +56,7 @@ fn summaries(e: &mut dyn Linear, m: &Moments) -> Vec<Vec<Says>> {
     let identity: Factors =
         sizes.iter().map(|&q| (0..q * q).map(|i| f64::from(u8::from(i / q == i % q))).collect()).collect();
     let mut ones = vec![0.0; m.zz.len()];
-    e.add_precision(&mut ones);
+    e.add_identity(&mut ones);
     let ze = &m.zw[(m.width - 1) * e.vector_len()..];
     let (mut a2, mut s) = (zeros(&single), zeros(&single));
     e.add_dyads(ze, ze, &mut a2);

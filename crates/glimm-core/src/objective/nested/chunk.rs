@@ -16,7 +16,7 @@ use super::tree::Tree;
 use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::family::{Derivs, Want};
-use crate::objective::crossed::{Cells, Pattern, Rows, Solver};
+use crate::objective::crossed::{Cells, OfRow, Pattern, Rows, Solver};
 use crate::objective::geometry::{Effects, Factors};
 use crate::objective::laplace::{AtMode, Patch, Share};
 use crate::objective::tangent::Direction;
@@ -41,7 +41,7 @@ pub struct Job<'a> {
 pub struct Chunk {
     data: Data,
     pattern: Pattern,
-    of_row: Vec<Vec<u32>>,
+    of_row: OfRow,
     pub tree: Arc<Tree>,
     pub chart: Chart,
     /// Each term's levels, as numbered by the caller.

@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use crate::design::{Data, Term};
-use crate::objective::crossed::{Pattern, Rows};
+use crate::objective::crossed::{OfRow, Pattern, Rows};
 
 /// The terms of each factor, the coarsest factor first; `None` where factors are not nested.
 pub fn chain(terms: &[Term]) -> Option<Vec<Vec<usize>>> {
+    if terms.iter().any(Term::tied) {
+        return None;
+    }
     let mut factors: Vec<Vec<usize>> = Vec::new();
     for (t, term) in terms.iter().enumerate() {
         match factors.iter_mut().find(|f| terms[f[0]].codes == term.codes) {
@@ -83,7 +86,7 @@ pub struct Tree {
 
 impl Tree {
     /// The tree of rows sorted by the codes of the chain.
-    pub fn new(data: &Data, chain: &[Vec<usize>], pattern: &Pattern, of_row: &[Vec<u32>]) -> Tree {
+    pub fn new(data: &Data, chain: &[Vec<usize>], pattern: &Pattern, of_row: &OfRow) -> Tree {
         let mut tree = Tree { groups: Vec::new(), units: Vec::new(), chain: chain.to_vec() };
         let code = |depth: usize, row: usize| data.terms[chain[depth][0]].codes[row];
         let mut open: Vec<usize> = Vec::new();
@@ -113,7 +116,7 @@ impl Tree {
         row: usize,
         data: &Data,
         pattern: &Pattern,
-        of_row: &[Vec<u32>],
+        of_row: &OfRow,
     ) -> usize {
         let rows = Rows { data, of_row };
         let labels = |depth: usize| self.chain[depth].iter().flat_map(|&t| (0..pattern.sizes[t]).map(move |c| (t, c)));
