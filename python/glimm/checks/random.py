@@ -31,7 +31,8 @@ def _columns(r: Residuals) -> Iterator[tuple[str, Array]]:
     for term, u, factor in zip(fit.design.terms, r.effects.spherical, fit.factors, strict=True):
         sds = np.sqrt(np.sum(factor**2, axis=1))
         b = u @ factor.T
-        if len(u) < _FEW:
+        # Relatives are alike by the model itself.
+        if len(u) < _FEW or term.tied:
             continue
         for j, name in enumerate(fit.effect_names(term)):
             if sds[j] > 0:
@@ -73,7 +74,8 @@ def normality(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0
 
     Effects are drawn given the responses: under the model such draws are normal and independent
     among levels exactly, which modes are not. They stay near normal where levels have few rows, so
-    that little is seen then. The statistic is the largest Anderson-Darling distance of any column.
+    that little is seen then. The statistic is the largest Anderson-Darling distance of any column;
+    terms whose groups hang together, by a known relation or by rows of several, are left out.
 
     Parameters
     ----------
