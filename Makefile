@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
 DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
-.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee bench-animal calibrate-animal calibrate-checks bench-checks clean
+.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee calibrate-checks calibrate-page bench-checks bench-animal calibrate-animal clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -64,6 +64,9 @@ calibrate-animal: build ## bias and coverage of heritability over 200 pedigrees;
 
 calibrate-checks: build ## size and power of all checks of residuals; the table goes to benchmarks/results
 	$(PY) benchmarks/checks_calibration.py
+
+calibrate-page: build ## how often a page of checks finds something in data of a true model
+	$(PY) benchmarks/page_calibration.py > benchmarks/results/page-calibration.csv
 
 bench-checks: build ## time and memory of residuals and checks, DHARMa beside them; the table goes to benchmarks/results
 	$(PY) benchmarks/checks_speed.py

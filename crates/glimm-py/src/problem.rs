@@ -342,13 +342,16 @@ pub fn refit_each<'py>(
     replicates(py, &found, start.len())
 }
 
+/// What became of each refit; None where none was made.
+type Refits = Vec<Option<Result<Replicate, Error>>>;
+
 /// What `work` finds for each of `count` tasks, which the workers take in turn.
 fn deal(
     count: usize,
     workers: usize,
     control: &Arc<Control>,
     work: impl Fn(usize, usize) -> Result<Replicate, Error> + Sync,
-) -> Result<Vec<Option<Result<Replicate, Error>>>, Error> {
+) -> Result<Refits, Error> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let run = |worker: usize| {
         let mut own = Vec::new();
@@ -362,7 +365,7 @@ fn deal(
             control.tell(Report { stage: "refits", iteration, loglik: f64::NAN, decrement: f64::INFINITY });
         }
     };
-    let mut all: Vec<Option<Result<Replicate, Error>>> = vec![None; count];
+    let mut all: Refits = vec![None; count];
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers).map(|w| scope.spawn(move || run(w))).collect();
         for (i, found) in handles.into_iter().filter_map(|h| h.join().ok()).flatten() {

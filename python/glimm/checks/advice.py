@@ -252,6 +252,7 @@ def changed(fit: Fit, **changes: Any) -> Fit:
         "integration": "laplace",
         "engine": model.engine,
         "threads": model.threads,
+        "relations": dict(request.relations) or None,
     }
     arguments |= {name: None if side is None else side.text for name, side in sides.items()}
     for name in ("trials", "freq", "offset", "precision"):

@@ -171,7 +171,7 @@ def _items(fit: Fit | None, r: Residuals, time: str | ArrayLike | None) -> Itera
 def _of_groups(fit: Fit | None) -> Iterator[_Item]:
     if fit is None:
         return
-    for label in dict.fromkeys(term.label for term in fit.design.terms):
+    for label in dict.fromkeys(term.label for term in fit.design.terms if not term.also):
         topic = f"slopes: {label}"
         yield _Item(topic, f"Same slopes in every {label}", 10, _make(slopes_test, fit, label),
                     _slope(fit, topic, label))  # fmt: skip

@@ -182,7 +182,7 @@ def _means(fit: Fit) -> Iterator[tuple[int, str, Array]]:
     main = {j for term in fixed_terms(design) if len(term.factors) == 1 for j in term.columns}
     seen: set[str] = set()
     for term in design.terms:
-        if term.label in seen:
+        if term.label in seen or term.also:
             continue
         seen.add(term.label)
         for k, j in enumerate(fit.estimates.kept[0]):

@@ -63,8 +63,9 @@ def deletions(fit: Fit, groups: str | ArrayLike | None) -> Deletions:
         For a column that the fit did not use, or an array of another length.
     """
     design = fit.design
-    if groups is None and design.terms:
-        groups = min(design.terms, key=lambda term: len(term.levels)).label
+    single = [term for term in design.terms if not term.also]
+    if groups is None and single:
+        groups = min(single, key=lambda term: len(term.levels)).label
     if groups is None or (isinstance(groups, str) and groups == ROWS):
         return Deletions(ROWS, tuple(design.rows.tolist()), np.arange(design.n))
     name = groups if isinstance(groups, str) else "groups="
@@ -78,7 +79,7 @@ def deletions(fit: Fit, groups: str | ArrayLike | None) -> Deletions:
 def _values(fit: Fit, groups: str | ArrayLike) -> NDArray[Any]:
     design = fit.design
     if isinstance(groups, str):
-        known = {term.label: term for term in design.terms}
+        known = {term.label: term for term in design.terms if not term.also}
         if groups in known:
             levels = np.array(known[groups].levels)
             found: NDArray[Any] = levels[known[groups].codes]
@@ -140,7 +141,9 @@ def _term(term: DesignTerm, rows: Codes, copy: Codes | None) -> DesignTerm:
         joined = copy * len(levels) + codes
         found, codes = np.unique(joined, return_inverse=True)
         levels = tuple(range(found.size))
-    return replace(term, codes=codes.ravel(), z=np.asfortranarray(term.z[rows]), levels=levels)
+    also = tuple((codes[rows], np.asfortranarray(z[rows])) for codes, z in term.also)
+    z = np.asfortranarray(term.z[rows])
+    return replace(term, codes=codes.ravel(), z=z, levels=levels, also=also)
 
 
 def plain_model(fit: Fit, **changes: Any) -> Model:

@@ -230,7 +230,7 @@ def influence(
     >>> fit = glimm.fit("reaction ~ days + (1 + days | subject)", data)
     >>> found = glimm.influence(fit)
     >>> found.labels[found.order[0]], round(float(found.cooks.max()), 2)
-    (308, 0.15)
+    (332, 0.15)
     """
     one_of("method", method, METHODS)
     what = deletions(fit, groups)

@@ -95,7 +95,7 @@ def slopes(
     if not isinstance(fit, Fit):
         message = "slopes of groups are checked for fits with random effects"
         raise DataError(message, code="no_residuals")
-    labels = list(dict.fromkeys(term.label for term in fit.design.terms))
+    labels = list(dict.fromkeys(term.label for term in fit.design.terms if not term.also))
     if not labels or (group is not None and group not in labels):
         message = f"group={group!r}; the fit has {listed(labels) if labels else 'no groups'}"
         raise DataError(message, code="unknown_option")
