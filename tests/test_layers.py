@@ -18,7 +18,7 @@ LAYERS = [
     ["_core", "certificate", "data"],
     ["datasets", "formula"],
     ["design", "families", "structures", "supports", "tracing"],
-    ["custom", "memory", "penalty", "tables"],
+    ["custom", "memory", "penalty", "restrictions", "tables"],
     ["progress"],
     ["problem", "diagnose", "doors", "parts"],
     ["fit"],

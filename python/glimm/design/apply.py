@@ -13,6 +13,7 @@ from ..errors import DataError, listed, nearest_first, rows_text
 from .build import offset_of, part_columns
 from .design import Design, NewRows, Request
 from .levels import apply_groups, check_levels, coded
+from .places import at_places, is_placed
 from .response import columns_of, trials_of
 from .sides import Side, split_parts, sum_of
 
@@ -33,12 +34,12 @@ def apply_design(
     covariates = {name: _covariate(design, columns[name]) for name in part_columns(design.request)}
     made = matrices.apply(design.learned, covariates, n)
     sides = split_parts(design.request, made, rows)
-    z = _columns_of_terms(design, sides)
     none = np.full(n, -1, dtype=np.int64)
     codes = [
         none if new_levels == "none" else apply_groups(g, columns, new_levels)
         for g in design.groupings
     ]
+    z = _columns_of_terms(design, sides, codes)
     return NewRows(
         x=sides[0].x.values,
         offset=offset_of(request, columns, sides[0].offsets),
@@ -49,16 +50,26 @@ def apply_design(
     )
 
 
-def _columns_of_terms(design: Design, sides: list[Side]) -> list[NDArray[np.float64]]:
+def _columns_of_terms(
+    design: Design, sides: list[Side], codes: list[NDArray[np.int64]]
+) -> list[NDArray[np.float64]]:
     """The columns of each term of the design, (n, q), found again by predictor and name."""
-    known = {}
+    known, fields = {}, {}
     for side in sides:
         for term, matrix in zip(side.formula.random, side.z, strict=True):
+            if is_placed(term.structure):
+                fields[frozenset(term.group), side.predictor, matrix.names] = matrix.values
+                continue
             for j, name in enumerate(matrix.names):
                 known[frozenset(term.group), side.predictor, name] = matrix.values[:, j]
     found = []
-    for met, grouping in zip(design.terms, design.groupings, strict=True):
+    for met, grouping, code in zip(design.terms, design.groupings, codes, strict=True):
         group = frozenset(grouping.columns)
+        if is_placed(met.structure):
+            names = tuple(met.columns[0].partition("(")[2].partition(")")[0].split(", "))
+            values = fields[group, met.predictors[0], names]
+            found.append(at_places(met.structure, values, code >= 0))
+            continue
         pairs = zip(met.predictors, met.columns, strict=True)
         found.append(np.column_stack([known[group, k, name] for k, name in pairs]))
     return found

@@ -74,9 +74,11 @@ def recoded(column: Column, known: Sequence[Level]) -> Codes:
 
 
 def learn_groups(
-    names: tuple[str, ...], columns: Mapping[str, Column], rows: Codes
+    names: tuple[str, ...], columns: Mapping[str, Column], rows: Codes, *, single: bool = False
 ) -> tuple[Grouping, Codes]:
     """Return the groups that some columns make, and the group of each row, (n,).
+
+    `single`: one group will do, as for a field over all rows.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def learn_groups(
         levels = tuple(f"{levels[p // len(table)]}:{table[p % len(table)]}" for p in pair)
         pairs.append(pair)
     grouping = Grouping(names, tables, tuple(pairs), levels)
-    if len(levels) < 2:
+    if len(levels) < 2 and not single:
         message = (
             f"grouping column {grouping.label!r} has one level only ({levels[0]!r}); a variance "
             "among groups needs at least two. Leave the term out, or group by another column"

@@ -15,6 +15,7 @@ from ..errors import DataError, FormulaError, rows_text
 from ..formula import Formula
 from .design import DesignTerm, Part, Request
 from .levels import Grouping, learn_groups
+from .places import is_placed, with_places
 from .rows import Rows
 from .times import with_times
 
@@ -41,15 +42,21 @@ def terms_of(side: Side, columns: Mapping[str, Column], rows: Rows) -> list[Met]
     _check_columns(side.formula, side.z)
     found = []
     for term, matrix in zip(side.formula.random, side.z, strict=True):
-        grouping, codes = learn_groups(term.group, columns, rows)
+        placed = is_placed(term.structure)
+        grouping, codes = learn_groups(term.group, columns, rows, single=placed)
+        if placed:
+            structure, names, z = with_places(term, matrix)
+        else:
+            structure = with_times(term, side.formula, columns, rows)
+            names, z = matrix.names, matrix.values
         met = DesignTerm(
             label=grouping.label,
-            columns=matrix.names,
-            predictors=(side.predictor,) * len(matrix.names),
-            structure=with_times(term, side.formula, columns, rows),
+            columns=names,
+            predictors=(side.predictor,) * len(names),
+            structure=structure,
             levels=grouping.levels,
             codes=codes,
-            z=matrix.values,
+            z=z,
             text=term.text,
         )
         found.append((met, term.label, grouping))
@@ -142,6 +149,8 @@ def _check_columns(formula: Formula, z: Sequence[Matrix]) -> None:
         if not matrix.names:
             raise _term_error(formula, term.text, "the term has no columns", "1, or columns")
     for (a, za), (b, zb) in combinations(zip(formula.random, z, strict=True), 2):
+        if is_placed(a.structure) or is_placed(b.structure):
+            continue
         shared = [name for name in za.names if name in zb.names]
         if shared and set(a.group) == set(b.group):
             label = ":".join(b.group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .formula import Formula, RandomTerm, Response
-from .structures import STRUCTURES, StructureWords
+from .structures import STRUCTURES, StructureWords, places_of
 from .terms import parse, parse_side
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "StructureWords",
     "parse",
     "parse_side",
+    "places_of",
 ]

@@ -39,6 +39,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// A parameter that follows another one has its covariances, one that is held has none.
+    pub fn tie(&mut self, j: usize, to: Option<usize>) {
+        let p = self.identified.len();
+        self.identified[j] = to.map_or(Identified::Yes, |to| self.identified[to]);
+        for i in 0..p {
+            let covariance = to.map_or(0.0, |to| self.covariance[to * p + i]);
+            (self.covariance[i * p + j], self.covariance[j * p + i]) = (covariance, covariance);
+        }
+        self.covariance[j * p + j] = to.map_or(0.0, |to| self.covariance[to * p + to]);
+    }
+
     /// Marks a parameter as one that the data do not tell.
     pub fn forget(&mut self, j: usize) {
         let p = self.identified.len();

@@ -1,6 +1,6 @@
 //! Refits to many responses of the same rows: what a bootstrap needs, and no more.
 
-use super::path::Engine;
+use super::path::{self, Engine};
 use super::{DECREMENT, INNER, Path, Problem, lmm};
 use crate::error::Error;
 use crate::integration::Rule;
@@ -69,7 +69,7 @@ impl Problem {
         if let Engine::Block(block) = &mut self.engine {
             block.forget_nodes();
         }
-        if let Some(units) = self.engine.units_mut().filter(|_| nodes > 1) {
+        if let Some(units) = self.engine.units_mut().filter(|_| nodes > 1 && !path::series(&self.data)) {
             let rule = Rule::Gauss(nodes);
             if units.choose(&psi, rule).is_err() {
                 return Ok(None);

@@ -49,8 +49,9 @@ struct Kept {
 }
 
 impl Standard {
-    /// Standardises `data` in place; columns that add nothing are removed.
-    pub fn new(data: &mut Data) -> Standard {
+    /// Standardises `data` in place; columns that add nothing are removed. Effects of terms `as_they_are`
+    /// have the units of the response alone.
+    pub fn new(data: &mut Data, as_they_are: &[bool]) -> Standard {
         let (mut kept, mut dropped, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for k in 0..data.predictors.len() {
             // Thresholds of ordered classes are told apart by the responses and stay as they are.
@@ -70,7 +71,8 @@ impl Standard {
             let offset = data.predictors[1].offset.get_or_insert_with(|| vec![0.0; n]);
             offset.iter_mut().for_each(|o| *o -= shift);
         }
-        let effect_maps: Vec<Vec<f64>> = data.terms.iter_mut().map(|t| standardise_effects(t, y_scale)).collect();
+        let effect_maps: Vec<Vec<f64>> =
+            data.terms.iter_mut().zip(as_they_are).map(|(t, keep)| standardise_effects(t, y_scale, *keep)).collect();
         let layout = data.layout();
         let (jacobian, shift) = linear_map(data, &layout, &parts, (y_center, y_scale), &effect_maps);
         let ranges = parts[0].scalings.iter().map(|s| s.range / s.scale.abs()).collect();
@@ -263,16 +265,16 @@ fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
 
 /// Scales the columns of a term to unit mean square; centres them where the structure allows a later
 /// effect, an intercept of the same predictor, to take up the shift. Returns M with b_user = M b_standard.
-fn standardise_effects(term: &mut crate::design::Term, y_scale: f64) -> Vec<f64> {
+fn standardise_effects(term: &mut crate::design::Term, y_scale: f64, keep: bool) -> Vec<f64> {
     let q = term.effects();
     let mut m = vec![0.0; q * q];
     for j in 0..q {
         let y_scale = if term.predictors[j] == 0 { y_scale } else { 1.0 };
         let later_one = |&i: &usize| matches!(term.columns[i], Column::One) && term.predictors[i] == term.predictors[j];
-        let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes());
+        let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes() && !keep);
         let column = &mut term.columns[j];
         let scaling = match column {
-            Column::Values(_) if term.structure.own_units() => rescale(column, takes_up.is_some()),
+            Column::Values(_) if term.structure.own_units() && !keep => rescale(column, takes_up.is_some()),
             _ => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
         };
         m[j * q + j] = y_scale / scaling.scale;
