@@ -1,11 +1,12 @@
 """Autoregressions within subjects beside glmmTMB: results/structures.md.
 
-    python benchmarks/structures.py [subjects] [times]    20,000 x 20 by default; glmmTMB where Rscript finds it
+    python benchmarks/structures.py [subjects] [times]    20,000 x 20 by default
 
-Poisson counts, a first-order autoregression within each subject, Laplace's approximation for both. Processor seconds of
-the whole process group's threads, each program in a process of its own, from a frame to standard errors. Beyond
-`PEER_SUBJECTS` the peer is timed on that many subjects, and its time, which grows in proportion, is scaled up: the
-table says so. The gaussian model of the same layout is timed too, in closed form.
+Poisson counts, a first-order autoregression within each subject, Laplace's approximation for both.
+Processor seconds of all threads, each program in a process of its own, from a frame to standard
+errors. Set GLIMM_PEER_SUBJECTS to time glmmTMB, where Rscript finds it, on fewer subjects: its
+time, which grows in proportion, is then scaled up, and the table says so. The gaussian model of
+the same layout is timed too, in closed form.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ d$t <- factor(d$t)
 formula <- as.formula(paste(args[2], "~ x + ar1(0 + t | g)"))
 family <- if (args[3] == "gaussian") gaussian else poisson
 s <- system.time(f <- glmmTMB(formula, data = d, family = family, REML = args[3] == "gaussian"))
-cat("[", s[["user.self"]] + s[["sys.self"]], ",", sprintf("%.6f", as.numeric(logLik(f))), ",\\"glmmTMB\\"]\\n")
+value <- sprintf("%.6f", as.numeric(logLik(f)))
+cat("[", s[["user.self"]] + s[["sys.self"]], ",", value, ",\\"glmmTMB\\"]\\n")
 """
 
 
@@ -116,7 +118,7 @@ def main() -> None:
         "",
         f"`y ~ x + ar1(0 + t | g)`, {subjects:,} subjects x {times} times; processor seconds.",
         "",
-        "| family (path) | glimm | glmmTMB | glimm / glmmTMB | log-likelihood, glimm less glmmTMB |",
+        "| family (path) | glimm | glmmTMB | glimm / glmmTMB | log-likelihood, difference |",
         "| :-- | --: | --: | --: | --: |",
     ]
     text = "\n".join([*head, *lines]) + "\n"

@@ -231,8 +231,8 @@ def fit(
     """
     model, design = specify(
         formula, data, family, link=link, zi=zi, disp=disp, hold=hold, share=share,
-        penalty=penalty, reml=reml, trials=trials, freq=freq, precision=precision, offset=offset, missing=missing,
-        threads=threads, compress=compress, integration=integration, engine=engine,
+        penalty=penalty, reml=reml, trials=trials, freq=freq, precision=precision, offset=offset,
+        missing=missing, threads=threads, compress=compress, integration=integration, engine=engine,
     )  # fmt: skip
     result = fit_design(model, design, progress)
     _warn(result)

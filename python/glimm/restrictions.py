@@ -58,7 +58,7 @@ def ties_of(
     if not hold and not share:
         return []
     held = dict(hold)
-    known = {}
+    known: dict[str, Readable] = {}
     ties: list[Tie] = []
     done: set[str] = set()
     for t, term in enumerate(design.terms):
@@ -81,7 +81,9 @@ def _resolved(ties: Sequence[Tie]) -> list[Tie]:
     """Ties to parameters that are tied themselves become ties to the last of the chain."""
     by_place = {place: (to, value) for place, to, value in ties}
     if len(by_place) < len(ties):
-        raise DataError("a parameter is held or shared twice; once is enough", code="unknown_option")
+        raise DataError(
+            "a parameter is held or shared twice; once is enough", code="unknown_option"
+        )
     found: list[Tie] = []
     for place, to, value in ties:
         seen = {place}
@@ -114,7 +116,9 @@ def _written(found: Readable, name: str, value: float) -> float:
     if math.isfinite(written):
         return written
     allowed = "a number above zero" if found.kind[:3] != "cor" else "a correlation within its range"
-    raise DataError(f"hold= gives {name!r} the value {value!r}; use {allowed}", code="unknown_option")
+    raise DataError(
+        f"hold= gives {name!r} the value {value!r}; use {allowed}", code="unknown_option"
+    )
 
 
 def _find(known: Mapping[str, Readable], design: Design, name: str) -> Readable:
@@ -173,13 +177,17 @@ def _of_structure(
         found = {f"{label}: sd": Readable((t, 0), "sd", _positive)}
     else:
         found = {
-            f"{label}: sd[{name}]": Readable((t, places[j]), "root", lambda x: math.sqrt(_positive(x)))
+            f"{label}: sd[{name}]": Readable(
+                (t, places[j]), "root", lambda x: math.sqrt(_positive(x))
+            )
             for j, name in enumerate(names)
         }
     first = len(found)
     if words.shape == ("log range",):
         unit = range_unit(term.structure)
-        found[f"{label}: range"] = Readable((t, first), f"range {unit}", lambda x: math.log(x / unit))
+        found[f"{label}: range"] = Readable(
+            (t, first), f"range {unit}", lambda x: math.log(x / unit)
+        )
     elif words.shape == ("lag",):
         lags = ["corr[lag 1]", *(f"partial corr[lag {k}]" for k in range(2, q))]
         for k, name in enumerate(lags):
@@ -212,6 +220,8 @@ def _whole(
         root = np.linalg.cholesky((matrix * np.outer(sd, sd))[np.ix_(at, at)])
     except np.linalg.LinAlgError:
         message = f"hold= gives group {label!r} a covariance that is not positive definite"
-        raise DataError(f"{message}; correlations must go together", code="unknown_option") from None
+        raise DataError(
+            f"{message}; correlations must go together", code="unknown_option"
+        ) from None
     values = [float(root[r, c]) for r in range(q) for c in range(r + 1)]
     return [((t, j), None, value) for j, value in enumerate(values)], wanted

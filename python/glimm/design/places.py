@@ -26,7 +26,7 @@ def is_placed(structure: str) -> bool:
 
 
 def with_places(term: RandomTerm, matrix: Matrix) -> tuple[str, tuple[str, ...], Values]:
-    """Return a field's name with its places behind it, the names of its effects, its columns (n, q).
+    """Return a field's name with its places, the names of its effects, its columns (n, q).
 
     Raises
     ------

@@ -276,13 +276,13 @@ class _Terms:
                 raise self.term_error("a term has one | only, or a label between two", bar, allowed)
             label = name.text
         self.fixed_columns(columns)
-        name = structure.partition("(")[0]
-        words = STRUCTURES.get(name)
+        kind = structure.partition("(")[0]
+        words = STRUCTURES.get(kind)
         code = self.code(columns)
         if words is not None and words.timed:
-            code = self.places(columns, name)
+            code = self.places(columns, kind)
         elif words is not None and words.placed:
-            code = self.coordinates(columns, name)
+            code = self.coordinates(columns, kind)
         for names in self.groups(group):
             term = RandomTerm(code, names, structure, self.raw(node), label)
             for other in self.random:

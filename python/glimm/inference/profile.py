@@ -231,7 +231,12 @@ def _curve(fit: Fit, goal: Goal, points: Points) -> Curve:
     value = [goal.read(float(points.value[k])) for k in keep] + [estimate]
     sign = -1.0 if goal.falls else 1.0
     zeta = [sign * float(points.root[k]) for k in keep] + [0.0]
-    psi = np.vstack([points.parameters[keep].reshape(-1, fit.estimates.parameters.size), fit.estimates.parameters])
+    psi = np.vstack(
+        [
+            points.parameters[keep].reshape(-1, fit.estimates.parameters.size),
+            fit.estimates.parameters,
+        ]
+    )
     by_value = np.argsort(np.array(value), kind="stable")
     notes = tuple(_NOTES[e] for e in points.ending if e in _NOTES)
     if not points.ending:

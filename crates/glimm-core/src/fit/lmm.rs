@@ -1,6 +1,7 @@
 //! Fits of linear mixed models: the climb is in the relative factors alone.
 
 use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, Observer, WARM_SD, ZERO_SD};
+use super::settings::TURN;
 use super::{inference, refusals};
 use crate::design::{Column, Data, Term};
 use crate::error::Error;
@@ -19,9 +20,6 @@ pub fn applies(data: &Data) -> bool {
     let one_variance = matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]));
     data.family.affine() && one_variance && data.random_predictors() <= 1
 }
-
-/// Largest change in one step of an angle, or of the log of a range.
-const TURN: f64 = 1.5;
 
 fn settings(reach: Vec<f64>, tolerance: f64) -> Settings {
     Settings {

@@ -15,6 +15,8 @@ const RUNAWAY_ZERO: f64 = 30.0;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units; those of the
 /// mean in units of a notable effect).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
+/// The same of an angle, or of the log of a range.
+pub(super) const TURN: f64 = 0.5;
 
 /// A penalty in terms of standard parameters.
 pub(super) fn prior(options: &Options, data: &Data, standard: &Standard) -> Option<Prior> {
@@ -62,6 +64,9 @@ impl Problem {
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             let unit = if term.predictors.contains(&0) { self.unit() } else { 1.0 };
             reach[range.clone()].fill(REACH[2] * unit);
+            // Long ways around a circle lead to its ends, where angles are stationary by symmetry.
+            let shapes = || (0..range.len()).filter(|j| !term.structure.diagonal().contains(j));
+            shapes().filter(|_| term.structure.curved()).for_each(|j| reach[range.start + j] = TURN);
         }
         reach
     }
