@@ -1,7 +1,7 @@
 //! Fits of linear mixed models: the climb is in the relative factors alone.
 
-use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, Observer, WARM_SD, ZERO_SD};
 use super::settings::TURN;
+use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, Observer, WARM_SD, ZERO_SD};
 use super::{inference, refusals};
 use crate::design::{Column, Data, Term};
 use crate::error::Error;
