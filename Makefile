@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
 DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
-.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee calibrate-checks calibrate-page bench-checks bench-animal calibrate-animal clean
+.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee calibrate-checks calibrate-page bench-checks bench-animal calibrate-animal bench-structures clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -70,6 +70,9 @@ calibrate-page: build ## how often a page of checks finds something in data of a
 
 bench-checks: build ## time and memory of residuals and checks, DHARMa beside them; the table goes to benchmarks/results
 	$(PY) benchmarks/checks_speed.py
+
+bench-structures: build ## time autoregressions within subjects beside glmmTMB; the table goes to benchmarks/results
+	$(PY) benchmarks/structures.py
 
 bench-inference: build ## time bootstraps, profiles and predictions, lme4 beside them; the table goes to benchmarks/results
 	$(PY) benchmarks/inference_speed.py

@@ -18,7 +18,7 @@ LAYERS = [
     ["_core", "certificate", "confidence", "data"],
     ["datasets", "formula", "relations"],
     ["design", "families", "structures", "supports", "tracing"],
-    ["custom", "memory", "penalty", "tables"],
+    ["custom", "memory", "penalty", "restrictions", "tables"],
     ["pedigree", "progress"],
     ["problem", "diagnose", "doors", "parts"],
     ["fit"],

@@ -62,6 +62,7 @@ class Problem:
         compress: bool | None = None,
         memory: int | None = None,
         penalty: tuple[list[list[float]], float, float] | None = None,
+        ties: list[tuple[tuple[int, int], tuple[int, int] | None, float]] = ...,
     ) -> None: ...
     def fit(self, start: Array | None = None, progress: _Show | None = None) -> dict[str, Any]: ...
     def refit(

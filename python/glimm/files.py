@@ -99,6 +99,8 @@ def _parts(fit: Fit) -> tuple[dict[str, Any], dict[str, Any]]:
         "engine": fit.model.engine,
         "integration": fit.model.integration,
         "hold": [list(pair) for pair in fit.model.hold],
+        "random_hold": [list(pair) for pair in fit.model.random_hold],
+        "share": [list(pair) for pair in fit.model.share],
         "penalty": None if fit.model.penalty is None else asdict(fit.model.penalty),
         "design": design,
         "estimates": {},
@@ -147,6 +149,8 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     for name, _, text in header["design"]["others"]:
         options["disp" if name == "dispersion" else name] = parse_side(text)
     options["hold"] = tuple((name, value) for name, value in header["hold"])
+    options["random_hold"] = tuple((name, value) for name, value in header.get("random_hold", ()))
+    options["share"] = tuple((a, b) for a, b in header.get("share", ()))
     options["penalty"] = None if header["penalty"] is None else Penalty(**header["penalty"])
     model = Model(formula, family, link, missing, **options)
     design = restore(header["design"], arrays, family=family)

@@ -17,6 +17,7 @@ from .doors import Doors
 from .errors import DataError, listed, nearest_first
 from .parts import Coefficients, parts
 from .problem import factor_of, order, solve_again
+from .restrictions import ties_of
 from .structures import columns, parameter_names, report
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ class Fit(Doors):
     @property
     def df_model(self) -> int:
         """Number of parameters estimated."""
-        return int(self.estimates.parameters.size)
+        ties = ties_of(self.design, self.model.random_hold, self.model.share)
+        return int(self.estimates.parameters.size) - len(ties)
 
     @property
     def df_resid(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from .formula import Formula, parse, parse_side
 from .penalty import Penalty
 from .problem import make_problem, solve
 from .relations import Relation
+from .restrictions import is_random
 
 _MOST_WITH_ZEROS = 2
 
@@ -47,6 +48,8 @@ class Model:
     penalty : Penalty, optional
     integration : str
         ``"auto"``, ``"laplace"``, ``"agq:k"``, ``"exact"`` or ``"importance:n"``.
+    random_hold, share : tuple of pairs
+        Parameters of random effects that are held at a value, or equal another one.
     """
 
     formula: Formula
@@ -62,6 +65,13 @@ class Model:
     hold: tuple[tuple[str, float], ...] = ()
     penalty: Penalty | None = None
     integration: str = "auto"
+    random_hold: tuple[tuple[str, float], ...] = ()
+    share: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tied_names(self) -> frozenset[str]:
+        """Names of random effects' parameters that are not estimated for themselves."""
+        return frozenset(name for name, _ in self.random_hold) | {name for _, name in self.share}
 
     @property
     def held(self) -> dict[str, float]:
@@ -91,6 +101,7 @@ def fit(
     zi: str | None = None,
     disp: str | None = None,
     hold: Mapping[str, float] | None = None,
+    share: Sequence[tuple[str, str]] | None = None,
     penalty: Penalty | None = None,
     reml: bool | None = None,
     trials: str | ArrayLike | None = None,
@@ -135,7 +146,13 @@ def fit(
         ``(1 |a| g)`` here and there.
     hold : mapping of str to float, optional
         Parameters of the family besides the mean that are not estimated but held at a value, such
-        as ``{"df": 4}``.
+        as ``{"df": 4}``; and parameters of random effects by the names that `Fit.confint` prints,
+        on the scale printed, such as ``{"subject: sd[(Intercept)]": 1.5}``. They count as known:
+        they have no standard errors and are no parameters of `Fit.aic`.
+    share : sequence of (str, str), optional
+        Pairs of such names: the second parameter equals the first, as in
+        ``[("a: sd[(Intercept)]", "b: sd[(Intercept)]")]``. Fits with parameters of random effects
+        that are held or shared are by maximum likelihood.
     penalty : Penalty, optional
         A weak prior density on coefficients or covariances, against separation and variances of
         zero. Estimates are then posterior modes, and `Fit.loglik` is the log-likelihood there.
@@ -219,10 +236,10 @@ def fit(
     -91.9834
     """
     model, design = specify(
-        formula, data, family, link=link, zi=zi, disp=disp, hold=hold, penalty=penalty, reml=reml,
-        trials=trials, freq=freq, precision=precision, offset=offset, missing=missing,
-        threads=threads, compress=compress, integration=integration, engine=engine,
-        relations=relations,
+        formula, data, family, link=link, zi=zi, disp=disp, hold=hold, share=share,
+        penalty=penalty, reml=reml, trials=trials, freq=freq, precision=precision, offset=offset,
+        missing=missing, threads=threads, compress=compress, integration=integration,
+        engine=engine, relations=relations,
     )  # fmt: skip
     result = fit_design(model, design, progress)
     _warn(result)
@@ -238,6 +255,7 @@ def specify(
     zi: str | None = None,
     disp: str | None = None,
     hold: Mapping[str, float] | None = None,
+    share: Sequence[tuple[str, str]] | None = None,
     penalty: Penalty | None = None,
     reml: bool | None = None,
     trials: str | ArrayLike | None = None,
@@ -259,10 +277,16 @@ def specify(
         message = f"penalty is a {type(penalty).__name__}; it must be a glimm.Penalty"
         raise DataError(message, code="unknown_option")
     plain = engine == "auto" and disp is None and zi is None and penalty is None and not hold
+    plain = plain and not share
     restricted = _restricted(
         reml, plain and chosen.name == "gaussian" and link == "identity", parsed
     )
-    held = tuple((hold or {}).items())
+    held = tuple((n, v) for n, v in (hold or {}).items() if not is_random(n))
+    random_hold = tuple((n, float(v)) for n, v in (hold or {}).items() if is_random(n))
+    shared = tuple((str(a), str(b)) for a, b in share or ())
+    if reml and (random_hold or shared):
+        message = "reml=True goes without parameters of random effects that are held or shared"
+        raise DataError(f"{message}; leave it out for maximum likelihood", code="unknown_option")
     model = Model(
         parsed,
         chosen,
@@ -277,6 +301,8 @@ def specify(
         held,
         penalty,
         integration,
+        random_hold,
+        shared,
     )
     _check_parts(model, precision is not None)
     design = build(

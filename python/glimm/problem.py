@@ -23,6 +23,8 @@ from .errors import (
 from .memory import available, size_text
 from .penalty import core_penalty
 from .progress import Progress
+from .restrictions import ties_of
+from .structures import order as order
 
 if TYPE_CHECKING:
     from .design import Design, DesignTerm
@@ -113,24 +115,6 @@ class Estimates:
     compressed_groups: tuple[int, int] | None = None
 
 
-def order(term: DesignTerm) -> list[int]:
-    """Return the columns of a term in the order of the core: an intercept comes last.
-
-    The core centres the columns before it, which a factor with the intercept last takes up exactly.
-    Columns of several predictors stay together.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> order(SimpleNamespace(columns=("(Intercept)", "x", "w"), predictors=(0, 0, 0)))
-    [1, 2, 0]
-    """
-    last = [
-        (k, name == "(Intercept)") for k, name in zip(term.predictors, term.columns, strict=True)
-    ]
-    return sorted(range(len(last)), key=last.__getitem__)
-
-
 def _places(term: DesignTerm) -> list[int]:
     """Where each column of a term stands in the order of the core."""
     return [order(term).index(j) for j in range(len(term.columns))]
@@ -159,6 +143,7 @@ def make_problem(model: Model, design: Design) -> _core.Problem:
             compress=model.compress,
             memory=available(),
             penalty=core_penalty(model, design),
+            ties=ties_of(design, model.random_hold, model.share),
         )
     except _core.CoreError as error:
         raise explain(error, model, design) from None

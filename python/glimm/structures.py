@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .formula import STRUCTURES
+from .formula import STRUCTURES, places_of
 
 if TYPE_CHECKING:
     from .design import DesignTerm
@@ -37,6 +37,72 @@ def constants(structure: str) -> Array:
     """
     _, _, rest = structure.partition("(")
     return np.array([float(x) for x in rest.removesuffix(")").split(",") if x])
+
+
+def range_unit(structure: str) -> float:
+    """Return the unit of a structure's range: the mean distance of neighbours.
+
+    Examples
+    --------
+    >>> range_unit("ou(0.0,1.0,3.0)")
+    1.5
+    >>> range_unit("exp(2,0.0,0.0,3.0,4.0)")
+    5.0
+    """
+    if bare(structure) == "ou":
+        return float(np.diff(constants(structure)).mean())
+    places = positions(structure)
+    squares = [((places - place) ** 2).sum(axis=1) for place in places]
+    return float(np.mean([math.sqrt(np.sort(row)[1]) for row in squares]))
+
+
+def positions(structure: str) -> Array:
+    """Return the places of a field's effects, (q, coordinates).
+
+    Examples
+    --------
+    >>> positions("mat(1.5,2,0.0,0.0,3.0,4.0)").tolist()
+    [[0.0, 0.0], [3.0, 4.0]]
+    """
+    return np.array(places_of(structure))
+
+
+def distance_at(structure: str, span: float, correlation: float) -> float:
+    """Return the distance at which the correlation of a field of a range has fallen to a value.
+
+    Examples
+    --------
+    >>> round(distance_at("exp(1,0.0,1.0)", 2.0, 0.05), 4)
+    5.9915
+    """
+    name, given = bare(structure), constants(structure)
+    nu = given[0] if name == "mat" else 0.5
+    if name == "gau":
+        return span * math.sqrt(-math.log(correlation))
+    low, high = 0.0, 100.0
+    for _ in range(100):
+        s = 0.5 * (low + high)
+        value = math.exp(-s) * {0.5: 1.0, 1.5: 1 + s, 2.5: 1 + s + s * s / 3}[float(nu)]
+        low, high = (s, high) if value > correlation else (low, s)
+    return span * low / math.sqrt(2 * nu)
+
+
+def order(term: DesignTerm) -> list[int]:
+    """Return the columns of a term in the order of the core: an intercept comes last.
+
+    The core centres the columns before it, which a factor with the intercept last takes up exactly.
+    Columns of several predictors stay together.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> order(SimpleNamespace(columns=("(Intercept)", "x", "w"), predictors=(0, 0, 0)))
+    [1, 2, 0]
+    """
+    last = [
+        (k, name == "(Intercept)") for k, name in zip(term.predictors, term.columns, strict=True)
+    ]
+    return sorted(range(len(last)), key=last.__getitem__)
 
 
 def parameter_names(structure: str, effects: list[str]) -> list[str]:
@@ -69,7 +135,8 @@ def report(
 
     Correlations are with the effects before; where a structure has one for each lag, with the
     first effect; where it has one alone, that of neighbours. A structure with one standard
-    deviation for all effects has one row, unless it has a correlation for each lag.
+    deviation for all effects has one row, unless it has a correlation for each lag. ``reach``
+    of a field is the distance at which the correlation has fallen to 0.05.
     """
     name = bare(term.structure)
     words = STRUCTURES.get(name)
@@ -83,10 +150,13 @@ def report(
         reach = [k for k in range(j) if sd[j] > 0 and sd[k] > 0 and name != "diag"]
         for k in reach if free else reach[:1]:
             row[_key(k)] = float(covariance[j, k] / (sd[j] * sd[k]))
-        if single and words is not None and words.shape and sd[0] > 0:
+        placed = words is not None and words.placed
+        if single and words is not None and words.shape and sd[0] > 0 and not placed:
             row["corr"] = float(covariance[1, 0] / (sd[1] * sd[0]))
-        if name == "ou":
-            row["range"] = math.exp(theta[-1]) * float(np.diff(constants(term.structure)).mean())
+        if name == "ou" or placed:
+            row["range"] = math.exp(theta[-1]) * range_unit(term.structure)
+        if placed:
+            row["reach"] = distance_at(term.structure, row["range"], 0.05)
         rows.append(row)
     return rows
 
@@ -95,7 +165,7 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """Return rows of several terms as columns, NaN where a row says nothing."""
     deepest = max((int(k[5:]) for row in rows for k in row if k.startswith("corr_")), default=1)
     keys = ["group", "name", "variance", "sd", *map(_key, range(deepest))]
-    keys += ["range"] if any("range" in row for row in rows) else []
+    keys += [key for key in ("range", "reach") if any(key in row for row in rows)]
     return {key: [row.get(key, math.nan) for row in rows] for key in keys}
 
 

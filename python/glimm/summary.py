@@ -297,7 +297,10 @@ def _random_effects(fit: Fit) -> Table:
     )
     rows = zip(*(values[name] for name in ("group", "name", "sd", *corr)), strict=True)
     cells = tuple(tuple(None if _is_nan(cell) else cell for cell in row) for row in rows)
-    notes = ("corr k: correlation with the k-th effect of the group.",) if len(corr) > 1 else ()
+    notes: tuple[str, ...] = ()
+    notes += ("corr k: correlation with the k-th effect of the group.",) if len(corr) > 1 else ()
+    notes += tuple(f"{name} = {value:g} (held)." for name, value in fit.model.random_hold)
+    notes += tuple(f"{b} = {a} (shared)." for a, b in fit.model.share)
     return Table(f"Random effects ({_scale(fit)[0]})", columns, cells, notes)
 
 

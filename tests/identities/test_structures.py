@@ -131,7 +131,7 @@ REFUSALS = [
     ("ou(0 + two | g)", "times as numbers"),
     ("rr(0 + two | g, d=0)", "whole number"),
     ("rr(0 + two | g, d=3)", "rr"),
-    ("mat(0 + t | g)", "not available"),
+    ("car(0 + t | g)", "not available"),
 ]
 
 

@@ -3,6 +3,9 @@
 `series.csv`: 40 people at 12 times; the marginal model of glmmTMB's ``ar1(0 + ftime | id)`` is that
 of nlme's ``corExp(nugget = TRUE)``. `longitudinal.csv`: 60 people at 5 times; no residual variance
 beside the structure (``dispformula = ~0``; here a residual standard deviation of 1e-4).
+`field.csv`: 160 rows at 40 places of the plane; glmmTMB with ``exp``, ``gau`` and ``mat`` of a
+numFactor, the smoothness of the last fixed by ``map``. glmmTMB's range of ``mat`` is this one over
+sqrt(2 nu).
 """
 
 from __future__ import annotations
@@ -64,3 +67,33 @@ def test_structures_alone(name: str) -> None:
     digits = 1e-4 if name == "toep" else ESTIMATE
     assert fit.coef["(Intercept)"] == pytest.approx(intercept, abs=digits)
     assert fit.coef["trt"] == pytest.approx(treatment, abs=digits)
+
+
+# Smooth fields have a nugget of 1e-8 here, none in glmmTMB.
+FIELD = 2e-6
+FIELDS = [
+    ("exp(e + n | all)", "y", -121.583414951, 0.58698664, -0.24426196, 0.97477358),
+    ("exp(e + n | all)", "k", -268.494246561, 0.25273255, -0.42198176, 0.94186960),
+    ("gau(e + n | all)", "y", -123.683469902, 0.59203602, -0.21105246, 0.49456987),
+    ("gau(e + n | all)", "k", -266.688691930, 0.24414429, -0.43397044, 0.78866401),
+    ("mat(e + n | all)", "y", -121.692619708, 0.58868516, -0.21875621, -0.07320116),
+    ("mat(e + n | all)", "k", -266.939809515, 0.24996494, -0.40026692, 0.14551263),
+    ("mat(e + n | all, nu=2.5)", "y", -122.235625632, 0.58910690, -0.21823996, -0.46554298),
+    ("mat(e + n | all, nu=2.5)", "k", -266.712489320, 0.24839554, -0.40943575, -0.20418335),
+]
+
+
+@pytest.mark.filterwarnings("ignore::glimm.FitWarning")
+@pytest.mark.parametrize(("term", "response", "loglik", "x", "log_sd", "log_range"), FIELDS)
+def test_fields(
+    term: str, response: str, loglik: float, x: float, log_sd: float, log_range: float
+) -> None:
+    poisson = {"family": "poisson", "integration": "laplace"}
+    options = {"reml": False} if response == "y" else poisson
+    fit = glimm.fit(f"{response} ~ x + {term}", data("field"), **options)
+    assert fit.loglik == pytest.approx(loglik, abs=FIELD)
+    assert fit.coef["x"] == pytest.approx(x, rel=1e-4)
+    table = fit.varcorr()
+    assert np.log(table["sd"][0]) == pytest.approx(log_sd, abs=1e-3)
+    scale = {"exp": 1.0, "gau": 1.0, "mat": np.sqrt(5.0 if "2.5" in term else 3.0)}[term[:3]]
+    assert np.log(table["range"][0] / scale) == pytest.approx(log_range, abs=1e-3)

@@ -102,9 +102,9 @@ MISTAKES = [
     ("y ~ (1|a:b) + (1|b:a)", "(1|b:a)", "stands twice", "once", "formula_duplicate_term"),
     ("y ~ (1|a) + (1|a/b)", "(1|a/b)", "'a' stands twice", "once", "formula_duplicate_term"),
     (
-        "y ~ mat(0 + t | g)",
-        "mat(0 + t | g)",
-        "mat() is not available",
+        "y ~ car(0 + t | g)",
+        "car(0 + t | g)",
+        "car() is not available",
         "ar1()",
         "unknown_structure",
     ),

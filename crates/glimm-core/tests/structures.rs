@@ -4,10 +4,14 @@ use glimm_core::structure::{REGISTRY, Structure, lookup};
 use std::sync::Arc;
 
 const Q: usize = 4;
+/// Two coordinates of four places.
+const PLACES: &str = "2,0,0,1,0,0.5,2,3,1";
 
 fn all() -> Vec<Arc<dyn Structure>> {
     let text = |name: &str| match name {
         "ou" => "ou(0,0.5,2,2.25)".to_string(),
+        "exp" | "gau" => format!("{name}({PLACES})"),
+        "mat" => format!("mat(2.5,{PLACES})"),
         _ => name.to_string(),
     };
     REGISTRY.iter().map(|(name, _)| lookup(&text(name), Q).unwrap()).collect()
@@ -125,6 +129,41 @@ fn covariances_are_those_of_the_textbook() {
 }
 
 #[test]
+fn fields_are_those_of_the_textbook() {
+    let at: [[f64; 2]; Q] = [[0.0, 0.0], [1.0, 0.0], [0.5, 2.0], [3.0, 1.0]];
+    let apart = |i: usize, j: usize| (at[i][0] - at[j][0]).hypot(at[i][1] - at[j][1]);
+    let nearest = |i: usize| (0..Q).filter(|&j| j != i).map(|j| apart(i, j)).fold(f64::INFINITY, f64::min);
+    let range = 0.4_f64.exp() * (0..Q).map(nearest).sum::<f64>() / Q as f64;
+    let of = |name: &str| covariance(lookup(name, Q).unwrap().as_ref(), &[1.5, 0.4]);
+    let d = |i: usize, j: usize| apart(i, j) / range;
+    close(&of(&format!("exp({PLACES})")), &matrix(&[1.5; Q], |i, j| (-d(i, j)).exp()), 1e-13);
+    close(&of(&format!("mat(0.5,{PLACES})")), &of(&format!("exp({PLACES})")), 1e-13);
+    // All but the roughest have a nugget of 1e-8.
+    close(&of(&format!("gau({PLACES})")), &matrix(&[1.5; Q], |i, j| (-d(i, j).powi(2)).exp()), 2e-8);
+    let three = |i, j| (1.0 + 3f64.sqrt() * d(i, j)) * (-3f64.sqrt() * d(i, j)).exp();
+    close(&of(&format!("mat(1.5,{PLACES})")), &matrix(&[1.5; Q], three), 2e-8);
+    let five = |i, j| {
+        let s = 5f64.sqrt() * d(i, j);
+        (1.0 + s + s * s / 3.0) * (-s).exp()
+    };
+    close(&of(&format!("mat(2.5,{PLACES})")), &matrix(&[1.5; Q], five), 2e-8);
+}
+
+#[test]
+fn fields_have_limits() {
+    for name in [format!("exp({PLACES})"), format!("gau({PLACES})"), format!("mat(2.5,{PLACES})")] {
+        let structure = lookup(&name, Q).unwrap();
+        close(&covariance(structure.as_ref(), &[1.5, -9.0]), &matrix(&[1.5; Q], |_, _| 0.0), 1e-12);
+        close(&covariance(structure.as_ref(), &[1.5, 16.0]), &matrix(&[1.5; Q], |_, _| 1.0), 1e-6);
+    }
+    let line = lookup("exp(1,0,0.5,2,2.25)", Q).unwrap();
+    // The units of the ranges: nearest neighbours here, neighbours in time there.
+    let shift = (0.75_f64 / ((0.5 + 0.5 + 0.25 + 0.25) / 4.0)).ln();
+    let ou = covariance(lookup("ou(0,0.5,2,2.25)", Q).unwrap().as_ref(), &[0.8, 0.3]);
+    close(&covariance(line.as_ref(), &[0.8, 0.3 + shift]), &ou, 1e-13);
+}
+
+#[test]
 fn compound_symmetry_reaches_both_ends() {
     use std::f64::consts::FRAC_PI_2;
     for (angle, rho) in [(-FRAC_PI_2, -1.0 / 3.0), (FRAC_PI_2, 1.0), (-0.5_f64, f64::NAN)] {
@@ -151,5 +190,7 @@ fn full_rank_is_any_covariance_and_constants_that_do_not_fit_are_refused() {
     let any = theta(lookup("us", Q).unwrap().as_ref());
     close(&factor(lookup("rr(4)", Q).unwrap().as_ref(), &any), &factor(lookup("us", Q).unwrap().as_ref(), &any), 0.0);
     assert!(lookup("rr(5)", Q).is_none() && lookup("ou(0,1)", Q).is_none() && lookup("ou(0,0,1,2)", Q).is_none());
+    assert!(lookup("exp(2,0,0,1,1)", Q).is_none() && lookup("exp(1,0,0,1,2)", Q).is_none());
+    assert!(lookup("mat(1,2,0,0,1,1)", 2).is_none() && lookup("exp", Q).is_none());
     assert!(lookup("nothing", Q).is_none() && lookup("rr(x)", Q).is_none());
 }

@@ -3,7 +3,9 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Share, Wanted};
+use glimm_core::fit::{
+    Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Share, Tie, Wanted,
+};
 use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
@@ -47,6 +49,9 @@ fn share(weights: &[f64], row: Vec<usize>, places: &[usize]) -> Share {
 /// A value, its gradient and its Hessian.
 type Derivatives<'py> = (f64, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
+/// (Term, parameter), the one that it equals, the value at which it is held.
+type TieArrays = ((usize, usize), Option<(usize, usize)>, f64);
+
 /// A number before and after compression.
 type Change = (usize, usize);
 /// Gradients, Hessians, the unit of each row.
@@ -65,7 +70,7 @@ impl Problem {
     #[pyo3(signature = (
         family, y, size, freq, predictors, terms, reml=false, threads=None, engine="auto", laplace=false,
         integration="auto",
-        compress=None, memory=None, penalty=None
+        compress=None, memory=None, penalty=None, ties=Vec::new()
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -84,6 +89,7 @@ impl Problem {
         compress: Option<bool>,
         memory: Option<u64>,
         penalty: Option<(Vec<Vec<f64>>, f64, f64)>,
+        ties: Vec<TieArrays>,
     ) -> PyResult<Problem> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let (engine, integration) = (Engine::lookup(engine), Integration::lookup(integration));
@@ -100,7 +106,9 @@ impl Problem {
             let penalty = penalty.map(|(scales, df, power)| Penalty { scales, df, power });
             let control = control.clone();
             let integration = integration?;
-            let options = Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, control };
+            let ties = ties.into_iter().map(|(parameter, to, value)| Tie { parameter, to, value }).collect();
+            let options =
+                Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, ties, control };
             inside(pool.as_ref(), || Core::new(data, &options))
         })?;
         Ok(Problem { core: Mutex::new(core), pool })

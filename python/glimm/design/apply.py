@@ -53,7 +53,7 @@ def _met(
     sources, found = list(design.sources), []
     for side in sides:
         own, sources = sources[: len(side.z)], sources[len(side.z) :]
-        found += applied_terms(side, own, columns, policy)
+        found += applied_terms(side, own, columns, policy, design.terms)
     return found
 
 

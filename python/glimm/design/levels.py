@@ -78,9 +78,11 @@ def recoded(column: Column, known: Sequence[Level]) -> Codes:
 
 
 def learn_groups(
-    names: tuple[str, ...], columns: Mapping[str, Column], rows: Codes
+    names: tuple[str, ...], columns: Mapping[str, Column], rows: Codes, *, single: bool = False
 ) -> tuple[Grouping, Codes]:
     """Return the groups that some columns make, and the group of each row, (n,).
+
+    `single`: one group will do, as for a field over all rows.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def learn_groups(
         levels = tuple(f"{levels[p // len(table)]}:{table[p % len(table)]}" for p in pair)
         pairs.append(pair)
     grouping = Grouping(names, tables, tuple(pairs), levels)
-    if len(levels) < MIN_LEVELS:
+    if len(levels) < MIN_LEVELS and not single:
         raise _one_level(grouping.label, levels)
     return grouping, codes
 

@@ -23,6 +23,7 @@ from .levels import (
     related_levels,
     whole,
 )
+from .places import is_placed
 
 Values: TypeAlias = NDArray[np.float64]
 NONE: Any = None
@@ -71,7 +72,8 @@ def learn_source(
     """
     if not term.several:
         if relation is None or term.relation is None:
-            grouping, codes = learn_groups(term.group, columns, rows)
+            single = is_placed(term.structure)
+            grouping, codes = learn_groups(term.group, columns, rows, single=single)
         else:
             grouping, codes = related_groups(term.relation[1], term, relation, columns, rows)
         return grouping, [(codes, None)]

@@ -16,6 +16,7 @@ from ..formula import Formula, RandomTerm
 from ..relations import Relation, chosen
 from .design import DesignTerm, Part, Request
 from .members import Shares, Source, apply_source, learn_source
+from .places import at_places, is_placed, with_places
 from .rows import Rows
 from .times import with_times
 
@@ -46,23 +47,32 @@ def terms_of(
     for term, matrix in zip(side.formula.random, side.z, strict=True):
         relation = None if term.relation is None else chosen(*term.relation, relations)
         source, shares = learn_source(term, relation, columns, rows)
+        if is_placed(term.structure):
+            structure, matrix = with_places(term, matrix)
+        else:
+            structure = with_times(term, side.formula, columns, rows)
         met = _met(side, matrix, source, shares, term)
-        structure = with_times(term, side.formula, columns, rows)
         met = replace(met, structure=structure, relation=relation)
         found.append(((met, term), source))
     return found
 
 
 def applied_terms(
-    side: Side, sources: Sequence[Source], columns: Mapping[str, Column], policy: str
+    side: Side,
+    sources: Sequence[Source],
+    columns: Mapping[str, Column],
+    policy: str,
+    learned: Sequence[DesignTerm],
 ) -> list[Met]:
-    """The terms of one formula for new data, with the groups learned."""
-    n = len(side.x.values)
-    parts = zip(side.formula.random, side.z, sources, strict=True)
-    return [
-        (_met(side, matrix, source, apply_source(source, columns, policy, n), term), term)
-        for term, matrix, source in parts
-    ]
+    """The terms of one formula for new data, with the groups and places learned."""
+    found = []
+    for term, matrix, source in zip(side.formula.random, side.z, sources, strict=True):
+        shares = apply_source(source, columns, policy, len(side.x.values))
+        if is_placed(term.structure):
+            own = (t for t in learned if t.text == term.text and side.predictor in t.predictors)
+            matrix = at_places(next(own), matrix, shares[0][0] >= 0)
+        found.append((_met(side, matrix, source, shares, term), term))
+    return found
 
 
 def _met(
@@ -210,6 +220,8 @@ def _check_columns(formula: Formula, z: Sequence[Matrix]) -> None:
         if not matrix.names:
             raise _term_error(formula, term.text, "the term has no columns", "1, or columns")
     for (a, za), (b, zb) in combinations(zip(formula.random, z, strict=True), 2):
+        if is_placed(a.structure) or is_placed(b.structure):
+            continue
         shared = [name for name in za.names if name in zb.names]
         if shared and set(a.group) == set(b.group) and a.relation == b.relation:
             label = ":".join(b.group)

@@ -26,7 +26,7 @@ def with_times(
     DataError
         When it needs numbers and has categories, or equal steps and has others.
     """
-    words = STRUCTURES.get(term.structure)
+    words = STRUCTURES.get(term.structure.partition("(")[0])
     if words is None or not words.timed:
         return term.structure
     name = term.columns.removeprefix("0 + C(").removesuffix(")").strip("`")

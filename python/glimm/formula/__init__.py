@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .formula import Formula, RandomTerm, Response
-from .structures import RELATIONS, STRUCTURES, StructureWords
+from .structures import RELATIONS, STRUCTURES, StructureWords, places_of
 from .terms import parse, parse_side
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "StructureWords",
     "parse",
     "parse_side",
+    "places_of",
 ]

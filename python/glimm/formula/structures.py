@@ -22,6 +22,8 @@ class StructureWords:
         there are lags.
     constants : tuple of str
         What may stand behind a comma.
+    placed : bool
+        Whether its effects belong to places: one effect for each point of the columns' coordinates.
     """
 
     meaning: str
@@ -30,6 +32,7 @@ class StructureWords:
     common: bool = False
     shape: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
+    placed: bool = False
 
 
 STRUCTURES = {
@@ -39,6 +42,14 @@ STRUCTURES = {
     ),
     "cs": StructureWords(
         "one correlation, a variance for each effect", "cs(0 + arm | centre)", shape=("angle",)
+    ),
+    "exp": StructureWords(
+        "correlation exp(-distance / range) between places", "exp(x + y | region)",
+        common=True, shape=("log range",), placed=True,
+    ),
+    "gau": StructureWords(
+        "correlation exp(-(distance / range)^2) between places", "gau(x + y | region)",
+        common=True, shape=("log range",), placed=True,
     ),
     "hetar1": StructureWords(
         "as ar1, a variance for each time", "hetar1(0 + week | person)",
@@ -54,6 +65,11 @@ STRUCTURES = {
     "homtoep": StructureWords(
         "a correlation for each lag, one variance", "homtoep(0 + week | person)",
         timed=True, common=True, shape=("lag",),
+    ),
+    "mat": StructureWords(
+        "Matern correlation of smoothness nu (1.5 when not given) between places",
+        "mat(x + y | region, nu=1.5)",
+        common=True, shape=("log range",), constants=("nu",), placed=True,
     ),
     "ou": StructureWords(
         "correlation exp(-distance / range) between any times", "ou(0 + hour | person)",
@@ -72,3 +88,17 @@ STRUCTURES = {
 
 RELATIONS = ("pedigree", "phylogeny", "known", "graph")
 """Words for a known relation among groups, as in ``(1 | animal, pedigree=name)``."""
+
+
+def places_of(structure: str) -> list[tuple[float, ...]]:
+    """Return the coordinates behind a field's name, place by place.
+
+    Examples
+    --------
+    >>> places_of("mat(1.5,2,0.0,0.0,3.0,4.0)")
+    [(0.0, 0.0), (3.0, 4.0)]
+    """
+    name, _, rest = structure.removesuffix(")").partition("(")
+    given = rest.split(",")[name == "mat" :]
+    width, numbers = int(given[0]), [float(x) for x in given[1:]]
+    return [tuple(numbers[i : i + width]) for i in range(0, len(numbers), width)]

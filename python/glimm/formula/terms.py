@@ -262,8 +262,11 @@ class _Terms:
         """What stands behind the comma, as ``(2)`` for ``d=2``."""
         found = []
         for name, piece in zip(row.constants, given, strict=False):
+            halves = name == "nu"
             value = "".join(self.raw(piece).split()).removeprefix(f"{name}=")
-            if not value.isdecimal() or int(value) < 1:
+            if halves and value not in ("0.5", "1.5", "2.5"):
+                raise self.term_error("nu is 0.5, 1.5 or 2.5", piece, row.example)
+            if not halves and (not value.isdecimal() or int(value) < 1):
                 raise self.term_error(f"{name} is a whole number from 1 on", piece, row.example)
             found.append(value)
         return f"({','.join(found)})" if found else ""
@@ -276,6 +279,15 @@ class _Terms:
             message = f"{structure}() takes the one column that tells the times"
             raise self.term_error(message, columns, STRUCTURES[structure].example)
         return f"0 + C({quoted(names[0])})"
+
+    def coordinates(self, columns: Node, structure: str) -> str:
+        """The columns of a term whose effects belong to places."""
+        names = [n.text for n in walk(columns) if n.kind == "name"]
+        text = "".join(self.raw(columns).split())
+        if not names or text.removeprefix("0+") != "+".join(names):
+            message = f"{structure}() takes the columns that hold the coordinates"
+            raise self.term_error(message, columns, STRUCTURES[structure].example)
+        return " + ".join(["0", *map(quoted, names)])
 
     def random_terms(
         self, node: Node, bar: Node, structure: str, relation: tuple[str, str] | None = None
@@ -290,8 +302,13 @@ class _Terms:
                 raise self.term_error("a term has one | only, or a label between two", bar, allowed)
             label = name.text
         self.fixed_columns(columns)
-        timed = structure in STRUCTURES and STRUCTURES[structure].timed
-        code = self.places(columns, structure) if timed else self.code(columns)
+        kind = structure.partition("(")[0]
+        words = STRUCTURES.get(kind)
+        code = self.code(columns)
+        if words is not None and words.timed:
+            code = self.places(columns, kind)
+        elif words is not None and words.placed:
+            code = self.coordinates(columns, kind)
         several = group.kind == "call" and group.text == "mm"
         groups = [self.members(group)] if several else [(g, ()) for g in self.groups(group)]
         for names, weights in groups:
@@ -369,7 +386,7 @@ class _Terms:
         for token in self.within(node):
             depth += (token.kind == "open") - (token.kind == "close")
             if depth == 1 and token.text in ("|", "||"):
-                return node.text not in FUNCTIONS or node.text == "cs"
+                return node.text not in FUNCTIONS or node.text in STRUCTURES
         return False
 
     def find(self, piece: str, node: Node) -> tuple[int, int]:

@@ -295,7 +295,7 @@ def refit_many(
             )
     except _core.CoreError as error:
         raise explain(error, fit.model, fit.design) from None
-    p = fit.df_model
+    p = fit.estimates.parameters.size
     return Refits(found["parameters"].reshape(-1, p), found["covariance"].reshape(-1, p, p),
                   found["loglik"], tuple(found["state"]))  # fmt: skip
 
@@ -313,7 +313,7 @@ def _each_anew(fit: Fit, model: Model, ys: Array) -> Refits:
     """Thresholds are picked out by the responses, so that each refit has a problem of its own."""
     from ..errors import GlimmError
 
-    p, count = fit.df_model, len(ys)
+    p, count = fit.estimates.parameters.size, len(ys)
     parameters, covariance = np.full((count, p), np.nan), np.full((count, p, p), np.nan)
     loglik, states = np.full(count, np.nan), []
     for k, y in enumerate(ys):

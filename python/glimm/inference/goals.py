@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, listed, nearest_first
 from ..formula import STRUCTURES
 from ..problem import order
-from ..structures import bare, constants
+from ..structures import bare, constants, range_unit
 
 if TYPE_CHECKING:
     from ..design import DesignTerm
@@ -166,7 +166,7 @@ def goals_of(fit: Fit, part: str) -> list[Goal]:
 
 
 def _coefficients(fit: Fit, first: int, names: tuple[str, ...]) -> list[Goal]:
-    size = fit.df_model
+    size = fit.estimates.parameters.size
     return [Goal(name, "coefficient", (first + j,), (), size) for j, name in enumerate(names)]
 
 
@@ -175,9 +175,10 @@ def random_goals(fit: Fit) -> list[Goal]:
     found: list[Goal] = []
     for term, (start, _) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
         found += _of_term(fit, term, start)
+    found = [goal for goal in found if goal.name not in fit.model.tied_names]
     for part in fit.parts[1:2]:
         if fit.model.family.name == "gaussian" and part.value is not None:
-            found.append(Goal("sigma", "sigma", (part.first,), (), fit.df_model))
+            found.append(Goal("sigma", "sigma", (part.first,), (), fit.estimates.parameters.size))
     return found
 
 
@@ -185,7 +186,7 @@ def _of_term(fit: Fit, term: DesignTerm, start: int) -> list[Goal]:
     structure, names = bare(term.structure), fit.effect_names(term)
     if structure not in ("us", "diag", "rr"):
         return _of_structure(fit, term, start)
-    places, size = order(term), fit.df_model
+    places, size = order(term), fit.estimates.parameters.size
     rank = _rank(term)
     rows = [row_of(structure, places.index(j), start, rank) for j in range(len(names))]
     if rank == 1 and len(names) > 1:
@@ -218,7 +219,7 @@ def _rank(term: DesignTerm) -> int | None:
 
 def _of_structure(fit: Fit, term: DesignTerm, start: int) -> list[Goal]:
     """Standard deviations, then a correlation, those of each lag, or a range."""
-    names, places, size = fit.effect_names(term), order(term), fit.df_model
+    names, places, size = fit.effect_names(term), order(term), fit.estimates.parameters.size
     structure, q, label = bare(term.structure), len(names), term.label
     words = STRUCTURES[structure]
     if words.common:
@@ -229,8 +230,8 @@ def _of_structure(fit: Fit, term: DesignTerm, start: int) -> list[Goal]:
             for j, name in enumerate(names)
         ]
     first = start + len(found)
-    if structure == "ou":
-        unit = float(np.diff(constants(term.structure)).mean())
+    if words.shape == ("log range",):
+        unit = range_unit(term.structure)
         return [*found, Goal(f"{label}: range", "range", (first,), (), size, unit)]
     if words.shape == ("lag",):
         # Partial autocorrelations, of which the first is the correlation of neighbours.

@@ -196,7 +196,7 @@ def walk(
     except _core.CoreError as error:
         raise explain(error, fit.model, fit.design) from None
     for k, one in zip(asked, raw, strict=True):
-        psi = one["parameters"].reshape(-1, fit.df_model)
+        psi = one["parameters"].reshape(-1, fit.estimates.parameters.size)
         found[k] = Points(one["ending"], one["value"], one["root"], psi)
         if "higher" in one["ending"]:
             _refuse_higher(goals[k], found[k])
@@ -224,7 +224,12 @@ def _curve(fit: Fit, goal: Goal, points: Points) -> Curve:
     value = [goal.read(float(points.value[k])) for k in keep] + [estimate]
     sign = -1.0 if goal.falls else 1.0
     zeta = [sign * float(points.root[k]) for k in keep] + [0.0]
-    psi = np.vstack([points.parameters[keep].reshape(-1, fit.df_model), fit.estimates.parameters])
+    psi = np.vstack(
+        [
+            points.parameters[keep].reshape(-1, fit.estimates.parameters.size),
+            fit.estimates.parameters,
+        ]
+    )
     by_value = np.argsort(np.array(value), kind="stable")
     notes = tuple(_NOTES[e] for e in points.ending if e in _NOTES)
     if not points.ending:

@@ -32,10 +32,12 @@ impl Problem {
         let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
         let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
         marked.for_each(|(state, _)| *state = Identified::Runaway);
+        self.prior.iter().flat_map(|p| &p.tied).for_each(|t| verdict.tie(t.parameter, t.to));
         verdict
     }
 
-    pub(super) fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
+    pub(super) fn finish(&mut self, mut outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
+        self.tie(&mut outcome.psi);
         let mut posterior = self.objective().posterior();
         self.scale_posterior(&mut posterior);
         if let Some(compressed) = &self.compressed {

@@ -8,6 +8,8 @@ use crate::objective::Evaluation;
 
 /// Eigenvalues of the scaled negative Hessian below this fraction of the largest carry no information.
 const FLAT: f64 = 1e-10;
+/// Curvatures below this fraction of the largest are rounding.
+const NOISE: f64 = 1e-15;
 /// Negative eigenvalues beyond this fraction of the largest are no rounding.
 const UPWARDS: f64 = 1e-6;
 /// Part of the largest move along a flat direction that makes a parameter unidentified.
@@ -39,6 +41,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// A parameter that follows another one has its covariances, one that is held has none.
+    pub fn tie(&mut self, j: usize, to: Option<usize>) {
+        let p = self.identified.len();
+        self.identified[j] = to.map_or(Identified::Yes, |to| self.identified[to]);
+        for i in 0..p {
+            let covariance = to.map_or(0.0, |to| self.covariance[to * p + i]);
+            (self.covariance[i * p + j], self.covariance[j * p + i]) = (covariance, covariance);
+        }
+        self.covariance[j * p + j] = to.map_or(0.0, |to| self.covariance[to * p + to]);
+    }
+
     /// Marks a parameter as one that the data do not tell.
     pub fn forget(&mut self, j: usize) {
         let p = self.identified.len();
@@ -60,7 +73,9 @@ struct Spectrum {
 fn spectrum(e: &Evaluation) -> Option<Spectrum> {
     let h = e.hessian.as_ref()?;
     let p = e.gradient.len();
-    let scale: Vec<f64> = (0..p).map(|i| Some(h[i * p + i].abs().sqrt()).filter(|s| *s > 0.0).unwrap_or(1.0)).collect();
+    let most = (0..p).map(|i| h[i * p + i].abs()).fold(0.0, f64::max);
+    let scale = |i: usize| Some(h[i * p + i].abs()).filter(|d| *d > NOISE * most).map_or(1.0, f64::sqrt);
+    let scale: Vec<f64> = (0..p).map(scale).collect();
     let scaled: Vec<f64> = (0..p * p).map(|i| -h[i] / (scale[i / p] * scale[i % p])).collect();
     let (values, vectors) = dense::eigen(&scaled, p)?;
     Some(Spectrum { scale, values, vectors })

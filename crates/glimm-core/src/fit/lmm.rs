@@ -1,5 +1,6 @@
 //! Fits of linear mixed models: the climb is in the relative factors alone.
 
+use super::settings::TURN;
 use super::{DECREMENT, INNER, MAX_ITERATIONS, MORE_CLIMBS, NO_WORSE, Observer, WARM_SD, ZERO_SD};
 use super::{inference, refusals};
 use crate::design::{Column, Data, Term};
@@ -17,18 +18,16 @@ const SETTLED: f64 = 1e-12;
 /// Whether the likelihood has a closed form: gaussian, identity link, one residual variance.
 pub fn applies(data: &Data) -> bool {
     let one_variance = matches!(&data.predictors[1..], [p] if matches!(p.columns[..], [Column::One]));
-    // Climbs in relative factors need factors that scale by their parameters.
-    let scales = data.terms.iter().all(|t| !t.structure.curved());
-    data.family.affine() && one_variance && scales && data.random_predictors() <= 1
+    data.family.affine() && one_variance && data.random_predictors() <= 1
 }
 
-fn settings(parameters: usize, tolerance: f64) -> Settings {
+fn settings(reach: Vec<f64>, tolerance: f64) -> Settings {
     Settings {
         curvature: Curvature::Exact,
         tolerance,
         inner_tolerance: INNER,
         max_iterations: MAX_ITERATIONS,
-        reach: vec![f64::INFINITY; parameters],
+        reach,
         limits: Vec::new(),
         rows: Vec::new(),
     }
@@ -60,6 +59,17 @@ impl Climb<'_> {
         }
     }
 
+    /// Scales may move freely.
+    fn reach(&self) -> Vec<f64> {
+        let of_term = |term: &Term| {
+            let turns = if term.structure.curved() { TURN } else { f64::INFINITY };
+            let mut reach = vec![turns; term.structure.parameters()];
+            term.structure.diagonal().into_iter().for_each(|j| reach[j] = f64::INFINITY);
+            reach
+        };
+        self.terms.iter().flat_map(of_term).collect()
+    }
+
     /// Away from singular covariances, where the likelihood is flat in tau by symmetry.
     fn raised(&self, mut tau: Vec<f64>) -> Vec<f64> {
         self.each(&mut tau, |term, tau| term.structure.raise(tau, WARM_SD));
@@ -72,7 +82,7 @@ impl Climb<'_> {
         let near = if self.lmm.is_crossed() { CLOSE } else { NEAR };
         // Too strong random effects at the start can overflow; weaker ones cannot.
         for _ in 0..4 {
-            let settings = settings(start.len(), near);
+            let settings = settings(self.reach(), near);
             let objective = &mut Averaged(self.lmm);
             let outcome = maximise(objective, &start, settings, &mut |i, v, d| observe("climb", i, v, d));
             match outcome.reason {
@@ -87,7 +97,7 @@ impl Climb<'_> {
 
     /// Exact Newton steps from where another climb ended.
     fn climb_exactly(&mut self, before: Outcome, observe: Observer<'_>) -> Result<Outcome, Error> {
-        let settings = settings(before.psi.len(), DECREMENT);
+        let settings = settings(self.reach(), DECREMENT);
         let more = maximise(self.lmm, &before.psi, settings, &mut |i, v, d| observe("settle", i, v, d));
         match more.reason {
             Reason::Interrupted => Err(Error::Interrupted),

@@ -1,9 +1,9 @@
 //! Refits to many responses of the same rows: what a bootstrap needs, and no more.
 
-use super::path::Engine;
+use super::path::{self, Engine};
 use super::{DECREMENT, INNER, Path, Problem, lmm};
 use crate::error::Error;
-use crate::integration::Rule;
+use crate::integration::{Integration, Rule};
 use crate::objective::{Evaluation, Objective, Units};
 use crate::optim::{Curvature, Outcome, Reason, maximise};
 
@@ -25,7 +25,7 @@ impl Problem {
         self.set_response(y)?;
         let quick = match self.path {
             Path::Lmm => self.quick_linear(start)?,
-            Path::Block | Path::Glm if self.prior.is_none() => self.quick_block(start, nodes)?,
+            Path::Block | Path::Glm if self.prior.is_none() && !self.draws() => self.quick_block(start, nodes)?,
             _ => None,
         };
         if let Some((outcome, last)) = quick {
@@ -38,6 +38,11 @@ impl Problem {
             converged: fitted.verdict.converged,
             covariance: fitted.verdict.covariance,
         })
+    }
+
+    /// Whether a fit may go on to draws.
+    fn draws(&self) -> bool {
+        !matches!(self.integration, Integration::Laplace) && path::series(&self.data)
     }
 
     fn replicated(&self, outcome: &Outcome, last: &Evaluation) -> Replicate {
@@ -69,7 +74,7 @@ impl Problem {
         if let Engine::Block(block) = &mut self.engine {
             block.forget_nodes();
         }
-        if let Some(units) = self.engine.units_mut().filter(|_| nodes > 1) {
+        if let Some(units) = self.engine.units_mut().filter(|_| nodes > 1 && !path::series(&self.data)) {
             let rule = Rule::Gauss(nodes);
             if units.choose(&psi, rule).is_err() {
                 return Ok(None);

@@ -22,7 +22,7 @@ mod start;
 
 pub use inference::{Identified, Verdict};
 pub use many::Replicate;
-pub use options::Options;
+pub use options::{Options, Tie};
 pub use path::Path;
 pub use profile::{Ending, Goal, Profile, Profiled, Share, Wanted};
 pub use scores::Scores;
@@ -127,7 +127,9 @@ impl Problem {
         let path = natural(&data, options)?;
         refuse_constant(&data)?;
         let (mut data, compressed, memory) = options.reduce(data, path)?;
-        let standard = Standard::new(&mut data);
+        options.check_ties(&data)?;
+        let tied = options.tied_terms(data.terms.len());
+        let standard = Standard::new(&mut data, &tied);
         if options.reml && path != Path::Lmm {
             restricted::refuse(&data, options)?;
         }
@@ -154,9 +156,11 @@ impl Problem {
                 (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
             }
         };
-        let prior = options.penalty.as_ref().map(|penalty| prior(penalty, &data, &standard));
+        let prior = prior(options, &data, &standard);
         if prior.is_some() && path == Path::Iterative {
-            let why = "a penalty needs an engine without draws, 'dense' or 'sparse'".into();
+            let why =
+                "a penalty, or parameters that are held or shared, need an engine without draws, 'dense' or 'sparse'"
+                    .into();
             return Err(Error::Engine { name: "iterative", why });
         }
         let integration = options.integration;
@@ -245,13 +249,17 @@ impl Problem {
         }
         let crossed = matches!(self.path, Path::Dense | Path::Sparse);
         let nested = if crossed { self.nested()? } else { None };
+        if self.path == Path::Block {
+            self.refuse_products()?;
+        }
         let laplace = self.fit_laplace(start, warmed, observe);
         if let Some(nested) = nested {
             return self.integrate_nested(nested, laplace, before, observe);
         }
-        if self.path != Path::Block {
+        let series = self.path == Path::Block && path::series(&self.data);
+        if self.path != Path::Block || series {
             let (outcome, last) = laplace?;
-            return match crossed && !self.restricted() && !path::linear(&self.data) {
+            return match (crossed || series) && !self.restricted() && !path::linear(&self.data) {
                 true => self.finish_crossed(outcome, last, before, observe),
                 false => self.finish(outcome, last, before),
             };
@@ -278,8 +286,9 @@ impl Problem {
 
     /// A start from scratch, which also tells the size of a notable effect.
     fn start(&mut self) -> Vec<f64> {
-        let (psi, unit) = start::start(&self.sample, &self.data.terms, &self.reach(), self.prior.as_ref());
+        let (mut psi, unit) = start::start(&self.sample, &self.data.terms, &self.reach(), self.prior.as_ref());
         self.unit = Some(unit);
+        self.tie(&mut psi);
         psi
     }
 
@@ -295,6 +304,7 @@ impl Problem {
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             term.structure.raise(&mut psi[range.clone()], WARM_SD * unit);
         }
+        self.tie(&mut psi);
         psi
     }
 
@@ -323,6 +333,7 @@ impl Problem {
                 _ => return Ok(outcome),
             }
             self.layout.theta.iter().flat_map(|r| r.clone()).for_each(|j| start[j] *= 0.1);
+            self.tie(&mut start);
         }
         Err(self.no_value("at any starting point"))
     }
@@ -337,11 +348,16 @@ impl Problem {
         let chosen: Vec<usize> = shuffle::sample(groups, count).into_iter().map(|g| g as usize).collect();
         let mut sample = block.subset(&chosen);
         let settings = self.settings(Curvature::Exact, 1e-2, INNER);
+        // Coefficients' priors are for all groups.
+        let tied = self.prior.as_ref().map(|p| Prior { tied: p.tied.clone(), ..Prior::default() });
+        let mut sample = Penalised { objective: &mut sample, prior: tied.as_ref() };
         let outcome = maximise(&mut sample, start, settings, &mut |i, v, d| observe("sample", i, v, d));
         if outcome.reason != Reason::Converged {
             return None;
         }
-        Some(outcome.psi)
+        let mut psi = outcome.psi;
+        self.tie(&mut psi);
+        Some(psi)
     }
 
     /// Residual standard deviation in standard units, for families fitted to a standardised response.
@@ -366,6 +382,14 @@ impl Problem {
         if flipped {
             self.objective().reset();
         }
+        self.tie(psi);
         flipped
+    }
+
+    /// Gives parameters that are tied the values they have to have.
+    fn tie(&self, psi: &mut [f64]) {
+        if let Some(prior) = &self.prior {
+            prior.tie(psi);
+        }
     }
 }

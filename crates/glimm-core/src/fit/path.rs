@@ -9,6 +9,11 @@ use crate::objective::lmm::Lmm;
 use crate::objective::nested::Nested;
 use crate::objective::{Objective, Units};
 
+/// Effects of a structure in a group beyond which lanes are no place for it.
+const MOST_IN_LANES: usize = 48;
+/// Effects of a structure in a group beyond which its integral is not taken by products of nodes.
+const MOST_IN_PRODUCTS: usize = 4;
+
 /// How random effects are integrated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
@@ -53,15 +58,35 @@ pub fn linear(data: &Data) -> bool {
     data.family.affine() && data.terms.iter().all(|t| t.predictors.iter().all(|&k| k == 0))
 }
 
-/// Whether groups can be climbed by themselves, in lanes: factors that are straight lines in their parameters.
+/// Random effects of a level, all terms together.
+fn effects(data: &Data) -> usize {
+    data.terms.iter().map(|t| t.effects()).sum()
+}
+
+fn curved(data: &Data) -> bool {
+    data.terms.iter().any(|t| t.structure.curved())
+}
+
+/// Whether groups are climbed by themselves, in lanes. Fields of hundreds of places are matrices for other engines.
 pub fn in_lanes(data: &Data) -> bool {
-    one_factor(data) && !data.terms.iter().any(|t| t.structure.curved())
+    one_factor(data) && (!curved(data) || effects(data) <= MOST_IN_LANES)
+}
+
+/// Whether a group has so many effects of a structure that products of nodes are out of reach, and draws near the
+/// nearest Gaussian take their place.
+pub fn series(data: &Data) -> bool {
+    curved(data) && effects(data) > MOST_IN_PRODUCTS
+}
+
+/// Whether nothing is asked that the closed form does not know.
+fn closed(options: &Options) -> bool {
+    !options.laplace && options.penalty.is_none() && options.ties.is_empty()
 }
 
 /// The path of some data; of those for several factors, which only a plan tells apart, the sparse one.
 pub fn natural(data: &Data, options: &Options) -> Result<Path, Error> {
     match options.engine {
-        crossed::Engine::Auto if lmm::applies(data) && !options.laplace && options.penalty.is_none() => Ok(Path::Lmm),
+        crossed::Engine::Auto if lmm::applies(data) && closed(options) => Ok(Path::Lmm),
         crossed::Engine::Auto if options.reml => Ok(Path::Sparse),
         crossed::Engine::Auto if data.terms.is_empty() => Ok(Path::Glm),
         crossed::Engine::Auto if in_lanes(data) => Ok(Path::Block),

@@ -28,8 +28,8 @@ pub fn refuse_constant(data: &Data) -> Result<(), Error> {
 
 /// Products of nodes are for the few effects of a single factor's levels.
 pub fn refuse_quadrature() -> Error {
-    let why = "quadrature is for one grouping factor or nested ones, of independent levels; with others, ask for \"auto\", \
-               \"laplace\" or \"importance:n\"";
+    let why = "quadrature is for one grouping factor or nested ones, of independent levels, and at most 4 effects of a \
+               structure such as ar1 in a group; with others, ask for \"auto\", \"laplace\" or \"importance:n\"";
     Error::Degenerate { why: why.into() }
 }
 

@@ -3,10 +3,11 @@
 
 use std::ops::Range;
 
+use super::options::{Options, Tie};
 use super::standard::Standard;
 use super::{MAX_ITERATIONS, Problem};
 use crate::design::{Data, Term};
-use crate::objective::penalty::{Coefficient, Penalty, Prior};
+use crate::objective::penalty::{Coefficient, Penalty, Prior, Tied};
 use crate::optim::{Curvature, Settings};
 
 /// Coefficient of extra zeros (standard units, log odds) from which a climb has no end.
@@ -14,9 +15,31 @@ const RUNAWAY_ZERO: f64 = 30.0;
 /// Largest change in one step of a coefficient, a dispersion, a parameter of a factor (standard units; those of the
 /// mean in units of a notable effect).
 const REACH: [f64; 3] = [10.0, 2.0, 1.5];
+/// The same of an angle, or of the log of a range.
+pub(super) const TURN: f64 = 0.5;
 
 /// A penalty in terms of standard parameters.
-pub(super) fn prior(penalty: &Penalty, data: &Data, standard: &Standard) -> Prior {
+pub(super) fn prior(options: &Options, data: &Data, standard: &Standard) -> Option<Prior> {
+    let tied = tied(&options.ties, data, standard);
+    match &options.penalty {
+        Some(penalty) => Some(Prior { tied, ..penalising(penalty, data, standard) }),
+        None => (!tied.is_empty()).then(|| Prior { tied, ..Prior::default() }),
+    }
+}
+
+/// Ties in terms of standard parameters, whose units are the user's but for a factor.
+fn tied(ties: &[Tie], data: &Data, standard: &Standard) -> Vec<Tied> {
+    let layout = data.layout();
+    let place = |(term, j): (usize, usize)| layout.theta[term].start + j;
+    let one = |tie: &Tie| {
+        let (parameter, to) = (place(tie.parameter), tie.to.map(place));
+        let unit = standard.unit(parameter);
+        Tied { parameter, to, ratio: to.map_or(1.0, |j| standard.unit(j)) / unit, value: tie.value / unit }
+    };
+    ties.iter().map(one).collect()
+}
+
+fn penalising(penalty: &Penalty, data: &Data, standard: &Standard) -> Prior {
     let layout = data.layout();
     let columns = layout.beta.iter().zip(&standard.kept).zip(&penalty.scales).flat_map(|((range, kept), scales)| {
         range.clone().zip(kept.iter().map(|&j| scales.get(j).copied().unwrap_or(f64::INFINITY)))
@@ -31,7 +54,7 @@ pub(super) fn prior(penalty: &Penalty, data: &Data, standard: &Standard) -> Prio
         term.structure.diagonal().into_iter().map(move |j| first + j).collect::<Vec<usize>>()
     };
     let diagonals = data.terms.iter().zip(&layout.theta).flat_map(of_term).collect();
-    Prior { coefficients, df: penalty.df, diagonals, power: penalty.power }
+    Prior { coefficients, df: penalty.df, diagonals, power: penalty.power, ..Prior::default() }
 }
 
 impl Problem {
@@ -41,6 +64,9 @@ impl Problem {
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             let unit = if term.predictors.contains(&0) { self.unit() } else { 1.0 };
             reach[range.clone()].fill(REACH[2] * unit);
+            // Long ways around a circle lead to its ends, where angles are stationary by symmetry.
+            let shapes = || (0..range.len()).filter(|j| !term.structure.diagonal().contains(j));
+            shapes().filter(|_| term.structure.curved()).for_each(|j| reach[range.start + j] = TURN);
         }
         reach
     }

@@ -57,6 +57,8 @@ impl Problem {
         let step = inference::newton_step(&last);
         // A zero variance stays zero.
         let psi: Vec<f64> = outcome.psi.iter().zip(step).map(|(x, d)| if *x == 0.0 { 0.0 } else { x + d }).collect();
+        let mut psi = psi;
+        self.tie(&mut psi);
         let mut objective = self.objective();
         match objective.evaluate(&psi, Order::Hessian, INNER_LAST) {
             Ok(e) if e.value >= last.value - NO_WORSE * (1.0 + last.value.abs()) => {
@@ -109,6 +111,7 @@ impl Problem {
         for (term, range) in self.data.terms.iter().zip(&self.layout.theta) {
             any |= term.structure.drop_small(&mut psi[range.clone()], ZERO_SD * unit);
         }
+        self.tie(psi);
         any
     }
 }

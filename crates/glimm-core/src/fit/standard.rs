@@ -52,8 +52,9 @@ struct Kept {
 }
 
 impl Standard {
-    /// Standardises `data` in place; columns that add nothing are removed.
-    pub fn new(data: &mut Data) -> Standard {
+    /// Standardises `data` in place; columns that add nothing are removed. Effects of terms `as_they_are`
+    /// have the units of the response alone.
+    pub fn new(data: &mut Data, as_they_are: &[bool]) -> Standard {
         let (mut kept, mut dropped, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for k in 0..data.predictors.len() {
             // Thresholds of ordered classes are told apart by the responses and stay as they are.
@@ -74,7 +75,8 @@ impl Standard {
             offset.iter_mut().for_each(|o| *o -= shift);
         }
         let given: Vec<_> = data.terms.iter().map(|t| t.prior.clone()).collect();
-        let effect_maps: Vec<Vec<f64>> = data.terms.iter_mut().map(|t| standardise_effects(t, y_scale)).collect();
+        let effect_maps: Vec<Vec<f64>> =
+            data.terms.iter_mut().zip(as_they_are).map(|(t, keep)| standardise_effects(t, y_scale, *keep)).collect();
         let layout = data.layout();
         let units = data.terms.iter().zip(&given).map(|(t, given)| prior_unit(t, given.as_deref()));
         let factor_maps: Vec<Vec<f64>> = effect_maps.iter().zip(units).map(|(m, c)| scaled(m, c)).collect();
@@ -270,7 +272,7 @@ fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
 /// Scales the columns of a term to unit mean square; centres them where the structure allows a later
 /// effect, an intercept of the same predictor, to take up the shift. Returns M with b_user = M b_standard.
 /// Rows of several levels keep their weights. A known relation gets variances near one.
-fn standardise_effects(term: &mut Term, y_scale: f64) -> Vec<f64> {
+fn standardise_effects(term: &mut Term, y_scale: f64, keep: bool) -> Vec<f64> {
     if let Some(prior) = &term.prior {
         let unit = prior.unit();
         term.prior = (unit != 1.0).then(|| Arc::new(prior.scaled(unit))).or_else(|| term.prior.clone());
@@ -280,10 +282,10 @@ fn standardise_effects(term: &mut Term, y_scale: f64) -> Vec<f64> {
     for j in 0..q {
         let y_scale = if term.predictors[j] == 0 { y_scale } else { 1.0 };
         let later_one = |&i: &usize| matches!(term.columns[i], Column::One) && term.predictors[i] == term.predictors[j];
-        let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes());
+        let takes_up = (j + 1..q).find(later_one).filter(|_| term.structure.mixes() && !keep);
         let column = &mut term.columns[j];
         let scaling = match column {
-            Column::Values(_) if term.structure.own_units() && term.also.is_empty() => {
+            Column::Values(_) if term.structure.own_units() && !keep && term.also.is_empty() => {
                 rescale(column, takes_up.is_some())
             }
             _ => Scaling { center: 0.0, scale: 1.0, range: 0.0 },

@@ -29,8 +29,19 @@ pub struct Coefficient {
     pub scale: f64,
 }
 
+/// A parameter that is not climbed: `ratio` times another one, or held at `value`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tied {
+    pub parameter: usize,
+    pub to: Option<usize>,
+    pub ratio: f64,
+    pub value: f64,
+}
+
 /// The same in terms of the parameters that are climbed.
+#[derive(Default)]
 pub struct Prior {
+    pub tied: Vec<Tied>,
     pub coefficients: Vec<Coefficient>,
     pub df: f64,
     /// Parameters on the diagonals of the factors, and a.
@@ -76,6 +87,56 @@ impl Prior {
     }
 }
 
+// Parameters psi = A phi + c of which some are tied to others. Their places in derivatives hold nothing but a unit
+// curvature, so that no step moves them.
+impl Prior {
+    /// A phi + c.
+    pub fn tie(&self, psi: &mut [f64]) {
+        let known = psi.len();
+        for t in self.tied.iter().filter(|t| t.parameter < known) {
+            psi[t.parameter] = t.to.map_or(t.value, |j| t.ratio * psi[j]);
+        }
+    }
+
+    /// A'g, and the rest zero.
+    pub fn pull(&self, g: &mut [f64]) {
+        for t in &self.tied {
+            let own = std::mem::take(&mut g[t.parameter]);
+            if let Some(j) = t.to {
+                g[j] += t.ratio * own;
+            }
+        }
+    }
+
+    /// A'HA, and the rest zero.
+    pub fn pull_both(&self, p: usize, h: &mut [f64]) {
+        h.chunks_exact_mut(p).for_each(|row| self.pull(row));
+        for c in 0..p {
+            let mut column: Vec<f64> = (0..p).map(|r| h[r * p + c]).collect();
+            self.pull(&mut column);
+            (0..p).for_each(|r| h[r * p + c] = column[r]);
+        }
+    }
+
+    /// A curvature for parameters that do not move.
+    fn bend(&self, p: usize, h: &mut [f64], curvature: f64) {
+        self.tied.iter().for_each(|t| h[t.parameter * p + t.parameter] = curvature);
+    }
+
+    /// Derivatives in phi.
+    fn reduce(&self, e: &mut Evaluation) {
+        let p = e.gradient.len();
+        if self.tied.iter().any(|t| t.parameter >= p) {
+            return;
+        }
+        self.pull(&mut e.gradient);
+        if let Some(h) = &mut e.hessian {
+            self.pull_both(p, h);
+            self.bend(p, h, -1.0);
+        }
+    }
+}
+
 impl Coefficient {
     /// In units of its scale.
     fn at(&self, psi: &[f64]) -> f64 {
@@ -91,10 +152,15 @@ pub struct Penalised<'a> {
 
 impl Objective for Penalised<'_> {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
-        let mut e = self.objective.evaluate(psi, order, tolerance)?;
-        if let Some(prior) = self.prior {
-            prior.add_to(psi, &mut e);
-        }
+        let Some(prior) = self.prior else {
+            let e = self.objective.evaluate(psi, order, tolerance)?;
+            return if e.is_finite() { Ok(e) } else { Err(Reject::NoMode) };
+        };
+        let mut psi = psi.to_vec();
+        prior.tie(&mut psi);
+        let mut e = self.objective.evaluate(&psi, order, tolerance)?;
+        prior.add_to(&psi, &mut e);
+        prior.reduce(&mut e);
         if e.is_finite() { Ok(e) } else { Err(Reject::NoMode) }
     }
 
@@ -104,7 +170,13 @@ impl Objective for Penalised<'_> {
 
     /// The prior's part is small where the data say anything.
     fn information(&mut self) -> Option<Vec<f64>> {
-        self.objective.information()
+        let mut information = self.objective.information()?;
+        if let Some(prior) = self.prior.filter(|prior| !prior.tied.is_empty()) {
+            let p = information.len().isqrt();
+            prior.pull_both(p, &mut information);
+            prior.bend(p, &mut information, 1.0);
+        }
+        Some(information)
     }
 
     fn reset(&mut self) {

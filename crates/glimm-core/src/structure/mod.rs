@@ -8,6 +8,7 @@ mod ar1;
 mod cs;
 mod diag;
 mod dual;
+mod field;
 mod flat;
 mod homdiag;
 mod ou;
@@ -19,6 +20,7 @@ mod us;
 use ar1::Autoregression;
 use cs::CompoundSymmetry;
 pub use diag::Diag;
+use field::{Field, Kernel};
 pub use flat::Flat;
 use homdiag::Independent;
 use ou::OrnsteinUhlenbeck;
@@ -75,6 +77,11 @@ pub trait Structure: Send + Sync {
     /// Changes `theta` so that Lambda becomes M Lambda: effects in other units.
     fn transform(&self, theta: &mut [f64], m: &[f64]);
 
+    /// Lambda is a form of this degree in the parameters that units change.
+    fn degree(&self) -> f64 {
+        1.0
+    }
+
     /// Sets effects with a standard deviation below `least` to exactly zero; true when there were any.
     fn drop_small(&self, theta: &mut [f64], least: f64) -> bool;
 
@@ -102,10 +109,17 @@ pub const REGISTRY: &[(&str, Maker)] = &[
     ("ar1", |q, _| some(Scaled::common(Autoregression { name: "ar1", q }))),
     ("cs", |q, _| (q > 1).then_some(()).and_then(|()| some(Scaled::each(CompoundSymmetry { name: "cs", q })))),
     ("diag", |q, _| some(Diag::new(q))),
+    ("exp", |q, places| some(Scaled::common(Field::new("exp", Kernel::Matern(1), q, places)?))),
+    ("gau", |q, places| some(Scaled::common(Field::new("gau", Kernel::Gaussian, q, places)?))),
     ("hetar1", |q, _| some(Scaled::each(Autoregression { name: "hetar1", q }))),
     ("homcs", |q, _| (q > 1).then_some(()).and_then(|()| some(Scaled::common(CompoundSymmetry { name: "homcs", q })))),
     ("homdiag", |q, _| some(Scaled::common(Independent { q }))),
     ("homtoep", |q, _| some(Scaled::common(Toeplitz { name: "homtoep", q }))),
+    ("mat", |q, constants| {
+        // Smoothness first, then as for the others.
+        let (&nu, places) = constants.split_first()?;
+        some(Scaled::common(Field::new("mat", Kernel::matern(nu)?, q, places)?))
+    }),
     ("ou", |q, times| {
         let found = OrnsteinUhlenbeck::new(times).filter(|_| times.len() == q)?;
         some(Scaled::common(found))

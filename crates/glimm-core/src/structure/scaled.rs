@@ -107,6 +107,10 @@ impl<C: Correlation> Structure for Scaled<C> {
         true
     }
 
+    fn degree(&self) -> f64 {
+        if self.common { 1.0 } else { 2.0 }
+    }
+
     fn own_units(&self) -> bool {
         !self.common
     }

@@ -27,10 +27,12 @@ impl Measure {
     /// Noise of covariance K in the gradient moves estimates by covariance CKC, C the inverse of the negative Hessian.
     pub fn new(fit: &Problem, draws: usize, evaluation: Evaluation, noise: &Noise) -> Measure {
         let p = evaluation.gradient.len();
-        let c = inference::covariance(&evaluation).0;
-        let by_chance = |i: usize, j: usize| -> f64 {
-            (0..p * p).map(|k| c[i * p + k / p] * noise.score[k] * c[k % p * p + j]).sum()
-        };
+        let (c, mut score) = (inference::covariance(&evaluation).0, noise.score.clone());
+        if let Some(prior) = &fit.prior {
+            prior.pull_both(p, &mut score);
+        }
+        let by_chance =
+            |i: usize, j: usize| -> f64 { (0..p * p).map(|k| c[i * p + k / p] * score[k] * c[k % p * p + j]).sum() };
         let chance: Vec<f64> = (0..p * p).map(|k| by_chance(k / p, k % p)).collect();
         let (chance, own) = (fit.standard.covariance_to_user(&chance), fit.standard.covariance_to_user(&c));
         let step = fit.standard.direction_to_user(&inference::newton_step(&evaluation));

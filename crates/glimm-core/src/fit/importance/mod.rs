@@ -121,7 +121,8 @@ impl Problem {
 
     fn importance(&self, psi: &[f64]) -> Result<Importance, Error> {
         match &self.engine {
-            Engine::Crossed(crossed) => Importance::new(crossed, psi),
+            Engine::Crossed(c) => Importance::new(c, psi),
+            Engine::Block(block) => Importance::of(&block.data(), &self.layout, &self.control, psi),
             _ => Err(Error::Degenerate { why: "importance sampling is for crossed and nested effects".into() }),
         }
     }

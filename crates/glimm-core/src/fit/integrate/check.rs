@@ -125,7 +125,16 @@ impl Problem {
         sample: &Sample,
     ) -> Result<Check, Reject> {
         let mut references = sample.references(all, psi)?;
-        sample.check(all, psi, cheap, &mut references)
+        Ok(self.reduced(sample.check(all, psi, cheap, &mut references)?))
+    }
+
+    /// The same in the parameters that are free.
+    pub(super) fn reduced(&self, mut check: Check) -> Check {
+        if let Some(prior) = &self.prior {
+            prior.pull(&mut check.gradient);
+            prior.pull_both(check.gradient.len(), &mut check.covariance);
+        }
+        check
     }
 
     /// What the reference of all groups adds to the objective `last` at `psi`.
@@ -154,14 +163,14 @@ impl Problem {
             gradient.iter_mut().zip(&part.gradient).for_each(|(a, b)| *a += b);
         }
         let p = psi.len();
-        Ok(Check {
+        Ok(self.reduced(Check {
             value,
             gradient,
             value_se: 0.0,
             covariance: vec![0.0; p * p],
             stated: references.stated,
             checked: all.units(),
-        })
+        }))
     }
 
     /// Laplace's approximation as it is, with its error.

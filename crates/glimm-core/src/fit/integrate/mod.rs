@@ -7,7 +7,7 @@ mod check;
 mod full;
 mod sampled;
 
-use super::path::Engine;
+use super::path::{self, Engine};
 use super::refusals::refuse_quadrature;
 use super::{Fitted, Identified, Observer, Problem};
 use crate::error::Error;
@@ -95,6 +95,7 @@ impl Problem {
     /// The rule for all units that was asked for, if it is one.
     pub(super) fn rule(&self) -> Option<Rule> {
         match self.integration {
+            _ if path::series(&self.data) => None,
             Integration::Gauss(k) => Some(Rule::Gauss(k)),
             Integration::Exact => Some(Rule::Adaptive(self.negligible())),
             Integration::Auto if self.each_unit_affordable() => Some(Rule::Adaptive(self.negligible())),
@@ -117,7 +118,7 @@ impl Problem {
 
     /// Whether the fit takes the integral of a sample of the units only.
     pub(super) fn samples(&self) -> bool {
-        self.rule().is_none() && matches!(self.integration, Integration::Auto)
+        self.rule().is_none() && matches!(self.integration, Integration::Auto) && !path::series(&self.data)
     }
 
     fn each_unit_affordable(&self) -> bool {
@@ -135,6 +136,12 @@ impl Problem {
             return (NESTED_ERROR / nested.units() as f64).clamp(NEGLIGIBLE[1], COARSE);
         }
         NEGLIGIBLE[self.effects().clamp(1, NEGLIGIBLE.len()) - 1]
+    }
+
+    /// Products of rules over the many effects of a series are out of reach.
+    pub(super) fn refuse_products(&self) -> Result<(), Error> {
+        let asked = matches!(self.integration, Integration::Gauss(2..) | Integration::Exact);
+        if asked && path::series(&self.data) { Err(refuse_quadrature()) } else { Ok(()) }
     }
 
     /// Whether the factors are nested and quadrature of them is wanted and can be afforded; refuses wishes that cannot be met.

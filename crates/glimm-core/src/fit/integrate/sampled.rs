@@ -37,7 +37,7 @@ impl Problem {
         let Some(all) = self.engine.units() else { return Err(rejected(Reject::NoMode)) };
         let sample = self.sample_for_check(all.units(), Rule::Adaptive(ENOUGH), SAMPLE_WORK);
         let mut references = sample.references(all, &outcome.psi).map_err(rejected)?;
-        let laplace = sample.check(all, &outcome.psi, None, &mut references).map_err(rejected)?;
+        let laplace = self.reduced(sample.check(all, &outcome.psi, None, &mut references).map_err(rejected)?);
         let (bias, se) = laplace.bias(&self.standard, &last);
         let fine = bias.iter().zip(&se).all(|(b, se)| b.abs() + 2.0 * se < SMALL_BIAS);
         if fine && laplace.value.abs() + 2.0 * laplace.value_se < SMALL_ERROR {
@@ -67,7 +67,7 @@ impl Problem {
                 break;
             }
             let rule = Some(Rule::Gauss(k));
-            let left = noise(&sample.check(all, &outcome.psi, rule, references).map_err(rejected)?);
+            let left = noise(&self.reduced(sample.check(all, &outcome.psi, rule, references).map_err(rejected)?));
             if left < best.1 {
                 best = (k, left);
             }

@@ -145,6 +145,64 @@ pub fn product(q: usize, (a, at): (&[Lanes], bool), (b, bt): (&[Lanes], bool), o
     }
 }
 
+/// out = L B, or L'B, where L is lower-triangular and B may be transposed.
+#[inline(always)]
+pub fn lower_times(q: usize, (l, lt): (&[Lanes], bool), (b, bt): (&[Lanes], bool), out: &mut [Lanes]) {
+    let (l, b, out) = (&l[..q * q], &b[..q * q], &mut out[..q * q]);
+    for i in 0..q {
+        let (first, end) = if lt { (i, q) } else { (0, i + 1) };
+        for j in 0..q {
+            let mut sum = Lanes::ZERO;
+            for k in first..end {
+                let (x, y) = (l[if lt { k * q + i } else { i * q + k }], b[if bt { j * q + k } else { k * q + j }]);
+                sum = x.fma(y, sum);
+            }
+            out[i * q + j] = sum;
+        }
+    }
+}
+
+/// The lower triangle of L'B, where L is lower-triangular and L'B symmetric.
+#[inline(always)]
+pub fn symmetric_lower_times(q: usize, l: &[Lanes], b: &[Lanes], out: &mut [Lanes]) {
+    let (l, b, out) = (&l[..q * q], &b[..q * q], &mut out[..q * q]);
+    for i in 0..q {
+        for j in 0..=i {
+            let mut sum = Lanes::ZERO;
+            for k in i..q {
+                sum = l[k * q + i].fma(b[k * q + j], sum);
+            }
+            out[i * q + j] = sum;
+        }
+    }
+}
+
+/// out = A L', where L is lower-triangular.
+#[inline(always)]
+pub fn times_upper(q: usize, a: &[Lanes], l: &[Lanes], out: &mut [Lanes]) {
+    let (a, l, out) = (&a[..q * q], &l[..q * q], &mut out[..q * q]);
+    for i in 0..q {
+        for j in 0..q {
+            let mut sum = Lanes::ZERO;
+            for k in 0..=j {
+                sum = a[i * q + k].fma(l[j * q + k], sum);
+            }
+            out[i * q + j] = sum;
+        }
+    }
+}
+
+/// out = D B, where all but the diagonal of D is zero.
+#[inline(always)]
+pub fn diagonal_times(q: usize, d: &[Lanes], b: &[Lanes], out: &mut [Lanes]) {
+    let (d, b, out) = (&d[..q * q], &b[..q * q], &mut out[..q * q]);
+    for i in 0..q {
+        for j in 0..q {
+            out[i * q + j] = d[i * q + i] * b[i * q + j];
+        }
+    }
+}
+
 /// out += times x y'.
 #[inline(always)]
 pub fn add_dyad(q: usize, times: f64, x: &[Lanes], y: &[Lanes], out: &mut [Lanes]) {
@@ -245,12 +303,24 @@ pub fn inverse_transposed(q: usize, l: &[Lanes], out: &mut [Lanes]) {
 /// Writes (L L')^-1, both triangles.
 #[inline(always)]
 pub fn cholesky_inverse(q: usize, l: &[Lanes], out: &mut [Lanes]) {
-    let out = &mut out[..q * q];
+    let (l, out) = (&l[..q * q], &mut out[..q * q]);
     for j in 0..q {
-        for i in 0..q {
-            out[j * q + i] = if i == j { Lanes::ONE } else { Lanes::ZERO };
+        // Above the diagonal of column j, the solution of L x = e_j is zero, and that of L'x is known by symmetry.
+        let x = &mut out[j * q..(j + 1) * q];
+        for i in j..q {
+            let mut s = if i == j { Lanes::ONE } else { Lanes::ZERO };
+            for k in j..i {
+                s = (-l[i * q + k]).fma(x[k], s);
+            }
+            x[i] = s * l[i * q + i];
         }
-        cholesky_solve(q, l, &mut out[j * q..(j + 1) * q]);
+        for i in (j..q).rev() {
+            let mut s = x[i];
+            for k in i + 1..q {
+                s = (-l[k * q + i]).fma(x[k], s);
+            }
+            x[i] = s * l[i * q + i];
+        }
     }
     for i in 0..q {
         for j in 0..i {

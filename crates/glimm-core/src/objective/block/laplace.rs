@@ -104,7 +104,7 @@ impl Point {
 
 /// sum_cd m_cd b_cd over all pairs of effects, m given for c <= d.
 #[inline(always)]
-pub(super) fn pairs(q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
+fn pairs(q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
     let (m, b, mut sum) = (&m[..q * (q + 1) / 2], &b[..q * q], Lanes::ZERO);
     for c in 0..q {
         sum = m[tri(c, c)].fma(b[c * q + c], sum);
@@ -116,6 +116,28 @@ pub(super) fn pairs(q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
 }
 
 impl Work<'_> {
+    /// out = D B for a D between effects that meet.
+    #[inline(always)]
+    pub(super) fn among_effects(&self, q: usize, d: &[Lanes], b: &[Lanes], out: &mut [Lanes]) {
+        match self.store.selects {
+            true => lanes::diagonal_times(q, d, b, out),
+            false => lanes::product(q, (d, false), (b, false), out),
+        }
+    }
+
+    /// sum_cd m_cd b_cd over effects that meet.
+    #[inline(always)]
+    pub(super) fn pairs(&self, q: usize, m: &[Lanes], b: &[Lanes]) -> Lanes {
+        if !self.store.selects {
+            return pairs(q, m, b);
+        }
+        let mut sum = Lanes::ZERO;
+        for c in 0..q {
+            sum = m[tri(c, c)].fma(b[c * q + c], sum);
+        }
+        sum
+    }
+
     /// sum F' w_a.
     #[inline(always)]
     pub(super) fn m1(&self, q: usize, a: usize) -> Lanes {
@@ -146,12 +168,12 @@ impl Work<'_> {
         self.covariance(q, at)?;
         for c in 0..q {
             at.zr[c] = self.m1(q, self.store.z[c]);
-            at.zs[c] = pairs(q, self.m3(q, self.store.z[c]), &at.b) * -0.5;
+            at.zs[c] = self.pairs(q, self.m3(q, self.store.z[c]), &at.b) * -0.5;
         }
         lanes::matvec(q, true, &at.e, &at.zs, &mut at.a);
         lanes::matvec(q, false, &at.b, &at.zs, &mut at.la);
         for a in 0..self.store.columns.len() {
-            let s = pairs(q, self.m3(q, a), &at.b) * 0.5;
+            let s = self.pairs(q, self.m3(q, a), &at.b) * 0.5;
             at.sums.columns[a] = self.m1(q, a) + s - lanes::dot(q, self.m2(q, a), &at.la);
         }
         for c in 0..q {
@@ -177,8 +199,8 @@ impl Work<'_> {
                 at.s[c * q + d] = -self.m2(q, self.store.z[c])[d];
             }
         }
-        lanes::product(q, (&at.s, false), (lambda, false), &mut at.room[0]);
-        lanes::product(q, (lambda, true), (&at.room[0], false), &mut at.chol);
+        self.among_effects(q, &at.s, lambda, &mut at.room[0]);
+        lanes::symmetric_lower_times(q, lambda, &at.room[0], &mut at.chol);
         for c in 0..q {
             at.chol[c * q + c] += Lanes::ONE;
         }
@@ -186,9 +208,9 @@ impl Work<'_> {
             return Err(Reject::NotPositiveDefinite);
         }
         lanes::cholesky_inverse(q, &at.chol, &mut at.c);
-        lanes::product(q, (lambda, false), (&at.c, false), &mut at.e);
-        lanes::product(q, (&at.e, false), (lambda, true), &mut at.b);
-        lanes::product(q, (&at.s, false), (&at.e, false), &mut at.se);
+        lanes::lower_times(q, (lambda, false), (&at.c, false), &mut at.e);
+        lanes::times_upper(q, &at.e, lambda, &mut at.b);
+        self.among_effects(q, &at.s, &at.e, &mut at.se);
         Ok(())
     }
 
@@ -207,7 +229,7 @@ impl Work<'_> {
     /// K = I - S B and Z's - S Lambda a.
     #[inline(always)]
     fn prepare_tangents(&self, q: usize, at: &mut Point) {
-        lanes::product(q, (&at.s, false), (&at.b, false), &mut at.room[0]);
+        self.among_effects(q, &at.s, &at.b, &mut at.room[0]);
         lanes::matvec(q, false, &at.s, &at.la, &mut at.y);
         for c in 0..q {
             for d in 0..q {
@@ -258,10 +280,18 @@ impl Work<'_> {
 
         self.curvature_tangent(q, None, at);
         let [one, two] = &mut at.room;
-        lanes::product(q, (m, false), (&at.e, true), one);
-        lanes::product(q, (&at.k, true), (one, false), two);
-        lanes::add(q, 1.0, (two, false), &mut at.db);
-        lanes::add(q, 1.0, (two, true), &mut at.db);
+        lanes::lower_times(q, (m, false), (&at.e, true), one);
+        if self.store.selects {
+            for c in 0..q {
+                for k in 0..q {
+                    at.db[c * q + c] = (at.k[k * q + c] * 2.0).fma(one[k * q + c], at.db[c * q + c]);
+                }
+            }
+        } else {
+            lanes::product(q, (&at.k, true), (one, false), two);
+            lanes::add(q, 1.0, (two, false), &mut at.db);
+            lanes::add(q, 1.0, (two, true), &mut at.db);
+        }
 
         self.score_tangent(q, None, at);
         lanes::matvec(q, false, m, &at.a, &mut at.dc);
@@ -278,11 +308,11 @@ impl Work<'_> {
         self.collect(q, u, None, at);
         // -K S M C + S E M'S E
         let [one, two] = &mut at.room;
-        lanes::product(q, (m, false), (&at.c, false), one);
-        lanes::product(q, (&at.s, false), (one, false), two);
+        lanes::lower_times(q, (m, false), (&at.c, false), one);
+        self.among_effects(q, &at.s, one, two);
         lanes::product(q, (&at.k, false), (two, false), one);
         lanes::add(q, -1.0, (one, false), &mut at.sums.lambda);
-        lanes::product(q, (m, true), (&at.se, false), one);
+        lanes::lower_times(q, (m, true), (&at.se, false), one);
         lanes::product(q, (&at.se, false), (one, false), two);
         lanes::add(q, 1.0, (two, false), &mut at.sums.lambda);
     }
@@ -290,6 +320,9 @@ impl Work<'_> {
     /// dS = -sum F''' (w'D) z z' and -B dS B.
     #[inline(always)]
     fn curvature_tangent(&self, q: usize, column: Option<usize>, at: &mut Point) {
+        if self.store.selects {
+            return self.diagonal_tangent(q, column, at);
+        }
         let d = &at.d[..q];
         for c in 0..q {
             for f in 0..=c {
@@ -312,6 +345,25 @@ impl Work<'_> {
         }
     }
 
+    /// The same where dS is diagonal; of -B dS B then only the diagonal is of use.
+    #[inline(always)]
+    fn diagonal_tangent(&self, q: usize, column: Option<usize>, at: &mut Point) {
+        at.ds[..q * q].fill(Lanes::ZERO);
+        for c in 0..q {
+            let of = |a: usize| self.m3(q, a)[tri(c, c)];
+            let fixed = column.map_or(Lanes::ZERO, of);
+            at.ds[c * q + c] = -of(self.store.z[c]).fma(at.d[c], fixed);
+        }
+        for c in 0..q {
+            let mut sum = Lanes::ZERO;
+            for f in 0..q {
+                let b = at.b[c * q + f];
+                sum = (b * b).fma(at.ds[f * q + f], sum);
+            }
+            at.db[c * q + c] = -sum;
+        }
+    }
+
     /// x = Z'ds - dS Lambda a, with Z'ds = -sum (F'''' v (w'D) + F''' dv) z / 2.
     #[inline(always)]
     fn score_tangent(&self, q: usize, column: Option<usize>, at: &mut Point) {
@@ -319,7 +371,7 @@ impl Work<'_> {
         lanes::matvec(q, false, &at.ds, &at.la, &mut at.y);
         for c in 0..q {
             let fourth = &self.fourth[c * p..(c + 1) * p];
-            let mut sum = pairs(q, self.m3(q, self.store.z[c]), &at.db);
+            let mut sum = self.pairs(q, self.m3(q, self.store.z[c]), &at.db);
             if let Some(a) = column {
                 sum += fourth[a];
             }
@@ -337,7 +389,7 @@ impl Work<'_> {
         let (p, z) = (self.store.columns.len(), &self.store.z[..q]);
         for b in 0..p {
             let second = &self.second[b * p..(b + 1) * p];
-            let mut sum = pairs(q, self.m3(q, b), &at.db) * 0.5 - lanes::dot(q, self.m2(q, b), &at.dc);
+            let mut sum = self.pairs(q, self.m3(q, b), &at.db) * 0.5 - lanes::dot(q, self.m2(q, b), &at.dc);
             if let Some(a) = column {
                 sum += second[a];
             }
@@ -357,7 +409,7 @@ impl Work<'_> {
             }
         }
         let [one, two] = &mut at.room;
-        lanes::product(q, (&at.ds, false), (&at.e, false), one);
+        self.among_effects(q, &at.ds, &at.e, one);
         lanes::product(q, (&at.k, false), (one, false), two);
         let out = &mut at.sums.lambda[..q * q];
         for i in 0..q * q {

@@ -185,6 +185,16 @@ impl Block {
         block
     }
 
+    /// All rows, group by group, as data of their own.
+    pub fn data(&self) -> Data {
+        let groups: Vec<usize> = (0..self.groups()).collect();
+        let (places, codes) = self.places.places_of(&groups);
+        let mut data = self.store.gather(&places, codes, groups.len(), &self.shape);
+        // What is known of all rows together.
+        data.constants = Some(vec![self.log_constant / data.n() as f64; data.n()]);
+        data
+    }
+
     fn q(&self) -> usize {
         self.store.z.len()
     }

@@ -206,8 +206,8 @@ impl Work<'_> {
     #[inline(always)]
     fn factorise(&mut self, q: usize, bent: bool, room: &mut Search) -> [bool; LANES] {
         self.score_and_curvature(q, bent, &mut room.score, &mut room.s);
-        lanes::product(q, (&room.s, false), (&self.job.lambda, false), &mut room.room);
-        lanes::product(q, (&self.job.lambda, true), (&room.room, false), &mut room.h);
+        self.among_effects(q, &room.s, &self.job.lambda, &mut room.room);
+        lanes::symmetric_lower_times(q, &self.job.lambda, &room.room, &mut room.h);
         for c in 0..q {
             room.h[c * q + c] += Lanes::ONE;
         }

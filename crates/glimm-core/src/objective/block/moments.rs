@@ -29,6 +29,12 @@ impl Work<'_> {
     fn first_moments_rows(&mut self, q: usize) {
         let (mut products, mut first) = (std::mem::take(&mut self.products), std::mem::take(&mut self.first));
         first.fill(Lanes::ZERO);
+        if !self.store.all_meet() {
+            self.add_meetings(q, &mut products, &mut first);
+            Self::gather_lanes(self.tile.is_wide(), &mut first);
+            (self.first, self.products) = (first, products);
+            return;
+        }
         for strip in self.strips() {
             for (k, span) in self.store.spans.iter().enumerate() {
                 self.first_products(q, k, &strip, &mut products);
@@ -39,6 +45,50 @@ impl Work<'_> {
         }
         Self::gather_lanes(self.tile.is_wide(), &mut first);
         (self.first, self.products) = (first, products);
+    }
+
+    /// The first moments of columns and effects that meet; the others are zero.
+    #[inline(always)]
+    fn add_meetings(&self, q: usize, products: &mut [f64], first: &mut [Lanes]) {
+        for strip in self.strips() {
+            for (k, span) in self.store.spans.iter().enumerate() {
+                let f1 = &self.derivs.get(&[k])[strip.clone()];
+                span.clone().for_each(|a| first[a * width(q)] += dot_lanes(self.column(a, &strip), f1));
+                for c in 0..q {
+                    self.add_meetings_of(q, k, c, &strip, products, first);
+                }
+            }
+        }
+    }
+
+    /// Those of effect `c` with columns of predictor `k` over a strip.
+    #[inline(always)]
+    fn add_meetings_of(
+        &self,
+        q: usize,
+        k: usize,
+        c: usize,
+        strip: &Range<usize>,
+        products: &mut [f64],
+        first: &mut [Lanes],
+    ) {
+        let (span, room) = (self.store.spans[k].clone(), &mut products[..strip.len()]);
+        let (l, zc) = (self.store.predictor[self.store.z[c]], self.column(self.store.z[c], strip));
+        multiply(zc, &self.derivs.get(&sorted([k, l]))[strip.clone()], room);
+        for a in span.clone().filter(|&a| self.store.meet(a, c)) {
+            first[a * width(q) + 1 + c] += dot_lanes(self.column(a, strip), room);
+        }
+        for d in (0..=c).filter(|&d| self.store.meet(self.store.z[c], d)) {
+            let (m, zd) = (self.store.predictor[self.store.z[d]], self.column(self.store.z[d], strip));
+            multiply(zc, &self.derivs.get(&sorted([k, l, m]))[strip.clone()], room);
+            let zd = &zd[..room.len()];
+            for i in 0..room.len() {
+                room[i] *= zd[i];
+            }
+            for a in span.clone().filter(|&a| self.store.meet(a, c) && self.store.meet(a, d)) {
+                first[a * width(q) + 1 + q + tri(d, c)] += dot_lanes(self.column(a, strip), room);
+            }
+        }
     }
 
     /// F', F'' z_c and F''' z_c z_d over a strip, for columns of predictor k.
@@ -108,7 +158,10 @@ impl Work<'_> {
         for a in self.store.spans[k].clone() {
             multiply(self.column(a, strip), f, &mut room[..n]);
             let span = self.store.spans[l].start.max(a)..self.store.spans[l].end;
-            self.add_dots(span.clone(), strip, &room[..n], &mut out[a * p + span.start..]);
+            match self.store.effect(a) {
+                Some(c) => self.add_meeting_dots(c, span.clone(), strip, &room[..n], &mut out[a * p + span.start..]),
+                None => self.add_dots(span.clone(), strip, &room[..n], &mut out[a * p + span.start..]),
+            }
         }
     }
 
@@ -142,7 +195,7 @@ impl Work<'_> {
                 for (l, span) in self.store.spans.iter().enumerate() {
                     let at = (2 * pair(k.min(l), k.max(l), k_all) + 1) * STRIP;
                     multiply(self.column(self.store.z[c], &strip), &bends[at..at + n], &mut room[..n]);
-                    self.add_dots(span.clone(), &strip, &room[..n], &mut fourth[c * p + span.start..]);
+                    self.add_meeting_dots(c, span.clone(), &strip, &room[..n], &mut fourth[c * p + span.start..]);
                 }
             }
         }
@@ -165,6 +218,17 @@ impl Work<'_> {
                 4 => add_column_dots(self.columns::<4>(a, strip), r, sums),
                 _ => add_column_dots(self.columns::<5>(a, strip), r, sums),
             };
+        }
+    }
+
+    /// The same for those columns of `span` that meet effect `c`.
+    #[inline(always)]
+    fn add_meeting_dots(&self, c: usize, span: Range<usize>, strip: &Range<usize>, r: &[f64], sums: &mut [Lanes]) {
+        if self.store.all_meet() {
+            return self.add_dots(span, strip, r, sums);
+        }
+        for a in span.clone().filter(|&a| self.store.meet(a, c)) {
+            sums[a - span.start] += dot_lanes(self.column(a, strip), r);
         }
     }
 
@@ -202,7 +266,7 @@ impl Work<'_> {
             for d in 0..=c {
                 let (ac, ad) = (self.store.z[c], self.store.z[d]);
                 let (k, l) = (self.store.predictor[ac], self.store.predictor[ad]);
-                if (k.min(l), k.max(l)) != (m, o) {
+                if (k.min(l), k.max(l)) != (m, o) || !self.store.meet(ac, d) {
                     continue;
                 }
                 let weight = b[c * q + d] * if c == d { 1.0 } else { 2.0 };

@@ -17,7 +17,7 @@
 //! B 44, 226-233): what they leave out is of the size of the rule's error.
 
 use super::lanes::{self, LANES, Lanes};
-use super::laplace::{Direction, Point, Sums, pairs};
+use super::laplace::{Direction, Point, Sums};
 use super::work::Work;
 use crate::family::Want;
 use crate::objective::{Order, Reject};
@@ -253,14 +253,14 @@ impl Work<'_> {
             at.sums.lambda[i] = two[i] * 2.0 + mean.zu[i];
         }
         for c in 0..q {
-            at.zs[c] = pairs(q, self.m3(q, z[c]), &mean.v) * -0.5;
+            at.zs[c] = self.pairs(q, self.m3(q, z[c]), &mean.v) * -0.5;
         }
         lanes::matvec(q, true, lambda, &at.zs, &mut at.x);
         (0..q).for_each(|c| at.x[c] += mean.slopes[c]);
         lanes::matvec(q, false, &at.c, &at.x, &mut at.a);
         lanes::matvec(q, false, lambda, &at.a, &mut at.la);
         for a in 0..self.store.columns.len() {
-            let s = pairs(q, self.m3(q, a), &mean.v) * 0.5;
+            let s = self.pairs(q, self.m3(q, a), &mean.v) * 0.5;
             at.sums.columns[a] = mean.columns[a] + s - lanes::dot(q, self.m2(q, a), &at.la);
         }
         for c in 0..q {

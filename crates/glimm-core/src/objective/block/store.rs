@@ -7,6 +7,9 @@ use super::tiles::{self, Tile};
 use crate::design::{Column, Data, Predictor, Term};
 use crate::family::{Family, Rows};
 
+/// Effects from which it is worth knowing which of them meet.
+const MANY: usize = 4;
+
 pub struct Store {
     pub family: Arc<dyn Family>,
     y: Vec<f64>,
@@ -26,6 +29,10 @@ pub struct Store {
     pub z: Vec<usize>,
     /// Number of leading predictors with random effects.
     pub random: usize,
+    /// Whether each column is in some row nonzero together with each effect's (column x effect); empty where all are.
+    meets: Vec<bool>,
+    /// Whether no two effects meet, as where each row belongs to one of many times.
+    pub selects: bool,
     row: Vec<u32>,
     repeats: Vec<bool>,
     rows: usize,
@@ -66,6 +73,8 @@ impl Store {
             coefficient,
             z,
             random,
+            meets: Vec::new(),
+            selects: false,
             rows: data.n(),
             row: layout.row.clone(),
             repeats: layout.repeats.clone(),
@@ -74,7 +83,48 @@ impl Store {
             let weights = store.weight.get_or_insert_with(|| vec![1.0; layout.row.len()]);
             weights.iter_mut().zip(&layout.repeats).filter(|(_, r)| **r).for_each(|(w, _)| *w = 0.0);
         }
+        if store.z.len() >= MANY {
+            store.find_meetings();
+        }
         store
+    }
+
+    /// Looks which effects meet in some row, so that products of those that never do are left out.
+    fn find_meetings(&mut self) {
+        let (p, q) = (self.columns.len(), self.z.len());
+        let mut meets = vec![false; p * q];
+        let mut present = Vec::with_capacity(q);
+        for i in 0..self.y.len() {
+            present.clear();
+            present.extend((0..q).filter(|&c| self.columns[self.z[c]].at(i) != 0.0));
+            for &c in &present {
+                present.iter().for_each(|&d| meets[self.z[c] * q + d] = true);
+            }
+        }
+        let apart = |c: usize, d: usize| c == d || !meets[self.z[c] * q + d];
+        self.selects = (0..q * q).all(|i| apart(i / q, i % q));
+        for a in (0..p).filter(|a| self.coefficient[*a].is_some() && !self.z.contains(a)) {
+            meets[a * q..(a + 1) * q].fill(true);
+        }
+        self.meets = if meets.contains(&false) { meets } else { Vec::new() };
+    }
+
+    /// Whether column `a` and effect `c` meet.
+    #[inline(always)]
+    pub fn meet(&self, a: usize, c: usize) -> bool {
+        self.meets.is_empty() || self.meets[a * self.z.len() + c]
+    }
+
+    /// The effect that column `a` belongs to, where it matters which it meets.
+    #[inline(always)]
+    pub fn effect(&self, a: usize) -> Option<usize> {
+        if self.meets.is_empty() { None } else { self.z.iter().position(|&z| z == a) }
+    }
+
+    /// Whether all columns may meet all effects.
+    #[inline(always)]
+    pub fn all_meet(&self) -> bool {
+        self.meets.is_empty()
     }
 
     pub fn n(&self) -> usize {

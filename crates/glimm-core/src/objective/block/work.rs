@@ -276,7 +276,7 @@ impl<'a> Work<'a> {
             for c in 0..q {
                 let (k, zc) = (self.store.predictor[self.store.z[c]], self.column(self.store.z[c], &strip));
                 zr[c] += dot_lanes(zc, &self.derivs.get(&[k])[strip.clone()]);
-                for d in 0..=c {
+                for d in (0..=c).filter(|&d| self.store.meet(self.store.z[c], d)) {
                     let (l, zd) = (self.store.predictor[self.store.z[d]], self.column(self.store.z[d], &strip));
                     let f2 = &self.derivs.get(&sorted([k, l]))[strip.clone()];
                     multiply(zc, f2, &mut products[..n]);

@@ -97,7 +97,7 @@ impl Lmm {
         out
     }
 
-    /// Scaling a factor is affine in the scale for every structure: what does not scale is T(0) theta.
+    /// Scaling a factor is affine, for every structure, in a root of the scale: what does not scale is T(0) theta.
     fn theta_chain(&self, tau: &[f64], log_sigma: f64) -> ThetaChain {
         let (m, c) = (tau.len(), (-log_sigma).exp());
         let mut theta = vec![0.0; m * m];
@@ -107,7 +107,10 @@ impl Lmm {
             self.scaled(&unit, c).iter().enumerate().for_each(|(i, x)| theta[i * m + j] = *x);
         }
         let unscaled = self.scaled(tau, 0.0);
-        ThetaChain { theta, sigma: unscaled.iter().zip(tau).map(|(a, b)| a - b).collect() }
+        let terms = self.skeleton.terms.iter().zip(&self.layout.theta);
+        let degree = terms.flat_map(|(term, range)| range.clone().map(|_| term.structure.degree()));
+        let sigma = unscaled.iter().zip(tau).zip(degree).map(|((a, b), degree)| (a - b) / degree).collect();
+        ThetaChain { theta, sigma }
     }
 
     /// Coefficients beta differ from their maximum beta(v), v = (log sigma, theta), by d; the likelihood is

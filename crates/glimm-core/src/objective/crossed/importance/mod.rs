@@ -73,7 +73,11 @@ pub struct Importance {
 impl Importance {
     /// For parameters that share with `psi` which variances are zero.
     pub fn new(crossed: &Crossed, psi: &[f64]) -> Result<Importance, Error> {
-        let (data, layout, control) = (&crossed.data, &crossed.layout, &crossed.control);
+        Importance::of(&crossed.data, &crossed.layout, &crossed.control, psi)
+    }
+
+    /// The same of data whose units need not be crossed.
+    pub fn of(data: &Data, layout: &Layout, control: &Arc<Control>, psi: &[f64]) -> Result<Importance, Error> {
         let (smaller, kept) = without_zeros(data, layout, psi);
         let mut place = vec![None; layout.total];
         for (own, &j) in kept.iter().enumerate() {
