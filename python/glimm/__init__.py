@@ -21,6 +21,7 @@ from .files import load
 from .fit import Diagnostics, Finding, Fit
 from .gee import GEEFit, dropout_weights, gee
 from .gee import beside as gee_beside
+from .graphs import Graph
 from .inference.contrasts import adjust
 from .model import Model, fit
 from .penalty import Penalty
@@ -46,6 +47,7 @@ __all__ = [
     "FormulaError",
     "GEEFit",
     "GlimmError",
+    "Graph",
     "Model",
     "Penalty",
     "Parameter",

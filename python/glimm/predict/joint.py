@@ -19,7 +19,7 @@ known relation, so that P u = Lambda'Z'l' and, with M = -Z'l''Z and H = P + Lamb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -343,8 +343,10 @@ class _Made:
         h = sparse.csc_array(self._precision() + lam.T @ m @ lam)
         where = tuple(int(starts[t]) for t in fit.design.members)
         conditional: _Dense | _Sparse
+        sums = self._sums(starts)
         if n_effects <= DENSE:
             inverse = np.linalg.inv(h.toarray())
+            inverse = inverse - _excluded(sums, inverse @ sums.T)(inverse)
             solved = inverse @ inside
             half = lam @ inverse
             conditional = _Dense(np.ascontiguousarray((lam @ half.T).T), where)
@@ -352,8 +354,14 @@ class _Made:
             from scipy.sparse.linalg import splu
 
             solver = splu(h, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-            solved = solver.solve(inside)
-            conditional = _Sparse(solver.solve, lam, where)
+            excluded = _excluded(sums, solver.solve(sums.T.toarray()))
+
+            def solve(right: Array) -> Array:
+                found: Array = solver.solve(right)
+                return found - excluded(found)
+
+            solved = solve(inside)
+            conditional = _Sparse(solve, lam, where)
         slopes = direct + lam @ solved
         shapes = [(len(t.levels), len(t.columns), total) for t in terms]
         return tuple(
@@ -373,6 +381,20 @@ class _Made:
             for t in self.fit.design.terms
         ]
         return sparse.block_diag(blocks, format="csr")
+
+    def _sums(self, starts: NDArray[np.int64]) -> Any:
+        """A of the effects that must sum to zero, A u = 0, (sums, effects)."""
+        from scipy.sparse import csr_array
+
+        groups = []
+        for term, start in zip(self.fit.design.terms, starts, strict=False):
+            q = len(term.columns)
+            for part in () if term.relation is None else term.relation.sets:
+                groups += [start + part * q + j for j in range(q)]
+        pointer = np.cumsum([0, *map(len, groups)])
+        index = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
+        shape = (len(groups), int(starts[-1]))
+        return csr_array((np.ones(index.size), index, pointer), shape=shape)
 
     def _spherical(self, right: Array, starts: NDArray[np.int64]) -> Array:
         """P^-1 times a vector of effects."""
@@ -396,6 +418,16 @@ class _Made:
         index, data = np.column_stack(columns), np.column_stack(values)
         pointer = np.arange(n + 1) * index.shape[1]
         return csr_array((data.ravel(), index.ravel(), pointer), shape=(n, int(starts[-1])))
+
+
+def _excluded(sums: Any, g: Array) -> Callable[[Array], Array]:
+    """What conditioning on A u = 0 takes off H^-1 x: G W^-1 A H^-1 x, G = H^-1 A', W = A G."""
+    w = sums @ g
+
+    def of(found: Array) -> Array:
+        return np.asarray(g @ np.linalg.solve(w, sums @ found)) if len(w) else 0.0 * found
+
+    return of
 
 
 def _blocks(factors: Sequence[Array]) -> Array:

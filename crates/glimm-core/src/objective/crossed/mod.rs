@@ -2,6 +2,7 @@
 
 mod border;
 mod cells;
+mod constrained;
 mod dense;
 mod draws;
 mod engine;
