@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::solver::Solver;
 use crate::linalg::dense;
-use crate::linalg::sums::dot;
 
 /// The effects of every sum, and the pattern.
 pub struct Conditions {
