@@ -158,14 +158,16 @@ def table(keys: tuple[str, ...], rows: dict[Cell, list[float]]) -> list[str]:
     return lines
 
 
-def pooled(rows: dict[Cell, list[float]], count: int) -> list[str]:
-    """Coverage over all cells with 50 groups and more."""
-    many = np.array([values for cell, values in rows.items() if cell.groups >= 50])
-    error = 100 * math.sqrt(0.05 * 0.95 / (count * len(many)))
-    found = ", ".join(
-        f"{key} {100 * value:.1f}" for key, value in zip(KEYS, many.mean(axis=0), strict=False)
-    )
-    return [f"Over all cells with 50 groups and more (Monte Carlo error {error:.1f}): {found}."]
+def by_groups(rows: dict[Cell, list[float]], count: int) -> list[str]:
+    """Averages over all designs with as many groups, and those with 50 groups and more."""
+    lines = ["| groups | " + " | ".join((*KEYS, "lost")) + " |", "|" + " --: |" * (len(KEYS) + 2)]
+    for label, least, most in (*((str(g), g, g) for g in GROUPS), ("50, 200", 50, 200)):
+        values = np.array([v for cell, v in rows.items() if least <= cell.groups <= most])
+        cells = [f"{100 * value:.1f}" for value in values.mean(axis=0)]
+        lines.append("| " + " | ".join([label, *cells]) + " |")
+    designs = len(rows) // len(GROUPS)
+    error = 100 * math.sqrt(0.05 * 0.95 / (count * designs))
+    return [*lines, "", f"One standard error of an average of {designs} designs is {error:.1f}."]
 
 
 def main(count: int, boots: int) -> None:
@@ -186,9 +188,9 @@ def main(count: int, boots: int) -> None:
         "*Lost*: data sets without all intervals; a Wald interval of a standard deviation "
         "estimated as zero is none, and the coverage of the others leaves it out.",
         "",
-        *table(KEYS, rows),
+        *by_groups(rows, count),
         "",
-        *pooled(rows, count),
+        *table(KEYS, rows),
         "",
         f"Percentile intervals of {BOOTSTRAPS} parametric bootstrap samples, {boots} data sets a "
         f"cell (standard error {wider:.1f}):",
@@ -200,4 +202,4 @@ def main(count: int, boots: int) -> None:
 
 if __name__ == "__main__":
     given = [int(value) for value in sys.argv[1:]]
-    main(*(given + [1000, 200][len(given) :]))
+    main(*(given + [400, 100][len(given) :]))

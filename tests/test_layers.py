@@ -15,7 +15,7 @@ CORE = ROOT / "crates" / "glimm-core" / "src"
 
 LAYERS = [
     ["errors"],
-    ["_core", "certificate", "data"],
+    ["_core", "certificate", "confidence", "data"],
     ["datasets", "formula", "relations"],
     ["design", "families", "graphs", "structures", "supports", "tracing"],
     ["custom", "memory", "penalty", "tables"],

@@ -22,11 +22,16 @@ Array = NDArray[np.float64]
 def simulate(fit: Fit, n: int, seed: int) -> Array:
     """See `Fit.simulate`."""
     _check("n", n, 2**31 - 1)
+    return draws(fit, range(n), seed)
+
+
+def draws(fit: Fit, replicates: range, seed: int) -> Array:
+    """Return some of the data sets of `simulate`, (replicates, n)."""
     _check("seed", seed, 2**64 - 1)
-    draws = np.empty((n, fit.design.n))
-    for replicate in range(n):
-        draws[replicate] = draw(fit, seed, replicate)
-    return draws
+    found = np.empty((len(replicates), fit.design.n))
+    for k, replicate in enumerate(replicates):
+        found[k] = draw(fit, seed, replicate)
+    return found
 
 
 def draw(fit: Fit, seed: int, replicate: int) -> Array:

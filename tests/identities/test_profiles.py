@@ -172,6 +172,16 @@ def test_a_statistic_of_a_bootstrap_sees_each_refit() -> None:
         boot.confint(kind="studentized")
 
 
+def test_batches_of_a_bootstrap_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = glimm.fit("y ~ x + (1 | g)", binary(), "binomial")
+    ask = {"seed": 3, "statistic": lambda made: made.coef}
+    whole = fit.bootstrap(7, **ask)
+    monkeypatch.setattr("glimm.inference.bootstrap.HELD", 3 * fit.design.n)
+    parts = fit.bootstrap(7, **ask)
+    assert np.array_equal(whole.replicates, parts.replicates)
+    assert whole.states == parts.states
+
+
 def test_bootstrap_intervals_of_a_linear_model_are_near_walds() -> None:
     data = binary().assign(z=lambda d: d["x"] + np.sin(np.arange(len(d))))
     fit = glimm.fit("z ~ x", data)

@@ -71,6 +71,11 @@ def test_caterpillar() -> None:
     for j, ax in enumerate(axes):
         (line,) = (line for line in ax.lines if line.get_marker() == "o")
         assert_allclose(line.get_xdata(), np.sort(modes[:, j]))
+        # An interval for each level, wider than with the parameters taken as known.
+        (bars,) = ax.collections
+        ends = np.array([path.vertices[:, 0] for path in bars.get_paths()])
+        given = np.sqrt(sleep().estimates.covariances[0][:, j, j])[np.argsort(modes[:, j])]
+        assert np.all(np.diff(ends)[:, 0] / 2 > 1.96 * given)
         drawn(ax)
     with pytest.raises(glimm.DataError, match="'herd'"):
         glimm.plots.caterpillar(cbpp(), "cow")

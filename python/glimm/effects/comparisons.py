@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import one_of
 from ..inference.contrasts import JOINT_METHODS, adjusted
-from ..inference.freedom import level_checked
 from .grid import (
     At,
     Grid,

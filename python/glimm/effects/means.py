@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import one_of
-from ..inference.freedom import level_checked
 from .grid import (
     At,
     Grid,

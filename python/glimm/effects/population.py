@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import level_checked, normal_reach
 from ..data import frame_like
-from ..errors import DataError
 from ..predict.integrated import require_finite, state_of
 from ..predict.points import training_rows
 from ..tables import Cell, Column, Printed, Table
@@ -133,14 +132,13 @@ class PopulationAveraged(Printed):
     def _lines(self, estimates: Array, covariance: Array) -> Array:
         """Estimate, standard error, lower, upper, (p, 4)."""
         se = np.sqrt(np.diag(covariance))
-        half = NormalDist().inv_cdf((1 + self.level) / 2) * se
+        half = normal_reach(self.level) * se
         return np.column_stack([estimates, se, estimates - half, estimates + half])
 
 
 def population_averaged(fit: Fit, level: float = 0.95) -> PopulationAveraged:
     """Return population-averaged coefficients; see `Fit.population_averaged`."""
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
+    level_checked(level)
     rows = training_rows(fit)
     everywhere = tuple(np.ones(rows.n, dtype=bool) for _ in rows.terms)
     state = state_of(fit, rows, fit.estimates.modes, everywhere)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import normal_reach
 from ..data import frame_like
 from ..errors import DataError
 from ..inference.delta import jacobian
@@ -111,13 +112,11 @@ class VarianceShares(Printed):
 
 def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
     """Return the decomposition of the variance; see `Fit.variance_shares`."""
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
     if fit.model.family.ordered and fit.model.link not in LATENT:
         raise DataError("no latent variance under this link", code="no_interval")
     _require_variance(fit)
     at = _Components(fit)
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach = normal_reach(level)
     errors = np.sqrt(np.diag(fit.estimates.covariance))
     scale = np.where(np.isfinite(errors), errors, UNKNOWN)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..confidence import level_checked
 from ..errors import DataError
-from ..inference.freedom import level_checked
 from .comparisons import TYPES, tested
 from .grid import (
     At,

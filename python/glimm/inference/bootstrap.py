@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import Fit, one_of
 from ..problem import explain, make_problem, solve
 from ..progress import Progress
-from ..simulate import simulate
+from ..simulate import draws
 from ..tables import Column, Printed, Table
 from .goals import Goal, goals_of
-from .profile import quantile
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 Statistic = Callable[[Fit], float | Mapping[str, float]]
 
 KINDS = ("percentile", "basic", "studentized", "bias-corrected")
+HELD = 2**26
+"""Simulated responses that are held at a time, half a gigabyte."""
 _MORE_NODES = 2
 _MOST_NODES = 51
 
@@ -136,7 +138,7 @@ class Bootstrap(Printed):
     def intervals(self, level: float, kind: str) -> dict[str, list[Any]]:
         """Return the columns of `confint`."""
         one_of("kind", kind, KINDS)
-        quantile(level)
+        level_checked(level)
         rows = [self._interval(j, level, kind) for j in range(len(self.names))]
         keys = ("name", "estimate", "lower", "upper", "used")
         return {key: [row[k] for row in rows] for k, key in enumerate(keys)}
@@ -207,15 +209,43 @@ def bootstrap(
     """See `Fit.bootstrap`."""
     if not isinstance(n, int) or n < 2:
         raise DataError(f"n={n!r}; at least 2", code="unknown_option")
-    ys = simulate(fit, n, seed)
-    refits = refit_many(fit, ys, threads, progress)
+    parts, statistics = [], []
+    for batch in batches(n, fit.design.n):
+        ys = draws(fit, batch, seed)
+        parts.append(refit_many(fit, ys, threads, progress))
+        if statistic is not None:
+            statistics += _statistics(fit, ys, parts[-1], statistic)
+    refits = _joined(parts)
     if statistic is not None:
-        return _of_statistic(fit, ys, refits, statistic)
+        own = _named(statistic(fit))
+        values = np.array(list(own.values()))
+        return Bootstrap(tuple(own), values, np.array(statistics), refits, fit, ())
     goals = goals_of(fit, "all") + _sigma(fit) if goals is None else goals
     names = tuple(goal.name for goal in goals)
     rows = [[goal.value(psi) for goal in goals] for psi in refits.parameters]
     estimates = np.array([goal.value(fit.estimates.parameters) for goal in goals])
     return Bootstrap(names, estimates, np.array(rows), refits, fit, tuple(goals))
+
+
+def batches(n: int, rows: int) -> list[range]:
+    """Split n data sets into batches of at most `HELD` responses, so that memory has a bound.
+
+    Examples
+    --------
+    >>> batches(5, HELD // 2)
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    step = max(HELD // rows, 1)
+    return [range(k, min(k + step, n)) for k in range(0, n, step)]
+
+
+def _joined(parts: Sequence[Refits]) -> Refits:
+    return Refits(
+        np.concatenate([part.parameters for part in parts]),
+        np.concatenate([part.covariance for part in parts]),
+        np.concatenate([part.loglik for part in parts]),
+        tuple(state for part in parts for state in part.states),
+    )
 
 
 def _sigma(fit: Fit) -> list[Goal]:
@@ -281,12 +311,12 @@ def _each_anew(fit: Fit, model: Model, ys: Array) -> Refits:
     return Refits(parameters, covariance, loglik, tuple(states))
 
 
-def _of_statistic(fit: Fit, ys: Array, refits: Refits, statistic: Statistic) -> Bootstrap:
-    own = _named(statistic(fit))
+def _statistics(fit: Fit, ys: Array, refits: Refits, statistic: Statistic) -> list[list[float]]:
+    """The statistic of each refit; NaN where there is none."""
     rows = []
     for k, y in enumerate(ys):
         if not refits.good[k]:
-            rows.append([math.nan] * len(own))
+            rows.append([math.nan] * len(_named(statistic(fit))))
             continue
         estimates = replace(
             fit.estimates,
@@ -296,7 +326,7 @@ def _of_statistic(fit: Fit, ys: Array, refits: Refits, statistic: Statistic) -> 
         )
         made = Fit(fit.model, fit.design.with_response(y), estimates)
         rows.append(list(_named(statistic(made)).values()))
-    return Bootstrap(tuple(own), np.array(list(own.values())), np.array(rows), refits, fit, ())
+    return rows
 
 
 def _named(value: float | Mapping[str, float]) -> dict[str, float]:

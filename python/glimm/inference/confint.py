@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..confidence import normal_reach
 from ..fit import one_of
 from .delta import jacobian
 from .freedom import freedom
 from .goals import Goal, goals_of
 from .ml import by_likelihood
-from .profile import quantile, solve_intervals
+from .profile import solve_intervals
 from .wald import intervals
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def confint(
     one_of("method", method, METHODS)
     known = freedom(fit, df) if method == "wald" and part in ("mean", "all") else None
     if method == "wald" and part not in ("random", "all"):
-        return intervals(fit.part(part), level, method, known)
+        return intervals(fit.part(part), level, known)
     goals = goals_of(fit, part)
     if method == "profile":
         return solve_intervals(by_likelihood(fit), goals, level, progress)
@@ -45,11 +46,11 @@ def confint(
         from .bootstrap import bootstrap
 
         return bootstrap(fit, n, seed, None, None, progress, goals).intervals(level, "percentile")
-    rows = [_wald(fit, goal, quantile(level)) for goal in goals]
+    rows = [_wald(fit, goal, normal_reach(level)) for goal in goals]
     keys = ("name", "estimate", "lower", "upper")
     found = {key: [row[k] for row in rows] for k, key in enumerate(keys)}
     if known is not None:
-        mean = intervals(fit.part("mean"), level, method, known)
+        mean = intervals(fit.part("mean"), level, known)
         for key in ("lower", "upper"):
             found[key][: len(fit.names)] = mean[key]
     return found

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import one_of
-from .freedom import level_checked, t_quantile, t_tail
+from .freedom import t_quantile, t_tail
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
 from ..fit import one_of
 from .variation import Variation, effects_of, refusal, traces, variation
 
@@ -241,10 +240,3 @@ def f_tail(f: float, q: int, df: float) -> float:
     from scipy.special import chdtrc, fdtrc
 
     return float(chdtrc(q, q * f) if np.isinf(df) else fdtrc(q, df, f))
-
-
-def level_checked(level: float) -> float:
-    """Return a confidence level; raises DataError unless it is between 0 and 1."""
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
-    return level

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import normal_reach
 from ..errors import DataError, FitError, listed, nearest_first
 from ..problem import explain
 from ..progress import Progress
@@ -119,7 +119,7 @@ def profile(
     fit: Fit, names: str | Sequence[str] | None, level: float, part: str, progress: bool | None
 ) -> Profile:
     """See `Fit.profile`."""
-    about, reach = by_likelihood(fit), quantile(level)
+    about, reach = by_likelihood(fit), normal_reach(level)
     goals = chosen(goals_of(about, part), names)
     roots = [reach * (k + 1) / POINTS for k in range(POINTS)]
     found = walk(about, goals, [roots] * len(goals), progress=progress)
@@ -154,13 +154,6 @@ def chosen(goals: list[Goal], names: str | Sequence[str] | None) -> list[Goal]:
             options = listed(nearest_first(str(name), known))
             raise DataError(f"names has {name!r}; use {options}", code="unknown_option")
     return [known[name] for name in wanted]
-
-
-def quantile(level: float) -> float:
-    """Return the normal quantile of a two-sided level."""
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
-    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,7 +237,7 @@ def solve_intervals(
     fit: Fit, goals: list[Goal], level: float, progress: bool | None = None
 ) -> dict[str, list[Any]]:
     """Return columns `name`, `estimate`, `lower`, `upper`, `note`: profile intervals."""
-    reach = quantile(level)
+    reach = normal_reach(level)
     found = walk(fit, goals, [[reach]] * len(goals), progress=progress)
     rows = [_interval(fit, goal, points) for goal, points in zip(goals, found, strict=True)]
     keys = ("name", "estimate", "lower", "upper", "note")

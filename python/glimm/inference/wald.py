@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fit import one_of
-from .freedom import Freedom, Normal, level_checked, t_quantile
+from ..confidence import level_checked
+from .freedom import Freedom, Normal, t_quantile
 
 if TYPE_CHECKING:
     from ..parts import Coefficients
@@ -36,10 +36,9 @@ def bounds(estimates: Array, known: Freedom, level: float) -> Bounds:
 
 
 def intervals(
-    part: Coefficients, level: float, method: str, known: Freedom | None = None
+    part: Coefficients, level: float, known: Freedom | None = None
 ) -> dict[str, list[Any]]:
     """Return columns `name`, `estimate`, `lower`, `upper`; see `Fit.confint`."""
-    one_of("method", method, ("wald",))
     found = bounds(part.estimates, known or Normal(part.covariance), level)
     return {
         "name": list(part.names),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..confidence import normal_reach
 from ..effects import Effects
 from ..effects.population import RATIOS
 from ..effects.words import unit_of
@@ -155,7 +156,9 @@ def caterpillar(fit: Fit, group: str | None = None, *, level: float = 0.95, ax: 
     group : str, optional
         Name of the group; the first by default.
     level : float
-        Of the intervals. They take the parameters as known: `cond_sd` of `Fit.ranef`.
+        Of the intervals: C + D V D' of `Fit.joint_covariance`, which has the uncertainty of the
+        parameters as well; after the iterative engine, which has no joint covariance, given the
+        parameters (`cond_sd` of `Fit.ranef`). The picture says which.
     ax : matplotlib Axes or sequence of them, optional
         One for each effect of the group.
 
@@ -164,8 +167,6 @@ def caterpillar(fit: Fit, group: str | None = None, *, level: float = 0.95, ax: 
     ndarray of matplotlib Axes, (q,)
         One for each effect.
     """
-    from statistics import NormalDist
-
     labels = [term.label for term in fit.design.terms]
     if not labels:
         raise DataError("the fit has no random effects", code="unknown_option")
@@ -177,19 +178,28 @@ def caterpillar(fit: Fit, group: str | None = None, *, level: float = 0.95, ax: 
     columns = [(t, j, name) for t in mine
                for j, name in enumerate(fit.effect_names(fit.design.terms[t]))]  # fmt: skip
     axes = _panels(ax, len(columns), len(fit.design.terms[mine[0]].levels))
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach, joint = normal_reach(level), fit.estimates.path != "iterative"
     for axis, (t, j, name) in zip(axes, columns, strict=True):
         modes = fit.estimates.modes[t][:, j]
-        sd = np.sqrt(fit.estimates.covariances[t][:, j, j])
+        sd = _spread(fit, t, j, joint)
         _caterpillar(axis, fit.design.terms[t].levels, modes, reach * sd)
         per = "" if name == "(Intercept)" else " per unit"
         axis.set_xlabel(f"{name} ({unit_of(fit)}{per})")
     axes[0].set_title(f"Random effects of {group}\n", loc="left", fontsize=10)
     axes[0].annotate(
-        f"modes, {100 * level:g} % intervals given the parameters", (0, 1), (0, 4),
-        xycoords="axes fraction", textcoords="offset points", fontsize=SMALL - 1, color="0.35",
+        f"modes, {100 * level:g} % intervals{'' if joint else ' given the parameters'}",
+        (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points",
+        fontsize=SMALL - 1, color="0.35",
     )  # fmt: skip
     return axes
+
+
+def _spread(fit: Fit, t: int, j: int, joint: bool) -> Array:
+    """Standard deviations of the j-th effects of term t, sqrt(C + D V D')."""
+    variance = fit.estimates.covariances[t][:, j, j]
+    if joint:
+        variance = variance + fit.joint_covariance.variance(fit.joint_covariance.slopes[t][:, j])
+    return np.sqrt(variance)
 
 
 def _panels(ax: Any, count: int, levels: int) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..confidence import normal_reach
 from ..power import PowerCurve
 from .style import BLUE, COLOURS, DASHES, GREY, MARKERS, ORANGE, SMALL, new_axes, plain, pyplot
 
@@ -98,8 +98,8 @@ def profile(
             _level(axis, x, z, level)
         axis.plot(x, z, color=BLUE, linewidth=1.4)
         axis.set_title(name, fontsize=9.5)
-        reach = 1.15 * max(NormalDist().inv_cdf((1 + max(levels)) / 2), 1.0)
-        axis.set_ylim(-reach, reach)
+        top = 1.15 * max(normal_reach(max(levels)), 1.0)
+        axis.set_ylim(-top, top)
         plain(axis)
     axes[0].set_ylabel("zeta")
     return axes
@@ -107,12 +107,12 @@ def profile(
 
 def _level(ax: Axes, x: NDArray[np.float64], z: NDArray[np.float64], level: float) -> None:
     """Mark the interval of a level: lines down from where the curve crosses it."""
-    reach = NormalDist().inv_cdf((1 + level) / 2)
-    inside = [sign * reach for sign in (-1, 1) if z[0] - _SLACK <= sign * reach <= z[-1] + _SLACK]
+    half = normal_reach(level)
+    inside = [sign * half for sign in (-1, 1) if z[0] - _SLACK <= sign * half <= z[-1] + _SLACK]
     ends = [float(np.interp(at, z, x)) for at in inside]
     ax.vlines(ends, 0, [float(np.interp(e, x, z)) for e in ends], color=ORANGE, linewidth=1.0)
-    if reach in inside:
-        ax.annotate(f"{100 * level:g} %", (ends[-1], reach), (-3, 2), textcoords="offset points",
+    if half in inside:
+        ax.annotate(f"{100 * level:g} %", (ends[-1], half), (-3, 2), textcoords="offset points",
                     ha="right", fontsize=SMALL - 1.5, color="0.35")  # fmt: skip
 
 

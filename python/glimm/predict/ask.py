@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import one_of
 from .integrated import (
@@ -60,8 +61,7 @@ def predict(
     from .intervals import confidence, prediction
 
     one_of("interval", interval, INTERVALS)
-    if not 0 < level < 1:
-        raise DataError(f"level={level}; it must be between 0 and 1", code="unknown_option")
+    level_checked(level)
     state = situation(fit, rows, kind, new_levels, seed)
     if interval == "confidence":
         return fit.frame(confidence(state, k, scale, part, level))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..confidence import normal_reach
 from ..errors import DataError, FitError
 from ..problem import explain
 from .ask import from_link, inverse, mean_of, to_link
@@ -35,7 +36,7 @@ def confidence(state: State, k: int, scale: str, part: str, level: float) -> Col
     """Return `estimate`, `se`, `lower`, `upper`; for ordered classes with `row` and `class`."""
     if part == "response" and state.fit.model.family.ordered and scale == "response":
         return _of_classes(state, level)
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach = normal_reach(level)
     return _joined(state, lambda piece: _confidence(piece, k, scale, part, reach))
 
 
@@ -154,7 +155,7 @@ def _confidence(state: State, k: int, scale: str, part: str, reach: float) -> di
 
 def _of_classes(state: State, level: float) -> Columns:
     """Probabilities of classes, whose intervals are symmetric in their log odds."""
-    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach = normal_reach(level)
     levels = state.fit.design.response_levels or ()
     by = gradients(state)
     rows = []

@@ -1,5 +1,7 @@
 //! From data to a maximum-likelihood fit.
 
+mod at;
+mod finish;
 mod importance;
 mod inference;
 mod integrate;
@@ -37,12 +39,11 @@ use crate::control::Control;
 use crate::design::{Data, Layout};
 use crate::error::Error;
 use crate::integration::{Certificate, Integration};
-use crate::linalg::dense;
 use crate::objective::block::Block;
 use crate::objective::crossed::{Crossed, Restricted};
 use crate::objective::lmm::Lmm;
 use crate::objective::penalty::{Penalised, Prior};
-use crate::objective::{Evaluation, Objective, Order, Posterior, Units};
+use crate::objective::{Evaluation, Objective, Posterior, Units};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
 use crate::shuffle;
 
@@ -216,58 +217,6 @@ impl Problem {
         &self.standard.dropped
     }
 
-    /// New responses for the same rows; everything else stays. Compressed data, in which rows of
-    /// different responses are one, are made anew instead.
-    pub fn set_response(&mut self, y: &[f64]) -> Result<(), Error> {
-        if y.len() != self.data.n() {
-            return Err(Error::Length { what: "response".into(), expected: self.data.n(), found: y.len() });
-        }
-        for (i, &value) in y.iter().enumerate() {
-            let size = self.data.size_at(i);
-            if !value.is_finite() {
-                return Err(Error::NotFinite { what: "response".into(), row: i });
-            }
-            self.data.family.check(value, size).map_err(|why| Error::Response {
-                row: i,
-                value,
-                size,
-                why: why.into(),
-            })?;
-        }
-        self.data.y.iter_mut().zip(y).for_each(|(a, &b)| *a = self.standard.response(b));
-        refuse_constant(&self.data)?;
-        self.sample.set_response(&self.data.y);
-        match &mut self.engine {
-            Engine::Block(b) => b.set_response(&self.data.y),
-            Engine::Crossed(s) => s.set_response(&self.data.y),
-            Engine::Restricted(r) => r.set_response(&self.data.y),
-            Engine::Lmm(l) => l.set_response(&self.data),
-            // Made for one fit.
-            Engine::Nested(_) => {}
-        }
-        Ok(())
-    }
-
-    /// The objective and its gradient at the user's parameters, integrated as asked with nodes chosen there; `None` where
-    /// it has no value.
-    pub fn evaluate(&mut self, psi: &[f64]) -> Result<Option<(f64, Vec<f64>)>, Error> {
-        let standard = self.standard_parameters(psi)?;
-        self.place_nodes(&standard)?;
-        let found = match &mut self.engine {
-            Engine::Lmm(l) => l.evaluate_at(&standard),
-            engine => engine.objective().evaluate(&standard, Order::Gradient, 1e-20).map(|e| (e.value, e.gradient)),
-        };
-        let Ok((value, gradient)) = found else { return Ok(None) };
-        Ok(Some((value + self.unit_change(), self.standard.gradient_to_user(&gradient))))
-    }
-
-    fn standard_parameters(&self, psi: &[f64]) -> Result<Vec<f64>, Error> {
-        if psi.len() != self.layout.total {
-            return Err(Error::Length { what: "parameters".into(), expected: self.layout.total, found: psi.len() });
-        }
-        Ok(self.standard.to_standard(psi))
-    }
-
     /// Maximises the likelihood, from `warm` (a previous fit's parameters) or from scratch.
     pub fn fit(&mut self, warm: Option<&[f64]>, observe: Observer<'_>) -> Result<Fitted, Error> {
         let warm = warm.map(|psi| self.standard_parameters(psi)).transpose()?;
@@ -418,84 +367,5 @@ impl Problem {
             self.objective().reset();
         }
         flipped
-    }
-
-    /// The one pass that took the sums was before the climb.
-    fn finish_linear(&mut self, outcome: Outcome, last: Evaluation) -> Result<Fitted, Error> {
-        if self.residual_sd(&outcome.psi).is_some_and(|sd| sd < PERFECT) {
-            return Err(perfect());
-        }
-        let before = self.objective().passes() - 1.0;
-        self.finish(outcome, last, before)
-    }
-
-    /// Whether the climb reached the top, and which parameters the data tell there.
-    fn verdict(&self, outcome: &Outcome, last: &Evaluation) -> Verdict {
-        let converged = outcome.decrement < CONVERGED && outcome.reason != Reason::Saddle;
-        let unknown = |covariance: &[f64], limit| match &self.engine {
-            Engine::Block(block) => block.any_variance_above(covariance, self.layout.total, limit),
-            _ => inference::any_variance_above(&self.data, covariance, limit),
-        };
-        let link = self.data.family.link();
-        let mut verdict = inference::verdict(&self.standard, link, last, &outcome.psi, converged, &unknown);
-        let beyond = self.limits().into_iter().zip(&outcome.psi).map(|(limit, x)| x.abs() > limit);
-        let marked = verdict.identified.iter_mut().zip(beyond).filter(|(_, beyond)| *beyond);
-        marked.for_each(|(state, _)| *state = Identified::Runaway);
-        verdict
-    }
-
-    fn finish(&mut self, outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
-        let mut posterior = self.objective().posterior();
-        self.scale_posterior(&mut posterior);
-        if let Some(compressed) = &self.compressed {
-            compressed.expand(&mut posterior);
-        }
-        let psi = self.standard.to_user(&outcome.psi);
-        let verdict = self.verdict(&outcome, &last);
-        self.refuse_runaway(&verdict.identified)?;
-        let passes = self.objective().passes() - before;
-        Ok(Fitted {
-            psi,
-            loglik: last.value - self.prior.as_ref().map_or(0.0, |p| p.value(&outcome.psi)) + self.unit_change(),
-            verdict,
-            posterior,
-            reason: outcome.reason,
-            iterations: outcome.iterations,
-            evaluations: outcome.evaluations + 1,
-            passes,
-            draws_se: 0.0,
-            loglik_se: 0.0,
-            certificate: self.uncertified(),
-        })
-    }
-
-    /// The certificate where the integral is not measured.
-    fn uncertified(&self) -> Certificate {
-        let linear = self.path == Path::Lmm || path::linear(&self.data);
-        let exact = linear || self.path == Path::Glm;
-        let method = match self.path {
-            Path::Glm => "none",
-            _ if linear => "closed form",
-            _ => "laplace",
-        };
-        let error = if exact { 0.0 } else { f64::NAN };
-        Certificate { method, loglik_error: error, laplace_error: error, nodes: [1; 3], ..Certificate::default() }
-    }
-
-    /// Modes and covariances per unit of the user's columns: M b and M C M'.
-    fn scale_posterior(&self, posterior: &mut Posterior) {
-        for (t, m) in self.standard.effect_maps.iter().enumerate() {
-            let q = self.data.terms[t].effects();
-            let (mut b, mut c) = (vec![0.0; q], vec![0.0; q * q]);
-            for mode in posterior.modes[t].chunks_exact_mut(q) {
-                dense::matvec(m, mode, q, &mut b);
-                mode.copy_from_slice(&b);
-            }
-            for covariance in posterior.covariances[t].chunks_exact_mut(q * q) {
-                c.fill(0.0);
-                dense::each_sandwich::<false>(q, m, covariance, m, &mut c);
-                covariance.copy_from_slice(&c);
-            }
-        }
     }
 }
