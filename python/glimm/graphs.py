@@ -172,7 +172,7 @@ def _definite(weights: Any, sets: tuple[Places, ...]) -> Any:
     from scipy.sparse.linalg import spsolve
 
     degree = np.asarray(weights.sum(axis=1)).ravel()
-    p = sparse.lil_array(sparse.diags_array(np.where(degree > 0, degree, 1.0)) - weights)
+    p = sparse.csc_array(sparse.diags_array(np.where(degree > 0, degree, 1.0)) - weights)
     laplacian = sparse.csc_array(sparse.diags_array(degree) - weights)
     for levels in sets:
         first, rest = levels[0], levels[1:]
@@ -180,6 +180,7 @@ def _definite(weights: Any, sets: tuple[Places, ...]) -> Any:
         solved = np.atleast_1d(spsolve(grounded, np.ones(len(rest))))
         size = len(levels)
         a = 1.0 / (size * (solved.sum() / size**2))
-        p[first, levels] += a
-        p[levels, first] += a
-    return sparse.csc_array(p)
+        values, column = np.full(size, a), np.full(size, first)
+        one = sparse.csc_array((values, (levels, column)), shape=p.shape)
+        p = p + one + one.T
+    return p
