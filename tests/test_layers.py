@@ -17,7 +17,7 @@ LAYERS = [
     ["errors"],
     ["_core", "certificate", "confidence", "data"],
     ["datasets", "formula", "relations"],
-    ["design", "families", "structures", "supports", "tracing"],
+    ["design", "families", "graphs", "structures", "supports", "tracing"],
     ["custom", "memory", "penalty", "restrictions", "tables"],
     ["pedigree", "progress"],
     ["problem", "diagnose", "doors", "parts"],

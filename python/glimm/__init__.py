@@ -22,6 +22,7 @@ from .files import load
 from .fit import Diagnostics, Finding, Fit
 from .gee import GEEFit, dropout_weights, gee
 from .gee import beside as gee_beside
+from .graphs import Graph
 from .inference.contrasts import adjust
 from .model import Model, fit
 from .pedigree import Pedigree, Phylogeny
@@ -51,6 +52,7 @@ __all__ = [
     "GEEFit",
     "GlimmError",
     "Influence",
+    "Graph",
     "Model",
     "Pedigree",
     "Penalty",

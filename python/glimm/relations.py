@@ -63,10 +63,15 @@ class Relation:
         """
         starts, rows, values = self.precision()
         try:
-            return _core.Precision(starts, rows, values)
+            return _core.Precision(starts, rows, values, [part.tolist() for part in self.sets])
         except _core.CoreError as error:
             message = f"the relation cannot be used: {error.args[1]}"
             raise DataError(message, code="relation_matrix") from None
+
+    @property
+    def sets(self) -> tuple[Places, ...]:
+        """Sets of levels over which effects sum to zero; none but for graphs."""
+        return ()
 
     def matrix(self) -> Any:
         """Return P as a sparse array, (levels, levels)."""
@@ -111,13 +116,17 @@ class Relation:
         """Return a square root R of K, K = R R', (levels, levels)."""
         size = len(self.labels)
         inverse = self.core.solve(np.eye(size).ravel(), size).reshape(size, size)
-        return np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2))
+        if not self.sets:
+            return np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2))
+        values, vectors = np.linalg.eigh((inverse + inverse.T) / 2)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
     def record(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return plain values and arrays for a file, of which `restored` makes it again."""
         starts, rows, values = self.precision()
         header = {"kind": "known", "word": self.word, "labels": list(self.labels)}
-        return header, {"starts": starts, "rows": rows, "values": values}
+        arrays = {f"set{i}": part for i, part in enumerate(self.sets)}
+        return header, arrays | {"starts": starts, "rows": rows, "values": values}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,7 +174,7 @@ class Relationship(Relation):
         own = getattr(matrix, "index", None)
         if labels is None and own is not None and not callable(own):
             labels = own.tolist()
-        entries = _entries(matrix)
+        entries = entries_of(matrix)
         size = entries.shape[0]
         self.labels = checked_labels(range(size) if labels is None else labels, size)
         _check_symmetric(entries, self.labels)
@@ -183,11 +192,18 @@ class Relationship(Relation):
 class _Restored(Relation):
     """A relation from a file."""
 
-    def __init__(self, word: str, labels: tuple[Label, ...], parts: Triangle) -> None:
-        self.word, self.labels, self._triangle = word, labels, parts  # type: ignore[misc]
+    def __init__(
+        self, word: str, labels: tuple[Label, ...], parts: Triangle, sets: tuple[Places, ...]
+    ) -> None:
+        self.word, self.labels = word, labels  # type: ignore[misc]
+        self._triangle, self._sets = parts, sets
 
     def precision(self) -> Triangle:
         return self._triangle
+
+    @property
+    def sets(self) -> tuple[Places, ...]:
+        return self._sets
 
     def __repr__(self) -> str:
         return f"Relation of {len(self.labels)} levels"
@@ -196,7 +212,8 @@ class _Restored(Relation):
 def restored(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Relation:
     """Return the relation of a header and arrays made by `Relation.record`."""
     parts = (arrays["starts"], arrays["rows"], arrays["values"])
-    return _Restored(header["word"], tuple(header["labels"]), parts)
+    sets = tuple(arrays[f"set{i}"] for i in range(len(arrays) - len(parts)))
+    return _Restored(header["word"], tuple(header["labels"]), parts, sets)
 
 
 def checked_labels(labels: Sequence[Label], size: int) -> tuple[Label, ...]:
@@ -230,8 +247,13 @@ def triangle(matrix: Any) -> Triangle:
     return starts, rows, np.ascontiguousarray(lower.data, dtype=np.float64)
 
 
-def _entries(matrix: Any) -> Any:
-    """A matrix as a dense or sparse array of finite numbers, square."""
+def entries_of(matrix: Any) -> Any:
+    """Return a matrix as a dense or sparse array of finite numbers, square.
+
+    Raises
+    ------
+    DataError
+    """
     from scipy import sparse
 
     try:

@@ -196,16 +196,14 @@ def _is_exact(fit: Fit) -> bool:
     return fit.model.family.name == "gaussian" and fit.model.link == "identity"
 
 
-def _levels(term: DesignTerm) -> str:
-    """A group with its number of levels, and what is known of them."""
-    count = len(term.levels)
-    text = f"{count:,} levels"
-    if term.relation is not None:
-        seen = {int(c) for codes, _ in term.memberships for c in np.unique(codes[codes >= 0])}
-        empty = count - len(seen)
-        text += f", {empty:,} without rows" if empty else ""
-        text += f"; {term.relation.word} {term.named}"
-    return f"{term.label} ({text})"
+def _known(term: DesignTerm) -> str:
+    """What is known of the levels of a term."""
+    if term.relation is None:
+        return ""
+    seen = {int(c) for codes, _ in term.memberships for c in np.unique(codes[codes >= 0])}
+    empty = len(term.levels) - len(seen)
+    without = f", {empty:,} without rows" if empty else ""
+    return f"{without}; {term.relation.word} {term.named}"
 
 
 def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
@@ -221,8 +219,9 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     for drop in fit.design.dropped:
         yield "Dropped", str(drop)
     if fit.groups:
-        known = {term.label: term for term in fit.design.terms}
-        yield "Groups", ", ".join(map(_levels, known.values()))
+        known = {term.label: _known(term) for term in fit.design.terms}
+        levels = (f"{name} ({n:,} levels{known.get(name, '')})" for name, n in fit.groups.items())
+        yield "Groups", ", ".join(levels)
     if fit.design.response_levels is not None and fit.model.family.ordered:
         classes = " < ".join(str(level) for level in fit.design.response_levels)
         yield "Response", f"{fit.design.response_name}: {classes}"

@@ -50,7 +50,7 @@ fn triangle(p: &[f64]) -> Triangle {
 
 fn precision(p: &[f64]) -> Arc<Precision> {
     let (starts, rows, values) = triangle(p);
-    Arc::new(Precision::new(LEVELS, starts, rows, values).unwrap())
+    Arc::new(Precision::new(LEVELS, starts, rows, values, Vec::new()).unwrap())
 }
 
 fn identity() -> Vec<f64> {
@@ -295,4 +295,74 @@ fn a_precision_knows_its_inverse() {
     assert!(glimm_core::linalg::dense::cholesky(&mut l, LEVELS));
     let logdet = glimm_core::linalg::dense::cholesky_logdet(&l, LEVELS) + LEVELS as f64 * 4.0_f64.ln();
     assert!((known.log_determinant() - logdet).abs() < 1e-12);
+}
+
+/// A ring of levels 0 to 7 and a chain of 8 to 13, whose effects sum to zero each: the precision of differences between
+/// neighbours, and what makes it definite without a change to such effects.
+fn neighbours() -> Arc<Precision> {
+    let mut p = vec![0.0; LEVELS * LEVELS];
+    let mut edge = |a: usize, b: usize| {
+        (p[a * LEVELS + a], p[b * LEVELS + b]) = (p[a * LEVELS + a] + 1.0, p[b * LEVELS + b] + 1.0);
+        (p[a * LEVELS + b], p[b * LEVELS + a]) = (-1.0, -1.0);
+    };
+    (0..8).for_each(|a| edge(a.min((a + 1) % 8), a.max((a + 1) % 8)));
+    (8..13).for_each(|a| edge(a, a + 1));
+    for (first, last) in [(0, 8), (8, 14)] {
+        for j in first..last {
+            p[j * LEVELS + first] += 0.05;
+            p[first * LEVELS + j] += 0.05;
+        }
+    }
+    let (starts, rows, values) = triangle(&p);
+    Arc::new(Precision::new(LEVELS, starts, rows, values, vec![(0..8).collect(), (8..14).collect()]).unwrap())
+}
+
+#[test]
+fn effects_of_neighbours_sum_to_zero() {
+    for name in ["poisson", "gaussian"] {
+        let mut rows = rows(9);
+        let known = neighbours();
+        let slope = vec![Column::Values(rows.x.clone()), Column::One];
+        let slopes = Term { prior: Some(known.clone()), ..us(&rows.codes, slope, vec![0, 0]) };
+        let plain = us(&rows.other, vec![Column::One], vec![0]);
+        let data = data(name, vec![slopes, plain], &mut rows);
+        let psi = point(&data);
+        let mut objective = sparse(&data);
+        check_derivatives(&mut objective, &psi, &format!("{name}, neighbours"));
+        let modes = &objective.posterior().modes[0];
+        for (set, c) in known.sets().iter().flat_map(|set| [(set, 0), (set, 1)]) {
+            let sum: f64 = set.iter().map(|&g| modes[g as usize * 2 + c]).sum();
+            assert!(sum.abs() < 1e-12, "{sum}");
+        }
+        if name == "gaussian" {
+            check_derivatives(&mut Lmm::new(&data, true).unwrap(), &psi[3..], "neighbours");
+        }
+    }
+}
+
+/// The independent effects of the eigenvectors without those that the sums exclude, with their variances in the columns.
+#[test]
+fn sums_leave_out_what_has_no_precision() {
+    let known = neighbours();
+    let mut k: Vec<f64> = (0..LEVELS * LEVELS).map(|i| f64::from(u8::from(i / LEVELS == i % LEVELS))).collect();
+    known.solve(&mut k, LEVELS);
+    // A ridge makes K definite without a visible change to the likelihood of its columns.
+    let mut root = k.clone();
+    (0..LEVELS).for_each(|j| root[j * LEVELS + j] += 1e-13);
+    assert!(glimm_core::linalg::dense::cholesky(&mut root, LEVELS));
+    let mut rows = rows(10);
+    let codes = rows.codes.clone();
+    let column = |c: usize| {
+        let entry = |&g: &u32| if g as usize >= c { root[g as usize * LEVELS + c] } else { 0.0 };
+        Column::Values(codes.iter().map(entry).collect())
+    };
+    let wide = one_level((0..LEVELS).map(column).collect());
+    let term = Term { prior: Some(known), ..us(&codes, vec![Column::One], vec![0]) };
+    let data = data("poisson", vec![term], &mut rows);
+    let dense = Data { terms: vec![wide], ..data.clone() };
+    let psi = point(&data);
+    let (a, b) =
+        (evaluate(&mut sparse(&data), &psi, Order::Gradient), evaluate(&mut sparse(&dense), &psi, Order::Gradient));
+    assert!((a.value - b.value).abs() < 1e-9, "{} {}", a.value, b.value);
+    assert!(relative(&a.gradient, &b.gradient) < 1e-8);
 }

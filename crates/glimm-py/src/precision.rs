@@ -15,20 +15,22 @@ pub struct Precision {
 
 #[pymethods]
 impl Precision {
-    /// From the lower triangle by columns, the diagonal first.
+    /// From the lower triangle by columns, the diagonal first, and sets of levels over which effects sum to zero.
     #[new]
+    #[pyo3(signature = (starts, rows, values, sets=Vec::new()))]
     fn new(
         py: Python<'_>,
         starts: PyReadonlyArray1<'_, i64>,
         rows: PyReadonlyArray1<'_, i64>,
         values: Vector<'_>,
+        sets: Vec<Vec<u32>>,
     ) -> PyResult<Precision> {
         let whole = |v: &PyReadonlyArray1<'_, i64>| -> Vec<usize> {
             v.as_array().iter().map(|&i| usize::try_from(i).unwrap_or(usize::MAX)).collect()
         };
         let (starts, rows, values) = (whole(&starts), whole(&rows), vector(&values));
         let levels = starts.len().saturating_sub(1);
-        let core = enter(py, None, |_| Core::new(levels, starts, rows, values))?;
+        let core = enter(py, None, |_| Core::new(levels, starts, rows, values, sets))?;
         Ok(Precision { core: Arc::new(core) })
     }
 

@@ -76,7 +76,7 @@ def learn_source(
             grouping, codes = learn_groups(term.group, columns, rows, single=single)
         else:
             grouping, codes = related_groups(term.relation[1], term, relation, columns, rows)
-        return grouping, [(codes, None)]
+        return grouping, [(codes, _there(columns[term.group[0]]))]
     parts = [whole(columns[name], rows) for name in term.group]
     levels = _union(parts)
     if relation is not None and term.relation is not None:
@@ -91,10 +91,23 @@ def apply_source(source: Source, columns: Mapping[str, Column], policy: str, n: 
         count = 1 if isinstance(source, Grouping) else len(source.columns)
         return [(np.full(n, -1, dtype=np.int64), None)] * count
     if isinstance(source, Grouping):
-        return [(apply_groups(source, columns, policy), None)]
+        there = _there(columns[source.columns[0]])
+        if there is None:
+            return [(apply_groups(source, columns, policy), None)]
+        codes, kept = np.full(n, -1, dtype=np.int64), np.flatnonzero(there)
+        taken = {name: columns[name].take(kept).without_unused_levels() for name in source.columns}
+        codes[kept] = apply_groups(source, taken, policy)
+        return [(codes, there)]
     rows = np.arange(n)
     parts = [whole(columns[name], rows) for name in source.columns]
     return _shares(source, parts, columns, rows, policy)
+
+
+def _there(column: Column) -> Values | None:
+    """One for the rows that have a group; None where all have."""
+    if column.levels is None or NONE not in column.levels:
+        return None
+    return np.asarray(column.values != column.levels.index(NONE), dtype=np.float64)
 
 
 def optional(column: Column) -> Column:

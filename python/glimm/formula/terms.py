@@ -8,6 +8,7 @@ from functools import lru_cache
 from ..errors import FormulaError
 from .expressions import FUNCTIONS, ExpressionError, check_function, quoted, uses
 from .formula import Formula, RandomTerm, Response
+from .pieces import python_spans, same, union, walk, word
 from .structures import RELATIONS, STRUCTURES, StructureWords
 from .tokens import Token, tokenize
 from .tree import Node, build_tree
@@ -315,7 +316,7 @@ class _Terms:
             text = self.raw(node)
             term = RandomTerm(code, names, structure, text, label, relation, several, weights)
             for other in self.random:
-                if _same(term, other):
+                if same(term, other):
                     message = f"the term for group {':'.join(names)!r} stands twice"
                     raise self.error(message, node, "each term once", "formula_duplicate_term")
             self.random.append(term)
@@ -354,11 +355,11 @@ class _Terms:
             return [(node.text,)]
         if node.is_operator(":"):
             left, right = map(self.groups, node.parts)
-            return [_union(a, b) for a in left for b in right]
+            return [union(a, b) for a in left for b in right]
         if node.is_operator("/"):
             left, right = map(self.groups, node.parts)
-            outer = _union(*left)
-            return left + [_union(outer, inner) for inner in right]
+            outer = union(*left)
+            return left + [union(outer, inner) for inner in right]
         if node.is_operator("+", "*"):
             allowed = f"a term for each group, or {_GROUPS}"
             raise self.term_error("one term has one group", node, allowed)
@@ -410,15 +411,15 @@ class _Terms:
     def code(self, node: Node) -> str:
         """The text for formulaic: as written, but for words of R within function calls."""
         out: list[str] = []
-        at, inside = node.start, _python_spans(node)
+        at, inside = node.start, python_spans(node)
         tokens = self.within(node)
         for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-            gap, word = self.text[at : token.start], token.text
+            gap, text = self.text[at : token.start], token.text
             if any(a <= token.start < b for a, b in inside):
                 called = following is not None and following.text == "("
-                gap = "" if word == "(" and out and out[-1].isidentifier() else gap
-                word = word if called else _word(token)
-            out += [gap, word] if gap else [word]
+                gap = "" if text == "(" and out and out[-1].isidentifier() else gap
+                text = text if called else word(token)
+            out += [gap, text] if gap else [text]
             at = token.end
         return "".join(out)
 
@@ -429,36 +430,3 @@ class _Terms:
         self, message: str, node: Node, allowed: str, code: str = "formula_syntax"
     ) -> FormulaError:
         return FormulaError(message, self.text, node.start, node.end, allowed, code=code)
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Give a node and all below it; a function call counts as one."""
-    yield node
-    if node.kind != "call":
-        for part in node.parts:
-            yield from walk(part)
-
-
-def _word(token: Token) -> str:
-    """R's words in Python: x^2 is x**2, TRUE is True; a dotted name is a column."""
-    if token.text == "^":
-        return "**"
-    if token.kind == "name" and token.text in ("TRUE", "FALSE"):
-        return token.text.capitalize()
-    if token.kind == "name" and "." in token.text and not token.text.startswith(("np.", "contr.")):
-        return f"`{token.text}`"
-    return token.text
-
-
-def _python_spans(node: Node) -> list[tuple[int, int]]:
-    return [(n.start, n.end) for n in walk(node) if n.kind in ("call", "python")]
-
-
-def _union(*groups: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for group in groups for name in group))
-
-
-def _same(a: RandomTerm, b: RandomTerm) -> bool:
-    squeezed = "".join(a.columns.split()), "".join(b.columns.split())
-    same = set(a.group) == set(b.group) and squeezed[0] == squeezed[1]
-    return same and a.relation == b.relation

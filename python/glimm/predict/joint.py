@@ -19,7 +19,7 @@ known relation, so that P u = Lambda'Z'l' and, with M = -Z'l''Z and H = P + Lamb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import FitError
 from ..problem import factor_slopes, sizes
+from .conditional import Dense, OneFactor, Sparse
 from .points import Terms, linear_predictor, training_rows
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ DENSE = 4000
 """Effects of several factors up to which C is held as one matrix; beyond, rows are solved for."""
 NEGLIGIBLE = 1e-9
 """Relative size of a derivative that counts as none."""
-SOLVED = 256
-"""Right-hand sides of one solve."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Joint:
     predictors: tuple[tuple[int, ...], ...]
     members: tuple[int, ...]
     unknown: NDArray[np.bool_]
-    _conditional: _OneFactor | _Dense | _Sparse
+    _conditional: OneFactor | Dense | Sparse
 
     def along(self, terms: Terms, k: int) -> Array:
         """Return z'D of predictor k for each row, (n, P); nothing at code -1."""
@@ -106,77 +105,6 @@ def _masked(terms: Terms, predictors: Sequence[Sequence[int]], k: int) -> list[A
         keep = (np.array(ks) == k)[None, :] & (codes >= 0)[:, None]
         found.append(np.where(keep, z, 0.0))
     return found
-
-
-@dataclass(frozen=True)
-class _OneFactor:
-    """C of terms that share one grouping factor: (levels, Q, Q)."""
-
-    blocks: Array
-
-    def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
-        if not codes:
-            return np.zeros(0)
-        level = np.max(np.column_stack(codes), axis=1)
-        blocks = self.blocks[level]
-        return np.asarray(np.einsum("ia,iab,ib->i", np.hstack(first), blocks, np.hstack(second)))
-
-
-@dataclass(frozen=True)
-class _Dense:
-    """C of crossed factors as one matrix; effects of level l of term t begin at first + l q."""
-
-    matrix: Array
-    starts: tuple[int, ...]
-
-    def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
-        total = np.zeros(codes[0].size)
-        places = [
-            start + code * z.shape[1]
-            for start, code, z in zip(self.starts, codes, first, strict=True)
-        ]
-        for at, z in zip(places, first, strict=True):
-            for there, w in zip(places, second, strict=True):
-                for a in range(z.shape[1]):
-                    for b in range(w.shape[1]):
-                        total += z[:, a] * self.matrix[at + a, there + b] * w[:, b]
-        return total
-
-
-@dataclass(frozen=True)
-class _Sparse:
-    """C of crossed factors by solves with a sparse factor of H, once per distinct row."""
-
-    solver: Any
-    factor: Any
-    starts: tuple[int, ...]
-
-    def quadratic(self, codes: list[Codes], first: list[Array], second: list[Array]) -> Array:
-        from scipy.sparse import csr_array
-
-        joined = np.column_stack([*codes, *first, *second])
-        rows, back = np.unique(joined, axis=0, return_index=True, return_inverse=True)[1:]
-        n = self.factor.shape[0]
-        places = [
-            start + c * z.shape[1] for start, c, z in zip(self.starts, codes, first, strict=True)
-        ]
-
-        def matrix(z: list[Array], at: NDArray[np.int64]) -> Any:
-            columns = [
-                np.maximum(p, 0) + j for p, w in zip(places, z, strict=True)
-                for j in range(w.shape[1])
-            ]  # fmt: skip
-            index = np.column_stack([c[at] for c in columns]).ravel()
-            pointer = np.arange(at.size + 1) * len(columns)
-            return csr_array((np.hstack(z)[at].ravel(), index, pointer), shape=(at.size, n))
-
-        found = np.empty(rows.size)
-        for start in range(0, rows.size, SOLVED):
-            at = rows[start : start + SOLVED]
-            left = matrix(first, at) @ self.factor
-            right = (matrix(second, at) @ self.factor).toarray()
-            found[start : start + SOLVED] = np.sum(left.toarray() * self.solver(right.T).T, axis=1)
-        return found[back.ravel()]
 
 
 def joint_covariance(fit: Fit) -> Joint:
@@ -277,12 +205,12 @@ class _Made:
         members = self.fit.design.members
         return Joint(covariance, slopes, predictors, members, unknown, conditional)
 
-    def one_factor(self) -> tuple[tuple[Array, ...], _OneFactor]:
+    def one_factor(self) -> tuple[tuple[Array, ...], OneFactor]:
         """Independent small problems, one per level."""
         fit = self.fit
         terms, total = fit.design.terms, fit.estimates.parameters.size
         if not terms:
-            return (), _OneFactor(np.zeros((0, 0, 0)))
+            return (), OneFactor(np.zeros((0, 0, 0)))
         codes, levels = terms[0].codes, len(terms[0].levels)
         z = np.hstack([term.z for term in terms])
         of = [k for term in terms for k in term.predictors]
@@ -323,9 +251,9 @@ class _Made:
         slopes = direct + lam @ (inverse @ inside)
         blocks = lam @ inverse @ lam.T
         parts = [slopes[:, a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
-        return tuple(parts), _OneFactor(blocks)
+        return tuple(parts), OneFactor(blocks)
 
-    def crossed(self) -> tuple[tuple[Array, ...], _Dense | _Sparse]:
+    def crossed(self) -> tuple[tuple[Array, ...], Dense | Sparse]:
         """One problem of all effects."""
         from scipy import sparse
 
@@ -363,18 +291,26 @@ class _Made:
             inside[:, j] -= lam.T @ (m @ direct[:, j])
         h = sparse.csc_array(self._precision() + lam.T @ m @ lam)
         where = tuple(int(starts[t]) for t in fit.design.members)
-        conditional: _Dense | _Sparse
+        conditional: Dense | Sparse
+        sums = self._sums(starts)
         if n_effects <= DENSE:
             inverse = np.linalg.inv(h.toarray())
+            inverse = inverse - _excluded(sums, inverse @ sums.T)(inverse)
             solved = inverse @ inside
             half = lam @ inverse
-            conditional = _Dense(np.ascontiguousarray((lam @ half.T).T), where)
+            conditional = Dense(np.ascontiguousarray((lam @ half.T).T), where)
         else:
             from scipy.sparse.linalg import splu
 
             solver = splu(h, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-            solved = solver.solve(inside)
-            conditional = _Sparse(solver.solve, lam, where)
+            excluded = _excluded(sums, solver.solve(sums.T.toarray()))
+
+            def solve(right: Array) -> Array:
+                found: Array = solver.solve(right)
+                return found - excluded(found)
+
+            solved = solve(inside)
+            conditional = Sparse(solve, lam, where)
         slopes = direct + lam @ solved
         shapes = [(len(t.levels), len(t.columns), total) for t in terms]
         return tuple(
@@ -394,6 +330,20 @@ class _Made:
             for t in self.fit.design.terms
         ]
         return sparse.block_diag(blocks, format="csr")
+
+    def _sums(self, starts: NDArray[np.int64]) -> Any:
+        """A of the effects that must sum to zero, A u = 0, (sums, effects)."""
+        from scipy.sparse import csr_array
+
+        groups = []
+        for term, start in zip(self.fit.design.terms, starts, strict=False):
+            q = len(term.columns)
+            for part in () if term.relation is None else term.relation.sets:
+                groups += [start + part * q + j for j in range(q)]
+        pointer = np.cumsum([0, *map(len, groups)])
+        index = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
+        shape = (len(groups), int(starts[-1]))
+        return csr_array((np.ones(index.size), index, pointer), shape=shape)
 
     def _spherical(self, right: Array, starts: NDArray[np.int64]) -> Array:
         """P^-1 times a vector of effects."""
@@ -417,6 +367,16 @@ class _Made:
         index, data = np.column_stack(columns), np.column_stack(values)
         pointer = np.arange(n + 1) * index.shape[1]
         return csr_array((data.ravel(), index.ravel(), pointer), shape=(n, int(starts[-1])))
+
+
+def _excluded(sums: Any, g: Array) -> Callable[[Array], Array]:
+    """What conditioning on A u = 0 takes off H^-1 x: G W^-1 A H^-1 x, G = H^-1 A', W = A G."""
+    w = sums @ g
+
+    def of(found: Array) -> Array:
+        return np.asarray(g @ np.linalg.solve(w, sums @ found)) if len(w) else 0.0 * found
+
+    return of
 
 
 def _blocks(factors: Sequence[Array]) -> Array:

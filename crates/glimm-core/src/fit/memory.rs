@@ -2,7 +2,7 @@
 
 use super::Path;
 use crate::compress::Compressed;
-use crate::design::{Column, Data};
+use crate::design::{Column, Data, Term};
 use crate::error::Error;
 
 const NUMBER: u64 = 8;
@@ -41,13 +41,19 @@ pub fn peak(data: &Data, path: Path) -> u64 {
             // Z'Z, Z'X and Z'y as summed, as worked on, and their inverses and products.
             let widest: u64 = data.terms.iter().map(|t| t.effects() as u64).sum();
             let columns = data.predictors[0].columns.len() as u64;
-            rows + NUMBER * 3 * effects * (widest + columns + 1)
+            rows + NUMBER * 3 * effects * (widest + columns + 1) + tied(data)
         }
         Path::Dense | Path::Sparse | Path::Iterative => {
             let work = WORK[data.predictors.len().min(WORK.len()) - 1] * n;
-            rows + NUMBER * (work + 2 * effects * parameters + 4 * effects)
+            rows + NUMBER * (work + 2 * effects * parameters + 4 * effects) + tied(data)
         }
     }
+}
+
+/// Bytes of the matrices in which levels that a known relation joins meet.
+fn tied(data: &Data) -> u64 {
+    let entries = |t: &Term| t.prior.as_ref().map_or(0, |p| p.entries().count() * t.effects().pow(2));
+    NUMBER * MATRICES * data.terms.iter().map(entries).sum::<usize>() as u64
 }
 
 /// Bytes of the matrices in which every effect meets all coefficients of the mean.

@@ -3,8 +3,9 @@
 use rand::{RngExt, SeedableRng};
 
 use super::Crossed;
-use super::cells::{Cells, Rows};
+use super::cells::Cells;
 use super::iterative::DRAWS;
+use super::rows::Rows;
 use crate::design::Column;
 use crate::family::{Random, Want};
 use crate::objective::Reject;

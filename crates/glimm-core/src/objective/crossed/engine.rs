@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::border::Border;
+use super::constrained::{Conditions, Constrained};
 use super::dense::Dense;
 use super::iterative::Iterative;
 use super::pattern::Pattern;
@@ -56,7 +57,8 @@ impl Engine {
 /// What was chosen, with all that depends on the pattern alone.
 pub enum Plan {
     Dense(Arc<Border>),
-    Sparse(Arc<Analysis>),
+    /// With effects that must sum to zero.
+    Sparse(Arc<Analysis>, Option<Arc<Conditions>>),
     Iterative(Arc<Layout>),
 }
 
@@ -84,8 +86,9 @@ impl Plan {
     pub fn new(pattern: &Arc<Pattern>, engine: Engine, can_draw: Result<(), &str>) -> Result<Plan, Error> {
         let refuse = |why: String| Err(Error::Engine { name: engine.name(), why });
         match (engine, can_draw) {
-            (Engine::Sparse, _) => Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?))),
+            (Engine::Sparse, _) => Plan::sparse(pattern),
             (Engine::Dense, _) if pattern.all_tied() => refuse("no grouping factor has independent levels".into()),
+            (Engine::Dense, _) if Conditions::new(pattern).is_some() => refuse("effects must sum to zero".into()),
             (Engine::Dense, _) => match Border::new(pattern) {
                 border if border.rest_len > DENSE_ORDER => {
                     let n = border.rest_len;
@@ -101,8 +104,8 @@ impl Plan {
 
     /// Exact where that is feasible, by the cheaper way.
     fn cheapest(pattern: &Arc<Pattern>, can_draw: bool) -> Result<Plan, Error> {
-        if pattern.all_tied() {
-            return Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?)));
+        if pattern.all_tied() || Conditions::new(pattern).is_some() {
+            return Plan::sparse(pattern);
         }
         let border = Border::new(pattern);
         let dense = dense_cost(&border);
@@ -115,9 +118,13 @@ impl Plan {
             return Ok(Plan::iterative(border, pattern));
         }
         if border.rest_len > DENSE_ORDER || sparse < dense {
-            return Ok(Plan::Sparse(Arc::new(analysis)));
+            return Ok(Plan::Sparse(Arc::new(analysis), None));
         }
         Ok(Plan::Dense(Arc::new(border)))
+    }
+
+    fn sparse(pattern: &Arc<Pattern>) -> Result<Plan, Error> {
+        Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?), Conditions::new(pattern)))
     }
 
     fn iterative(border: Border, pattern: &Arc<Pattern>) -> Plan {
@@ -127,7 +134,13 @@ impl Plan {
     pub fn solver(&self) -> Box<dyn Solver> {
         match self {
             Plan::Dense(border) => Box::new(Dense::new(border.clone())),
-            Plan::Sparse(analysis) => Box::new(Sparse::new(analysis.clone())),
+            Plan::Sparse(analysis, conditions) => {
+                let plain = Sparse::new(analysis.clone());
+                match conditions {
+                    Some(conditions) => Box::new(Constrained::new(plain, conditions.clone())),
+                    None => Box::new(plain),
+                }
+            }
             Plan::Iterative(layout) => Box::new(Iterative::new(layout.clone())),
         }
     }
@@ -135,7 +148,7 @@ impl Plan {
     pub fn engine(&self) -> Engine {
         match self {
             Plan::Dense(_) => Engine::Dense,
-            Plan::Sparse(_) => Engine::Sparse,
+            Plan::Sparse(..) => Engine::Sparse,
             Plan::Iterative(_) => Engine::Iterative,
         }
     }

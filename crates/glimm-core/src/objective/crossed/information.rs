@@ -6,7 +6,8 @@
 //! deta the tangent of the linear predictors with the modes: one solve per parameter gives both the
 //! information and the prediction of the modes.
 
-use super::cells::{Cells, Rows};
+use super::cells::Cells;
+use super::rows::Rows;
 use crate::objective::geometry::{Effects, Factors, Geometry};
 use crate::objective::laplace::{AtMode, Patch};
 use crate::objective::sums::dot;

@@ -2,6 +2,7 @@
 
 mod border;
 mod cells;
+mod constrained;
 mod dense;
 mod draws;
 mod engine;
@@ -14,15 +15,17 @@ mod modes;
 mod pattern;
 mod posterior;
 mod restricted;
+mod rows;
 mod schur;
 mod solver;
 mod sparse;
 
-pub use self::cells::{Cells, Rows};
+pub use self::cells::Cells;
 pub use self::draws::Chance;
 pub use self::engine::{Engine, Plan};
 pub use self::pattern::{OfRow, Pattern};
 pub use self::restricted::Restricted;
+pub use self::rows::Rows;
 pub use self::solver::Solver;
 
 use std::sync::Arc;

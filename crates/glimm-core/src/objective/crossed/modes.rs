@@ -1,6 +1,7 @@
 //! The inner problem when random effects are crossed or nested: one Newton search for all of them.
 
-use super::cells::{Cells, Rows};
+use super::cells::Cells;
+use super::rows::Rows;
 use crate::control::Control;
 use crate::family::Want;
 use crate::objective::geometry::{Effects, Geometry};

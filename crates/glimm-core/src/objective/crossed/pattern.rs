@@ -179,6 +179,14 @@ impl Pattern {
         self.groupings.first().is_some_and(|g| g.tied)
     }
 
+    /// Sets of levels over which the effects of term `t` sum to zero.
+    pub fn sets(&self, t: usize) -> &[Vec<u32>] {
+        match &self.priors[t] {
+            Prior::Known(known, _) => known.sets(),
+            Prior::Each(_) => &[],
+        }
+    }
+
     /// Levels of term `t`.
     pub fn count(&self, t: usize) -> usize {
         self.groupings[self.grouping_of[t]].levels

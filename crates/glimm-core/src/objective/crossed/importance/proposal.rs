@@ -20,7 +20,7 @@ use crate::objective::Reject;
 use crate::objective::chain::{self, Chain};
 use crate::objective::crossed::Crossed;
 use crate::objective::crossed::border::Border;
-use crate::objective::crossed::cells::{Cells, Rows};
+use crate::objective::crossed::{Cells, Rows};
 use crate::objective::geometry::{Effects, Factors};
 use crate::objective::laplace::{AtMode, Patch, pair};
 use crate::objective::sums::dot;
