@@ -16,7 +16,8 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::Crossed;
-use super::cells::{Cells, Rows};
+use super::cells::Cells;
+use super::rows::Rows;
 use super::metropolis::{Levels, Start};
 use super::pattern::{Pattern, Prior};
 use crate::family::{Random, Want, component_offset};
