@@ -220,7 +220,7 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         yield "Dropped", str(drop)
     if fit.groups:
         known = {term.label: _known(term) for term in fit.design.terms}
-        levels = (f"{name} ({n:,} levels{known.get(name, "")})" for name, n in fit.groups.items())
+        levels = (f"{name} ({n:,} levels{known.get(name, '')})" for name, n in fit.groups.items())
         yield "Groups", ", ".join(levels)
     if fit.design.response_levels is not None and fit.model.family.ordered:
         classes = " < ".join(str(level) for level in fit.design.response_levels)
