@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Compiled dependencies only; glimm itself is built each time.
 DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
-.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee clean
+.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee bench-animal calibrate-animal calibrate-checks bench-checks clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -55,6 +55,18 @@ calibrate-gee: build ## type I error of estimating equations with few clusters; 
 
 bench-gee: build ## time estimating equations beside geepack and statsmodels; the table goes to benchmarks/results
 	$(PY) benchmarks/gee_speed.py
+
+bench-animal: build ## time animal models of 100,000 and 50,000 animals; the table goes to benchmarks/results
+	$(PY) benchmarks/animal.py speed
+
+calibrate-animal: build ## bias and coverage of heritability over 200 pedigrees; the table goes to benchmarks/results
+	$(PY) benchmarks/animal.py calibrate
+
+calibrate-checks: build ## size and power of all checks of residuals; the table goes to benchmarks/results
+	$(PY) benchmarks/checks_calibration.py
+
+bench-checks: build ## time and memory of residuals and checks, DHARMa beside them; the table goes to benchmarks/results
+	$(PY) benchmarks/checks_speed.py
 
 bench-inference: build ## time bootstraps, profiles and predictions, lme4 beside them; the table goes to benchmarks/results
 	$(PY) benchmarks/inference_speed.py

@@ -1,4 +1,4 @@
-"""The pictures of docs/how-to: curves of both estimands, and a power curve."""
+"""The pictures of docs/how-to and docs/tutorials: curves, power, checks, shares of variance."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "how-to"
+TUTORIALS = PICTURES.parent / "tutorials"
 plt.rcParams |= {"svg.hashsalt": "glimm", "font.size": 10}
 
 
-def save(figure: object, name: str) -> None:
-    figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None})  # type: ignore[attr-defined]
+def save(figure: object, name: str, place: Path = PICTURES) -> None:
+    figure.savefig(place / f"{name}.svg", metadata={"Date": None})  # type: ignore[attr-defined]
 
 
 def curves() -> None:
@@ -46,6 +47,27 @@ def power() -> None:
     save(curve.plot().figure, "power-curve")
 
 
+def checks() -> None:
+    data = glimm.datasets.load("epilepsy")
+    formula = "seizures ~ log(baseline) + treatment * period + (1 | patient)"
+    page = glimm.fit(formula, data, family="poisson").check(seed=1, try_next=False)
+    save(page.plot(), "checks-page")
+
+
+def shares() -> None:
+    study = glimm.datasets.make_fecundity(600, seed=8)
+    relations = {"ped": glimm.Pedigree(study.records)}
+    traits = "season + (1 | animal, pedigree=ped) + (1 | animal) + (1 | dam)"
+    weight = glimm.fit(f"weight ~ sex + {traits}", study.frame, relations=relations)
+    eggs = glimm.fit(
+        f"eggs ~ {traits}", study.frame, "poisson", relations=relations, integration="laplace"
+    )
+    found = {"weight": weight.heritability(), "eggs": eggs.heritability()}
+    save(glimm.plots.shares(found).figure, "fecundity-shares", TUTORIALS)
+
+
 if __name__ == "__main__":
+    checks()
     curves()
     power()
+    shares()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import datasets
+from . import checks, datasets
 from ._core import __version__
+from .checks import Check, CheckPage, Influence, Residuals, influence, residuals
 from .compare import Comparison, compare
 from .custom import CustomFamily
 from .effects.comparisons import comparisons
@@ -24,6 +25,7 @@ from .gee import beside as gee_beside
 from .graphs import Graph
 from .inference.contrasts import adjust
 from .model import Model, fit
+from .pedigree import Pedigree, Phylogeny
 from .penalty import Penalty
 from .power import Power, PowerCurve, extend, power, power_curve
 from .relations import Relation, Relationship
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from . import plots
 
 __all__ = [
+    "Check",
+    "CheckPage",
     "Comparison",
     "CustomFamily",
     "DataError",
@@ -47,17 +51,22 @@ __all__ = [
     "FormulaError",
     "GEEFit",
     "GlimmError",
+    "Influence",
     "Graph",
     "Model",
+    "Pedigree",
     "Penalty",
+    "Phylogeny",
     "Parameter",
     "Power",
     "PowerCurve",
+    "Residuals",
     "Relation",
     "Relationship",
     "Summary",
     "__version__",
     "adjust",
+    "checks",
     "compare",
     "comparisons",
     "datasets",
@@ -67,11 +76,13 @@ __all__ = [
     "fit",
     "gee",
     "gee_beside",
+    "influence",
     "load",
     "means",
     "plots",
     "power",
     "power_curve",
+    "residuals",
     "slopes",
     "summary",
 ]

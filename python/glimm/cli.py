@@ -1,4 +1,4 @@
-"""The `glimm` program: fit a model to a file, list the shipped studies, show a saved fit."""
+"""The `glimm` program: fit a model to a file, list the shipped studies, show or check a fit."""
 
 from __future__ import annotations
 
@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_gee(commands)
     _add_datasets(commands)
     _add_show(commands)
+    _add_check(commands)
     return parser
 
 
@@ -194,6 +195,21 @@ def _add_show(commands: Any) -> None:
     show.set_defaults(run=_run_show)
 
 
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="check whether a saved fit describes its data",
+        description="Check every assumption of a saved fit: verdicts, and what to try next.",
+        epilog="exit code 1: something was found",
+    )
+    check.add_argument("file", type=Path, help="file written by glimm fit --save or fit.save")
+    check.add_argument("--seed", type=int, default=0, help="of draws and simulations (0)")
+    check.add_argument("--time", metavar="COL", help="column along which independence is checked")
+    check.add_argument("--html", type=Path, metavar="FILE", help="write the page with pictures")
+    check.add_argument("--plot", type=Path, metavar="FILE", help="write the pictures: .png, .svg")
+    check.set_defaults(run=_run_check)
+
+
 def _add_format(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", choices=_FORMATS, default="text", help="of the output (text)")
 
@@ -249,6 +265,18 @@ def _run_show(options: argparse.Namespace) -> int:
     import glimm
 
     return _print_fit(glimm.load(options.file), options.format)
+
+
+def _run_check(options: argparse.Namespace) -> int:
+    import glimm
+
+    page = glimm.load(options.file).check(seed=options.seed, time=options.time)
+    _print(list(page.tables))
+    if options.html is not None:
+        options.html.write_text(page.to_html(), encoding="utf-8")
+    if options.plot is not None:
+        page.plot().savefig(options.plot)
+    return CONVERGED if page.calm else TROUBLE
 
 
 def _print_fit(fit: Fit, form: str) -> int:

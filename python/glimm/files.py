@@ -18,6 +18,8 @@ from .errors import GlimmError
 from .families import choose
 from .fit import Fit
 from .formula import parse, parse_side
+from .gee import GEEFit
+from .gee import files as equations
 from .model import Model
 from .penalty import Penalty
 from .problem import Estimates
@@ -34,13 +36,13 @@ class FileError(GlimmError, ValueError):
     default_code = "file_format"
 
 
-def save(fit: Fit, path: Path) -> None:
+def save(fit: Fit | GEEFit, path: Path) -> None:
     """Write a fit to a file; see `Fit.save`."""
     path.write_bytes(to_bytes(fit))
 
 
-def load(path: str | Path) -> Fit:
-    """Read a fit written by `Fit.save`.
+def load(path: str | Path) -> Any:
+    """Read a fit written by `Fit.save` or `GEEFit.save`.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def load(path: str | Path) -> Fit:
 
     Returns
     -------
-    Fit
+    Fit or GEEFit
         Equal in every number to the one saved.
 
     Raises
@@ -69,11 +71,26 @@ def load(path: str | Path) -> Fit:
     return from_bytes(Path(path).read_bytes(), str(path))
 
 
-def to_bytes(fit: Fit) -> bytes:
+def to_bytes(fit: Fit | GEEFit) -> bytes:
     """Return the content of a fit's file."""
+    if isinstance(fit, GEEFit):
+        header, arrays = equations.parts(fit)
+        header["estimator"] = "gee"
+    else:
+        header, arrays = _parts(fit)
+    content, numbers = io.BytesIO(), io.BytesIO()
+    np.savez_compressed(numbers, allow_pickle=False, **{f"a_{k}": v for k, v in arrays.items()})
+    with zipfile.ZipFile(content, "w") as file:
+        # A fixed date: equal fits give equal files.
+        file.writestr(zipfile.ZipInfo("fit.json"), json.dumps({"format": FORMAT, **header}))
+        file.writestr(zipfile.ZipInfo("arrays.npz"), numbers.getvalue())
+    return content.getvalue()
+
+
+def _parts(fit: Fit) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and the arrays of a mixed model."""
     (design, arrays), family = record(fit.design), fit.model.family
     header: dict[str, Any] = {
-        "format": FORMAT,
         "family": fit.model.family.name,
         "custom": family.record() if isinstance(family, CustomFamily) else None,
         "link": fit.model.link,
@@ -96,16 +113,10 @@ def to_bytes(fit: Fit) -> bytes:
             header["estimates"][item.name] = value.record()
         else:
             header["estimates"][item.name] = value
-    content, numbers = io.BytesIO(), io.BytesIO()
-    np.savez_compressed(numbers, allow_pickle=False, **{f"a_{k}": v for k, v in arrays.items()})
-    with zipfile.ZipFile(content, "w") as file:
-        # A fixed date: equal fits give equal files.
-        file.writestr(zipfile.ZipInfo("fit.json"), json.dumps(header))
-        file.writestr(zipfile.ZipInfo("arrays.npz"), numbers.getvalue())
-    return content.getvalue()
+    return header, arrays
 
 
-def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
+def from_bytes(content: bytes, name: str = "the pickle") -> Any:
     """Return the fit of a file's content."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
@@ -121,7 +132,8 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Fit:
         message = f"{name} has format {version}; this version reads up to {FORMAT}"
         raise FileError(f"{message}. Update glimm to read it")
     try:
-        return _restore(header, arrays)
+        known = equations.restored if header.get("estimator") == "gee" else _restore
+        return known(header, arrays)
     except (AttributeError, KeyError, TypeError) as error:
         raise FileError(f"{name} is not a saved fit: it lacks {error}") from None
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -290,22 +289,11 @@ class Fit(Doors):
         """Whether to trust the fit, and what was found on the way."""
         return diagnose(self)
 
-    def save(self, path: str | Path) -> None:
-        """Write the fit to a file that `glimm.load` reads: JSON and arrays, with the data used."""
-        from .files import save
-
-        save(self, Path(path))
-
     def frame(self, columns: Mapping[str, Any]) -> Any:
         """Return columns as a frame of the kind that the fit was given."""
         from .data import frame_like
 
         return frame_like(self.design.frame_kind, columns)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from .files import from_bytes, to_bytes
-
-        return from_bytes, (to_bytes(self),)
 
     def __str__(self) -> str:
         return str(self.summary())

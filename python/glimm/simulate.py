@@ -37,7 +37,7 @@ def draws(fit: Fit, replicates: range, seed: int) -> Array:
 def draw(fit: Fit, seed: int, replicate: int) -> Array:
     """Return one of the data sets of `simulate`, (n,)."""
     rows, size = training_rows(fit), sizes(fit.model, fit.design)
-    eta = predictors(fit, rows, _effects(fit, seed, replicate))
+    eta = predictors(fit, rows, effects(fit, seed, replicate))
     return _responses(fit, eta, size, seed, replicate)
 
 
@@ -54,12 +54,12 @@ def _check(name: str, value: int, largest: int) -> None:
         raise DataError(message, code="unknown_option")
 
 
-def _effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
+def effects(fit: Fit, seed: int, replicate: int) -> tuple[Array, ...]:
     """New random effects of every term, (levels, q)."""
-    effects = []
+    found = []
     for t, (term, factor) in enumerate(zip(fit.design.terms, fit.factors, strict=True)):
         q, levels = len(term.columns), len(term.levels)
         prior = None if term.relation is None else term.relation.core
         b = _core.draw_effects(factor.ravel().tolist(), q, levels, t, seed, replicate, prior)
-        effects.append(b.reshape(levels, q))
-    return tuple(effects)
+        found.append(b.reshape(levels, q))
+    return tuple(found)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import glimm
-from glimm.effects.shares import _Components
+from glimm.effects.shares import Components
 from glimm.inference.delta import jacobian
 
 CASES = [
@@ -32,10 +32,10 @@ def test_against_differences(formula: str, name: str, family: str) -> None:
 
     def at(moved: np.ndarray) -> np.ndarray:
         there = replace(estimates, parameters=moved)
-        return _Components(glimm.Fit(model.model, model.design, there)).observed()[0]
+        return Components(glimm.Fit(model.model, model.design, there)).observed()[0]
 
     scale = 0.1 * np.sqrt(np.diag(estimates.covariance))
     expected = jacobian(at, psi, scale)
-    found = _Components(model).observed()[1]
+    found = Components(model).observed()[1]
     size = np.abs(expected).max(axis=0)
     assert (np.abs(found - expected) <= 1e-6 * size + 1e-9 * np.abs(expected).max()).all()

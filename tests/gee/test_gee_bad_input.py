@@ -71,7 +71,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "multiples",
     ),
     ("not definite", {"data": alternating()}, "working_correlation", "cluster 99"),
-    ("weights", {"weights": "w"}, "weights_within", "cluster 0"),
+    ("classes", {"corr": "local_odds"}, "unknown_option", "ordered classes"),
     ("freq", {"freq": "w"}, "weights_within", "cluster 0"),
     ("negative weights", {"weights": -np.ones(200)}, "outside_domain", "above 0"),
     ("random effects", {"formula": "y ~ x + (1 | g)"}, "formula_random_term", "no random effects"),
@@ -145,7 +145,7 @@ def test_dropout_weights_want_dropout() -> None:
 def test_comparisons_and_hypotheses() -> None:
     data = frame()
     fit = glimm.gee("y ~ x", data, groups="g")
-    with pytest.raises(glimm.DataError, match="no coefficient 'z'"):
+    with pytest.raises(glimm.FormulaError, match="no coefficient is called 'z'"):
         fit.test("z")
     with pytest.raises(glimm.DataError, match="different rows"):
         glimm.compare(fit, glimm.gee("y ~ x", data[:100], groups="g"))

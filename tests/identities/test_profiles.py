@@ -170,6 +170,24 @@ def test_a_statistic_of_a_bootstrap_sees_each_refit() -> None:
         assert row["lower"] < row["estimate"] < row["upper"]
     with pytest.raises(DataError, match="statistic"):
         boot.confint(kind="studentized")
+    with pytest.raises(DataError, match="statistic"):
+        boot.confint(kind="bca")
+
+
+def test_acceleration_is_the_skewness_of_influences() -> None:
+    """Of an error variance a row's influence is e^2 - sigma^2, of a coefficient x e."""
+    data = glimm.datasets.load("sleepstudy")
+    fit = glimm.fit("reaction ~ days", data, reml=False)
+    boot = fit.bootstrap(40, seed=1)
+    x = np.column_stack([np.ones(len(data)), data["days"]])
+    e = data["reaction"].to_numpy() - x @ list(fit.coef.values())
+    slope = (np.linalg.inv(x.T @ x) @ (x * e[:, None]).T)[1]
+    for name, influence in (("days", slope), ("sigma", e**2 - np.mean(e**2))):
+        j = next(k for k, known in enumerate(boot.names) if name in known)
+        wanted = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+        assert boot._acceleration(j) == pytest.approx(wanted, rel=1e-4)
+    bca, plain = (pd.DataFrame(boot.confint(kind=k)) for k in ("bca", "bias-corrected"))
+    assert not np.allclose(bca["upper"], plain["upper"], rtol=1e-6)
 
 
 def test_batches_of_a_bootstrap_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +204,7 @@ def test_bootstrap_intervals_of_a_linear_model_are_near_walds() -> None:
     data = binary().assign(z=lambda d: d["x"] + np.sin(np.arange(len(d))))
     fit = glimm.fit("z ~ x", data)
     boot, wald = fit.bootstrap(400, seed=1), pd.DataFrame(fit.confint())
-    for kind in ("percentile", "basic", "studentized", "bias-corrected"):
+    for kind in ("percentile", "basic", "studentized", "bias-corrected", "bca"):
         found = pd.DataFrame(boot.confint(kind=kind)).iloc[:2]
         width = (wald["upper"] - wald["lower"]).to_numpy()
         assert np.all(np.abs(found["lower"] - wald["lower"]) < 0.12 * width)

@@ -149,3 +149,60 @@ def test_a_profile_and_a_bootstrap_draw_themselves() -> None:
     draws = cbpp().bootstrap(30, seed=1)
     axes = draws.plot()
     assert [ax.get_title() for ax in axes] == list(draws.names)
+
+
+def test_influence_names_the_groups_that_stand_out() -> None:
+    found = glimm.influence(sleep())
+    for measure in ("displacement", "cooks", "covariance_ratio", "leverage"):
+        ax = glimm.plots.influence(found, measure=measure)
+        drawn(ax)
+        assert_allclose(ax.lines[0].get_ydata(), getattr(found, measure))
+    ax = found.plot()
+    assert str(found.labels[int(np.argmax(found.displacement))]) in {t.get_text() for t in ax.texts}
+    with pytest.raises(glimm.DataError, match="measure"):
+        glimm.plots.influence(found, measure="size")
+
+
+def test_a_band_holds_all_of_a_uniform_sample_at_its_level() -> None:
+    from glimm.plots.checks import simultaneous_band
+
+    ranks, low, high = simultaneous_band(80)
+    rng = np.random.default_rng(3)
+    sample = np.sort(rng.random((2000, 80)), axis=1)[:, ranks - 1]
+    inside = ((sample >= low) & (sample <= high)).all(axis=1).mean()
+    assert 0.93 < inside < 0.97
+
+
+def test_curves_of_quartiles_lie_at_the_quartiles() -> None:
+    from glimm.plots.checks import quantile_curves
+
+    rng = np.random.default_rng(4)
+    u, x = rng.random(20000), rng.normal(size=20000)
+    for given in (x, np.round(x)):
+        at, curves = quantile_curves(u, given)
+        middle = np.abs(at) < 1.5
+        assert_allclose(curves[:, middle] - [[0.25], [0.5], [0.75]], 0, atol=0.05)
+
+
+def test_a_page_has_a_panel_for_each_question() -> None:
+    data = glimm.datasets.load("epilepsy")
+    formula = "seizures ~ baseline + treatment + (1 | patient)"
+    page = glimm.fit(formula, data, family="poisson").check(n=39, null="exact", try_next=False)
+    figure = page.plot()
+    names = [ax.get_xlabel() for ax in figure.axes]
+    assert {"fitted", "baseline", "treatment", "mean squared Pearson residual"} <= set(names)
+    assert len(names) == 7
+    figure.canvas.draw()
+    foreign = glimm.checks.foreign(np.zeros(60), np.random.default_rng(1).normal(size=(60, 99)))
+    assert glimm.checks.page(foreign).plot().axes
+
+
+def test_residuals_against_a_predictor() -> None:
+    rng = np.random.default_rng(5)
+    u = rng.random(300)
+    ax = glimm.plots.against(u, rng.lognormal(size=300) ** 2, "size")
+    assert ax.get_xscale() == "log"
+    ax = glimm.plots.against(u, np.array(list("abc") * 100), "kind", notable=True)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b", "c"]
+    drawn(glimm.plots.normal_quantiles(rng.normal(size=50)))
+    drawn(glimm.plots.under_model(rng.poisson(3, 100), 9, "zeros", notable=True))

@@ -226,3 +226,16 @@ def test_datasets_lists_describes_and_writes(
     file = tmp_path / "cbpp.csv"
     assert cli.main(["datasets", "cbpp", "--csv", str(file)]) == 0
     assert file.read_text() == datasets.text("cbpp")
+
+
+def test_a_saved_fit_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib").use("agg")
+    file, page, picture = (tmp_path / name for name in ("s.glimm", "s.html", "s.png"))
+    fit = ["fit", "reaction ~ days + (1 | subject)", "dataset:sleepstudy", "--save", str(file)]
+    assert cli.main(fit) == 0
+    capsys.readouterr()
+    command = ["check", str(file), "--seed", "1", "--html", str(page), "--plot", str(picture)]
+    assert cli.main(command) == 1
+    assert "(1 + days | subject)" in capsys.readouterr().out
+    assert "<svg" in page.read_text(encoding="utf-8")
+    assert picture.stat().st_size > 1000

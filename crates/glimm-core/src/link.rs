@@ -2,7 +2,7 @@
 
 use crate::special::{
     cauchy_cdf, exp, expm1, expm1_near, ln, log_normal_cdf_derivatives, log1p, logistic, normal_cdf, normal_pdf,
-    normal_quantile, polynomial, select, softplus,
+    normal_quantile, polynomial, select, softplus, vectorized,
 };
 use std::borrow::Cow;
 use std::f64::consts::{FRAC_1_PI, PI};
@@ -164,6 +164,17 @@ impl Link {
         }
     }
 
+    /// Means and their derivatives at many linear predictors.
+    pub fn means(self, eta: &[f64], mean: &mut [f64], slope: &mut [f64]) {
+        // A link that the compiler knows becomes vector code.
+        match self {
+            Link::Identity => each(Link::Identity, eta, mean, slope),
+            Link::Log => each(Link::Log, eta, mean, slope),
+            Link::Logit => each(Link::Logit, eta, mean, slope),
+            link => each(link, eta, mean, slope),
+        }
+    }
+
     /// ln(mean) and ln(1 - mean) with their first four derivatives, for the links of proportions
     /// (NaN for the others); finite and accurate in both tails.
     #[inline(always)]
@@ -180,6 +191,18 @@ impl Link {
             _ => [[f64::NAN; 5]; 2],
         }
     }
+}
+
+#[inline(always)]
+fn each(link: Link, eta: &[f64], mean: &mut [f64], slope: &mut [f64]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((eta, mean), slope) in eta.iter().zip(mean).zip(slope) {
+                [*mean, *slope, ..] = link.inverse_derivatives(*eta);
+            }
+        },
+    );
 }
 
 #[inline(always)]

@@ -3,6 +3,7 @@
 
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 
 use crate::family::{Family, Random};
 use crate::linalg::dense;
@@ -20,16 +21,17 @@ fn stream(seed: u64, kind: u64, block: usize) -> Random {
 /// One response per row at the given linear predictors; `replicate` numbers independent repetitions.
 pub fn responses(family: &dyn Family, eta: &[&[f64]], size: Option<&[f64]>, seed: u64, replicate: u64) -> Vec<f64> {
     let n = eta[0].len();
-    let mut y = Vec::with_capacity(n);
-    let mut at = vec![0.0; eta.len()];
-    for first in (0..n).step_by(BLOCK) {
-        let mut rng = stream(seed, 2 * replicate, first / BLOCK);
-        for i in first..n.min(first + BLOCK) {
+    let block = |b: usize| {
+        let mut rng = stream(seed, 2 * replicate, b);
+        let mut at = vec![0.0; eta.len()];
+        let rows = b * BLOCK..n.min((b + 1) * BLOCK);
+        let one = |i: usize| {
             at.iter_mut().zip(eta).for_each(|(a, e)| *a = e[i]);
-            y.push(family.draw(&mut rng, size.map_or(1.0, |s| s[i]), &at));
-        }
-    }
-    y
+            family.draw(&mut rng, size.map_or(1.0, |s| s[i]), &at)
+        };
+        rows.map(one).collect::<Vec<f64>>()
+    };
+    (0..n.div_ceil(BLOCK)).into_par_iter().flat_map_iter(block).collect()
 }
 
 /// b = Lambda u for every level of term `term`, u ~ N(0, P^-1) with P = I where there is no prior: levels x q, row by

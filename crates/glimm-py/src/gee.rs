@@ -103,7 +103,9 @@ impl Gee {
         threads: Option<usize>,
     ) -> PyResult<Gee> {
         let maybe = |v: &Option<Vector<'_>>| v.as_ref().map(vector);
-        let (x, p) = table(&x);
+        let (n, p) = x.as_array().dim();
+        let mut columns_of_x = Vec::with_capacity(n * p);
+        x.as_array().columns().into_iter().for_each(|column| columns_of_x.extend(column));
         let (columns, width) = columns.as_ref().map_or((Vec::new(), 0), table);
         let places = Places {
             time: maybe(&time).unwrap_or_default(),
@@ -118,7 +120,7 @@ impl Gee {
             y: vector(&y),
             size: maybe(&size),
             classes,
-            x,
+            x: columns_of_x,
             p,
             offset: maybe(&offset),
             precision: maybe(&precision),
@@ -169,7 +171,7 @@ impl Gee {
         out.set_item("pairs", found.pairs.into_pyarray(py))?;
         out.set_item("iterations", found.iterations)?;
         out.set_item("converged", found.converged)?;
-        out.set_item("moved", found.moved)?;
+        out.set_item("left", found.left)?;
         Ok(out)
     }
 

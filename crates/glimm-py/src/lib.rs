@@ -2,7 +2,9 @@
 
 mod convert;
 mod gee;
+mod pedigree;
 mod population;
+mod posterior;
 mod precision;
 mod problem;
 mod registry;
@@ -17,7 +19,14 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<problem::Problem>()?;
     m.add_class::<precision::Precision>()?;
     m.add_function(wrap_pyfunction!(problem::refit_many, m)?)?;
+    m.add_function(wrap_pyfunction!(problem::refit_each, m)?)?;
     m.add_class::<gee::Gee>()?;
+    m.add_class::<posterior::Posterior>()?;
+    m.add_function(wrap_pyfunction!(posterior::quantile_residuals, m)?)?;
+    m.add_class::<pedigree::Pedigree>()?;
+    m.add_function(wrap_pyfunction!(pedigree::sort_descent, m)?)?;
+    m.add_function(wrap_pyfunction!(pedigree::descent_precision, m)?)?;
+    m.add_function(wrap_pyfunction!(pedigree::descent_down, m)?)?;
     m.add_function(wrap_pyfunction!(registry::families, m)?)?;
     m.add_function(wrap_pyfunction!(registry::error_codes, m)?)?;
     m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;

@@ -3,7 +3,7 @@
 use glimm_core::compress::When;
 use glimm_core::control::{Control, Report};
 use glimm_core::error::Error;
-use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Wanted};
+use glimm_core::fit::{Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Share, Wanted};
 use glimm_core::integration::{Certificate, Integration};
 use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
@@ -25,12 +25,23 @@ fn goal((kind, weights, first, second): GoalArrays) -> Result<Goal, Error> {
         "linear" => Ok(Goal::Linear(weights)),
         "sd" => Ok(Goal::Sd(first)),
         "angle" => Ok(Goal::Angle(first, second)),
+        "share" => Ok(Goal::Share(share(&weights, first, &second))),
         _ => Err(Error::Unknown {
             what: "goal",
             name: kind,
-            allowed: ["linear", "sd", "angle"].map(String::from).to_vec(),
+            allowed: ["linear", "sd", "angle", "share"].map(String::from).to_vec(),
         }),
     }
+}
+
+/// `weights`: the constant, those of products, those of logs; `places`: how many products, their pairs, the logs.
+fn share(weights: &[f64], row: Vec<usize>, places: &[usize]) -> Share {
+    let count = places.first().copied().unwrap_or(0);
+    let (pairs, logs) = places.get(1..).unwrap_or(&[]).split_at((2 * count).min(places.len().saturating_sub(1)));
+    let mut of = weights.iter().copied();
+    let constant = of.next().unwrap_or(0.0);
+    let products = pairs.chunks_exact(2).zip(of.by_ref().take(count)).map(|(p, w)| (p[0], p[1], w)).collect();
+    Share { row, products, logs: logs.iter().copied().zip(of).collect(), constant }
 }
 
 /// A value, its gradient and its Hessian.
@@ -296,31 +307,69 @@ pub fn refit_many<'py>(
     let (ys, start) = (vector(&ys), vector(&start));
     let count = ys.len() / n.max(1);
     let found = enter(py, progress.as_ref(), |control| {
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let worker = |problem: &Problem| {
-            let (mut own, core) = (Vec::new(), &mut *problem.lock());
+        deal(count, problems.len(), control, |i, worker| {
+            let problem = problems[worker].get();
+            let core = &mut *problem.lock();
             core.set_control(control);
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= count || control.stopped() {
-                    return own;
-                }
-                let y = &ys[i * n..(i + 1) * n];
-                own.push((i, inside(problem.pool.as_ref(), || core.replicate(y, &start, nodes))));
-                let iteration = done.fetch_add(1, Ordering::Relaxed) + 1;
-                control.tell(Report { stage: "bootstrap", iteration, loglik: f64::NAN, decrement: f64::INFINITY });
-            }
-        };
-        let mut all: Vec<Option<Result<Replicate, Error>>> = vec![None; count];
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = problems.iter().map(|p| scope.spawn(|| worker(p.get()))).collect();
-            for (i, found) in workers.into_iter().filter_map(|w| w.join().ok()).flatten() {
-                all[i] = Some(found);
-            }
-        });
-        if control.stopped() { Err(Error::Interrupted) } else { Ok(all) }
+            inside(problem.pool.as_ref(), || core.replicate(&ys[i * n..(i + 1) * n], &start, nodes))
+        })
     })?;
     replicates(py, &found, start.len())
+}
+
+/// Refits of problems that need not be alike, each to its own responses and from `start`, on so many threads.
+#[pyfunction]
+#[pyo3(signature = (problems, ys, start, nodes, threads, progress=None))]
+pub fn refit_each<'py>(
+    py: Python<'py>,
+    problems: Vec<Py<Problem>>,
+    ys: Vec<Vector<'py>>,
+    start: Vector<'py>,
+    nodes: usize,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (ys, start) = (ys.iter().map(vector).collect::<Vec<_>>(), vector(&start));
+    let count = problems.len().min(ys.len());
+    let found = enter(py, progress.as_ref(), |control| {
+        deal(count, threads.clamp(1, count.max(1)), control, |i, _| {
+            let problem = problems[i].get();
+            let core = &mut *problem.lock();
+            core.set_control(control);
+            inside(problem.pool.as_ref(), || core.replicate(&ys[i], &start, nodes))
+        })
+    })?;
+    replicates(py, &found, start.len())
+}
+
+/// What `work` finds for each of `count` tasks, which the workers take in turn.
+fn deal(
+    count: usize,
+    workers: usize,
+    control: &Arc<Control>,
+    work: impl Fn(usize, usize) -> Result<Replicate, Error> + Sync,
+) -> Result<Vec<Option<Result<Replicate, Error>>>, Error> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let run = |worker: usize| {
+        let mut own = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= count || control.stopped() {
+                return own;
+            }
+            own.push((i, work(i, worker)));
+            let iteration = done.fetch_add(1, Ordering::Relaxed) + 1;
+            control.tell(Report { stage: "refits", iteration, loglik: f64::NAN, decrement: f64::INFINITY });
+        }
+    };
+    let mut all: Vec<Option<Result<Replicate, Error>>> = vec![None; count];
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|w| scope.spawn(move || run(w))).collect();
+        for (i, found) in handles.into_iter().filter_map(|h| h.join().ok()).flatten() {
+            all[i] = Some(found);
+        }
+    });
+    if control.stopped() { Err(Error::Interrupted) } else { Ok(all) }
 }
 
 /// Refits as columns; NaN where there is none.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from .answers import Answers
+from .checks import Checks
+from .files import Saved
+from .genetics import Genetics
 from .inference import Inference
 
 
-class Doors(Answers, Inference):
+class Doors(Answers, Checks, Genetics, Inference, Saved):
     """All of them."""
 
     __slots__ = ()

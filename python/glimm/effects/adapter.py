@@ -12,7 +12,7 @@ from ..data import frame_like, values_of
 from ..errors import DataError, FitError
 from ..fit import Fit
 from .grid import covariates
-from .values import check_scale, evaluate_frame
+from .values import check_scale, effect_of, evaluate_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,8 @@ def for_marginaleffects(fit: Fit, *, effect: str = "subject", scale: str = "resp
     Arel-Bundock, V., Greifer, N. and Heiss, A. (2024). How to interpret statistical models using
     marginaleffects for R and Python. Journal of Statistical Software 111 (9).
     """
-    check_scale(effect, scale)
+    check_scale(scale)
+    effect = effect_of(fit, effect)
     if fit.design.request.offset == "offset=":
         message = "offset= was an array when fitted; name a column, so that new rows have theirs"
         raise DataError(message, code="unknown_option")

@@ -29,7 +29,7 @@ from .grid import (
 from .infer import errors
 from .means import average_of, check_names, labels_of, split
 from .result import Effects
-from .values import Values, check_scale, evaluate, stacked, unlinked
+from .values import Values, check_scale, effect_of, evaluate, stacked, unlinked
 from .words import averaged, estimand, held_words, scale_words, shown
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def comparisons(
     by: Names = None,
     at: At = None,
     grid: str = "balanced",
-    effect: str = "subject",
+    effect: str | None = None,
     scale: str = "response",
     average: str | None = None,
     adjust: str = "none",
@@ -81,7 +81,7 @@ def comparisons(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or GEEFit
     variable : str
         The covariate that is set to different values.
     contrast : str or float, optional
@@ -121,7 +121,8 @@ def comparisons(
     [0.371, 0.324, 0.206]
     """
     level_checked(level)
-    check_scale(effect, scale)
+    check_scale(scale)
+    effect = effect_of(fit, effect)
     one_of("type", type, tuple(TYPES))
     one_of("adjust", adjust, JOINT_METHODS)
     if scale == "link" and type != "difference":
@@ -129,7 +130,7 @@ def comparisons(
         raise DataError(message, code="unknown_option")
     by_, at_ = names_of(by), dict(at or {})
     check_names(fit, (variable,), by_, at_)
-    average = average_of(average, effect, grid)
+    average = average_of(fit, average, effect, grid)
     pairs = _pairs(fit, variable, contrast, at_)
     if adjust == "tukey" and pairs.words != _WORDS["pairwise"]:
         message = "adjust='tukey' is for contrast='pairwise'; use 'max-t' for other contrasts"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,8 @@ class Errors:
         return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
 
 
-def errors(fit: Fit, values: Values, df: str) -> Errors:
+@singledispatch
+def errors(fit: Any, values: Values, df: str) -> Errors:
     """Return the errors of estimates by the delta method, J V J' with V of all parameters.
 
     Degrees of freedom hold for what is linear in the coefficients of the mean: gaussian models.

@@ -24,7 +24,7 @@ from .grid import (
 )
 from .infer import LINKED, Errors, errors, mean_intervals, reach_of
 from .result import Effects
-from .values import Values, check_scale, evaluate, linked, stacked, unlinked
+from .values import Values, check_scale, effect_of, evaluate, linked, stacked, unlinked
 from .words import averaged, estimand, held_words, scale_words
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def means(
     by: Names = None,
     at: At = None,
     grid: str = "balanced",
-    effect: str = "subject",
+    effect: str | None = None,
     scale: str = "response",
     average: str | None = None,
     offset: float | None = None,
@@ -51,7 +51,7 @@ def means(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or GEEFit
     over : str or sequence of str, optional
         Covariates that are set to each of their values: all levels of a factor; the values of a
         number that has few, otherwise its quartiles; those in `at` where given.
@@ -66,8 +66,9 @@ def means(
         covariates set in each of them, so that the mean is that of the sample's mixture.
         ``"typical"``: nothing; factors at their most frequent level.
     effect : str
-        ``"subject"``: for a typical level of the groups, random effects at zero.
-        ``"population"``: averaged over the random effects, integrated exactly.
+        ``"subject"``, the default of a `Fit`: for a typical level of the groups, random effects at
+        zero. ``"population"``: averaged over the random effects, integrated exactly; what a
+        `GEEFit` estimates directly, with its robust covariance.
     scale : str
         ``"response"`` or ``"link"``.
     average : str, optional
@@ -82,7 +83,7 @@ def means(
         the link and transformed back.
     df : str
         ``"normal"``, ``"satterthwaite"``, ``"kenward-roger"`` (gaussian mixed models), or
-        ``"auto"``, as in `Fit.summary`.
+        ``"auto"``, as in `Fit.summary`; of a `GEEFit` as in `glimm.gee`.
 
     Returns
     -------
@@ -108,10 +109,11 @@ def means(
     [0.216, 0.097, 0.086, 0.057]
     """
     level_checked(level)
-    check_scale(effect, scale)
+    check_scale(scale)
+    effect = effect_of(fit, effect)
     over_, by_, at_ = names_of(over), names_of(by), dict(at or {})
     check_names(fit, over_, by_, at_)
-    average = average_of(average, effect, grid)
+    average = average_of(fit, average, effect, grid)
     cells, base = cells_of(fit, over_, by_, at_, grid, offset)
     values = stacked([_mean(fit, g, s, effect, average) for g, s in cells])
     labels = labels_of([{**s, **{n: g.columns[n][0] for n in by_ if n not in s}} for g, s in cells])
@@ -162,10 +164,9 @@ def _result(
 
 def errors_of(fit: Fit, values: Values, like: Errors) -> Errors:
     """Return errors of transformed values; degrees of freedom stay."""
-    again = errors(fit, values, "normal")
-    if np.isfinite(like.df).any():  # the link is the identity, and nothing was transformed
+    if fit.model.link == "identity":  # nothing was transformed
         return like
-    return Errors(again.covariance, like.df, like.source)
+    return Errors(errors(fit, values, "normal").covariance, like.df, like.source)
 
 
 def _bends(fit: Fit) -> bool:
@@ -181,12 +182,12 @@ def check_names(fit: Fit, over: tuple[str, ...], by: tuple[str, ...], at: dict[s
         raise DataError(f"{twice[0]!r} is in both over= and by=", code="unknown_option")
 
 
-def average_of(average: str | None, effect: str, grid: str) -> str:
+def average_of(fit: Fit, average: str | None, effect: str, grid: str) -> str:
     """Return the scale on which cells are averaged."""
     if average is None:
         return "link" if effect == "subject" and grid != "data" else "response"
     one_of("average", average, AVERAGES)
-    if average == "link" and effect == "population":
+    if average == "link" and effect == "population" and fit.design.terms:
         message = (
             "average='link' averages linear predictors, which a mean over random effects has not; "
             "use average='response', or effect='subject'"

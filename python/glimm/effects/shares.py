@@ -115,7 +115,7 @@ def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
     if fit.model.family.ordered and fit.model.link not in LATENT:
         raise DataError("no latent variance under this link", code="no_interval")
     _require_variance(fit)
-    at = _Components(fit)
+    at = Components(fit)
     reach = normal_reach(level)
     errors = np.sqrt(np.diag(fit.estimates.covariance))
     scale = np.where(np.isfinite(errors), errors, UNKNOWN)
@@ -208,7 +208,7 @@ class _Integral:
         return value[self.back], d_eta[self.back], half[self.back]
 
 
-class _Components:
+class Components:
     """The components as functions of all parameters."""
 
     def __init__(self, fit: Fit) -> None:

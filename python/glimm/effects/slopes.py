@@ -24,7 +24,7 @@ from .grid import (
 )
 from .means import check_names, labels_of, split
 from .result import Effects
-from .values import Values, check_scale, evaluate, stacked
+from .values import Values, check_scale, effect_of, evaluate, stacked
 from .words import averaged, estimand, held_words, scale_words
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def slopes(
     by: Names = None,
     at: At = None,
     grid: str = "balanced",
-    effect: str = "subject",
+    effect: str | None = None,
     scale: str = "response",
     offset: float | None = None,
     level: float = 0.95,
@@ -56,7 +56,7 @@ def slopes(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or GEEFit
     variable : str
         A numeric covariate.
     by, at, grid, effect, offset, level, df
@@ -82,7 +82,8 @@ def slopes(
     [10.467]
     """
     level_checked(level)
-    check_scale(effect, scale)
+    check_scale(scale)
+    effect = effect_of(fit, effect)
     by_, at_ = names_of(by), dict(at or {})
     check_names(fit, (variable,), by_, at_)
     if is_factor(fit, variable):

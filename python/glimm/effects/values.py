@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,8 +53,9 @@ def evaluate(fit: Fit, grid: Grid, settings: Settings, effect: str, scale: str) 
     return evaluate_frame(fit, set_columns(grid, settings), grid.offset, effect, scale)
 
 
-def evaluate_frame(fit: Fit, frame: Any, offset: Array | None, effect: str, scale: str) -> Values:
-    """Return the same for the rows of a frame."""
+@singledispatch
+def evaluate_frame(fit: Any, frame: Any, offset: Array | None, effect: str, scale: str) -> Values:
+    """Return the same for the rows of a frame; other estimators register how."""
     rows = _rows(fit, frame, offset)
     state = _state(fit, rows, effect)
     if scale == "link" and effect == "subject":
@@ -85,9 +87,15 @@ def unlinked(fit: Fit, values: Values) -> Values:
     return Values(mean, values.jacobian * slope[:, None])
 
 
-def check_scale(effect: str, scale: str) -> None:
-    """Raise a DataError unless both are known."""
-    one_of("effect", effect, EFFECTS)
+@singledispatch
+def effect_of(fit: Any, effect: str | None) -> str:
+    """Return whom the estimates are for, by default subjects; raise a DataError if not known."""
+    one_of("effect", effect or "subject", EFFECTS)
+    return effect or "subject"
+
+
+def check_scale(scale: str) -> None:
+    """Raise a DataError unless the scale is known."""
     one_of("scale", scale, SCALES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from ..errors import listed
@@ -27,7 +28,8 @@ def unit_of(fit: Fit) -> str:
     return _SCALES.get(fit.model.link, f"{fit.model.link} scale")
 
 
-def estimand(fit: Fit, effect: str) -> str:
+@singledispatch
+def estimand(fit: Any, effect: str) -> str:
     """Return whom the estimates are for."""
     groups = list(dict.fromkeys(term.label for term in fit.design.terms))
     if not groups:

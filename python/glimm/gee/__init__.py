@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from . import effects as effects
 from .beside import Beside, beside
 from .criteria import QIC
 from .dropout import dropout_weights
 from .fit import GEEFit
 from .model import GEEModel, gee
-from .testing import WaldTest
 
-__all__ = ["QIC", "Beside", "GEEFit", "GEEModel", "WaldTest", "beside", "dropout_weights", "gee"]
+__all__ = ["QIC", "Beside", "GEEFit", "GEEModel", "beside", "dropout_weights", "gee"]

@@ -13,6 +13,7 @@ from .working import MOST_PARAMETERS, Times, times
 
 if TYPE_CHECKING:
     from ..design import Design
+    from .fit import GEEFit
     from .model import GEEModel
 
 Array = NDArray[np.float64]
@@ -65,7 +66,7 @@ def clock_of(
         return None
     clock = times(values)
     corr = model.corr
-    if not corr.structure.time:
+    if not corr.structure.time and corr.structure.core != "local_odds":
         return clock
     _check_twice(design, codes, levels, clock)
     count = clock.points.size
@@ -76,10 +77,11 @@ def clock_of(
             "row for each of them, in their order"
         )
         raise DataError(message, code="working_size")
-    if corr.name == "unstructured" and count * (count - 1) // 2 > MOST_PARAMETERS:
+    pairwise = corr.name == "unstructured" or corr.structure.core == "local_odds"
+    if pairwise and count * (count - 1) // 2 > MOST_PARAMETERS:
         message = (
-            f"an unstructured correlation of {count} different times has "
-            f"{count * (count - 1) // 2:,} parameters; the limit is {MOST_PARAMETERS:,}. Round the "
+            f"corr={corr.text!r} looks at each pair of times; {count} different times have "
+            f"{count * (count - 1) // 2:,} pairs, and the limit is {MOST_PARAMETERS:,}. Round the "
             "times, or use corr='toeplitz', 'ar1' or 'exchangeable'"
         )
         raise DataError(message, code="working_size")
@@ -145,38 +147,53 @@ def pair_columns(
 def weights_of(
     model: GEEModel, design: Design, codes: Codes, levels: tuple[Level, ...]
 ) -> Array | None:
-    """Sampling weights, scaled to a mean of one."""
+    """Sampling weights, scaled to a mean of one, by how often a row occurs within its cluster."""
+    often = None if copies_of(model, design, codes, levels) is not None else design.freq
     values = numbers(design, "weights")
     if values is None:
-        return None
+        return often
     wrong = np.flatnonzero(~(values > 0))
     if wrong.size:
         where = rows_text(design.rows[wrong].tolist())
         message = f"weights are {values[wrong[0]]:g} in {where}; they must be above 0"
         raise DataError(message, code="outside_domain")
-    changes = _changes(values, codes)
-    if changes is not None and model.corr.name != "independence":
-        message = (
-            f"weights differ within cluster {levels[changes]!r}; with corr={model.corr.text!r} a "
-            "row's weight would then act on other rows of its cluster and bias the estimates. Use "
-            "corr='independence', weights of whole clusters, or precision= for known variances"
-        )
-        raise DataError(message, code="weights_within")
-    return values / float(values.mean())
+    values = values / float(values.mean())
+    return values if often is None else values * often
 
 
-def copies_of(design: Design, codes: Codes, levels: tuple[Level, ...]) -> Array | None:
-    """Return how often the cluster of each row occurs."""
+def weights_differ(fit: GEEFit) -> bool:
+    """Whether sampling weights differ within a cluster."""
+    values = numbers(fit.design, "weights")
+    return values is not None and _changes(values, clusters(fit.model, fit.design)[0]) is not None
+
+
+def copies_of(
+    model: GEEModel, design: Design, codes: Codes, levels: tuple[Level, ...]
+) -> Array | None:
+    """Return how often the cluster of each row occurs, None where its rows differ in that."""
     if design.freq is None:
         return None
     changes = _changes(design.freq, codes)
-    if changes is not None:
+    if changes is not None and model.corr.name != "independence":
         message = (
-            f"freq differs within cluster {levels[changes]!r}; it says how often a cluster occurs, "
-            "and must be the same for all its rows. Repeat the rows instead, or use weights="
+            f"freq differs within cluster {levels[changes]!r}. A row that occurs twice has a "
+            f"correlation with itself, which corr={model.corr.text!r} and the row's freq do not "
+            "say: repeat the rows, use corr='independence', or weights="
         )
         raise DataError(message, code="weights_within")
-    return design.freq
+    return None if changes is not None else design.freq
+
+
+def copies_by_cluster(
+    model: GEEModel, design: Design, codes: Codes, levels: tuple[Level, ...]
+) -> Array | None:
+    """Return how often each cluster occurs, None where all do once."""
+    copies = copies_of(model, design, codes, levels)
+    if copies is None:
+        return None
+    found = np.zeros(len(levels))
+    found[codes] = copies
+    return found
 
 
 def _changes(values: Array, codes: Codes) -> int | None:

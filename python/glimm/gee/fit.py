@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,23 +11,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..doors.files import Saved
 from ..fit import one_of
 from .covariance import COVARIANCES, FEW, FREEDOMS, covariance_of, freedom_of
 from .solve import rebuilt
 
 if TYPE_CHECKING:
     from ..design import Design
+    from ..inference.joint import Tests
     from ..summary import Summary
     from .criteria import QIC
     from .model import GEEModel
     from .solve import GEEEstimates
-    from .testing import WaldTest
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GEEFit:
+class GEEFit(Saved):
     """Solved estimating equations. Made by `glimm.gee`; nothing changes it.
 
     Parameters
@@ -264,14 +265,7 @@ class GEEFit:
         ndarray, (m,), or (m, K) probabilities of ordered classes
         """
         one_of("scale", scale, ("response", "link"))
-        if new is None:
-            x, known = self.design.x, self.design.offset
-        else:
-            made = self.design.apply(new, offset=offset)
-            x, known = made.x, made.offset
-        beta = self.estimates.beta[len(self.names) - len(self.estimates.kept) :]
-        eta = np.asarray(x[:, list(self.estimates.kept)] @ beta)
-        eta = eta if known is None else eta + known
+        _, eta = self.linear(new, offset)
         if scale == "link":
             return eta
         if self.model.family.ordered:
@@ -279,6 +273,23 @@ class GEEFit:
             flat = _core.class_probabilities(self.model.link, eta, thresholds.tolist())
             return flat.reshape(eta.size, -1)
         return _core.inverse_link(self.model.link, eta)
+
+    def linear(self, new: Any = None, offset: str | ArrayLike | None = None) -> tuple[Array, Array]:
+        """Return the columns (m, k) that have coefficients and the linear predictor (m,) of rows.
+
+        Parameters
+        ----------
+        new, offset
+            As in `predict`. Thresholds of ordered classes are not part of the predictor.
+        """
+        if new is None:
+            x, known = self.design.x, self.design.offset
+        else:
+            made = self.design.apply(new, offset=offset)
+            x, known = made.x, made.offset
+        x = x[:, list(self.estimates.kept)]
+        eta = np.asarray(x @ self.estimates.beta[len(self.names) - x.shape[1] :])
+        return x, eta if known is None else eta + known
 
     @cached_property
     def fitted(self) -> Array:
@@ -302,24 +313,40 @@ class GEEFit:
         frame
             Of the user's kind: `name`, `estimate`, `lower`, `upper`, on the link scale.
         """
-        from .testing import intervals
+        from ..inference.wald import bounds
+        from .law import law
 
-        return self.frame(intervals(self, level, df))
+        found = bounds(self.estimates.beta, law(self, df), level)
+        columns = {"name": list(self.names), "estimate": self.estimates.beta.tolist()}
+        columns |= {"lower": found.lower.tolist(), "upper": found.upper.tolist()}
+        return self.frame(columns)
 
     def test(
-        self, hypothesis: str | ArrayLike, *, method: str = "wald", df: str | None = None
-    ) -> WaldTest:
-        """Test that some coefficients, or combinations of them, are zero.
+        self,
+        hypothesis: str | Sequence[str] | ArrayLike,
+        *,
+        value: float | ArrayLike = 0.0,
+        method: str = "wald",
+        df: str | None = None,
+    ) -> Tests:
+        """Test linear hypotheses about the coefficients, together.
 
         Parameters
         ----------
-        hypothesis : str, sequence of str or array_like, (m, p)
-            Names of coefficients that are all zero, or rows of combinations that are.
+        hypothesis : str, sequence of str, or array_like, (m, p)
+            As in `Fit.test`: ``"a = b"``, ``"2*a - b = 0.5"``, a combination alone being compared
+            with zero; or rows of combinations.
+        value : float or array_like, (m,)
+            What rows of combinations are compared with.
         method : str
             ``"wald"``, or ``"score"``: the equations are solved under the hypothesis, and what they
             lack there is compared with its robust covariance.
         df : str, optional
             Of the Wald test, as in `freedom`; the least of the combinations' own.
+
+        Returns
+        -------
+        Tests
 
         References
         ----------
@@ -327,7 +354,7 @@ class GEEFit:
         """
         from .testing import test
 
-        return test(self, hypothesis, method, df)
+        return test(self, hypothesis, method, df, value)
 
     def qic(self, scale: float | None = None) -> QIC:
         """Return the quasi-likelihood information criteria; see `glimm.gee.QIC`.
@@ -364,11 +391,6 @@ class GEEFit:
 
         return compared(fits)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from ..design import record
-
-        return _revive, (self.model, *record(self.design), self.estimates)
-
     def __str__(self) -> str:
         return str(self.summary())
 
@@ -380,11 +402,3 @@ class GEEFit:
 
     def _repr_html_(self) -> str:
         return self.summary().to_html()
-
-
-def _revive(
-    model: GEEModel, header: dict[str, Any], arrays: dict[str, Any], estimates: GEEEstimates
-) -> GEEFit:
-    from ..design import restore
-
-    return GEEFit(model, restore(header, arrays, family=model.family), estimates)

@@ -13,6 +13,7 @@ from ..design import Design, build
 from ..errors import DataError, FamilyError, FitWarning, FormulaError, listed, nearest_first
 from ..families import Family, choose
 from ..formula import Formula, parse, parse_side
+from .columns import weights_differ
 from .covariance import COVARIANCES, FEW, FREEDOMS
 from .fit import GEEFit
 from .solve import FAMILIES, solve
@@ -111,7 +112,9 @@ def gee(
     corr : str or array_like, (T, T)
         Working correlation: ``"independence"``, ``"exchangeable"``, ``"ar1"`` (alpha^distance in
         time, any spacing), ``"m_dependent:k"``, ``"toeplitz"``, ``"unstructured"``, ``"nested"``
-        (with `subgroups`), or a fixed matrix for the T different times in their order.
+        (with `subgroups`), or a fixed matrix for the T different times in their order. For ordinal
+        responses also ``"local_odds"``: one local odds ratio of the classes of two rows (with
+        `time`, margins of each two times), and ``"local_odds:times"``: one for each pair of times.
     time : str or array_like, (n,), optional
         When each row was seen: numbers. Needed where the correlation depends on it.
     subgroups : str or array_like, (n,), optional
@@ -143,12 +146,15 @@ def gee(
     trials : str or array_like, (n,), optional
         Number of trials of a binomial response that counts successes.
     freq : str or array_like, (n,), optional
-        How often each cluster occurs; the same for all its rows.
+        How often each cluster occurs; the same for all its rows. With ``corr="independence"``
+        how often each row does.
     precision : str or array_like, (n,), optional
         The variance of a row is phi v(mean) / precision.
     weights : str or array_like, (n,), optional
         Sampling weights, or inverse probabilities of being observed (`glimm.dropout_weights`).
-        Those that differ within a cluster go with ``corr="independence"`` only.
+        Equations have W^(1/2) R^-1 W^(1/2) in place of R^-1, moments the weight of a row, or the
+        root of the product of a pair's. Inverse probabilities of rows go with
+        ``corr="independence"`` only.
     offset : str or array_like, (n,), optional
         Added to the linear predictor.
     missing : str
@@ -170,14 +176,18 @@ def gee(
     Warns
     -----
     FitWarning
-        When the equations were not solved, or an uncorrected covariance is used with few clusters.
+        When the equations were not solved, an uncorrected covariance is used with few clusters,
+        or weights differ within clusters whose rows are taken for correlated.
 
     Notes
     -----
     Ordinal responses of K classes are K - 1 indicators of y <= k. Their covariance within a row is
     the multinomial one; the residuals made uncorrelated by it, component by component, have the
     working correlation among the rows of a cluster (Lipsitz, Kim and Zhao 1994). With
-    independence this is the maximum-likelihood equation of the proportional-odds model.
+    independence this is the maximum-likelihood equation of the proportional-odds model. With local
+    odds ratios the covariance of the indicators of two rows is that of the table of classes which
+    has the fitted probabilities as margins and these odds ratios (Touloumis, Agresti and Kateri
+    2013).
 
     References
     ----------
@@ -185,6 +195,8 @@ def gee(
     models. Biometrika 73, 13-22.
     Lipsitz, S. R., Kim, K. and Zhao, L. (1994). Analysis of repeated categorical data using
     generalized estimating equations. Statistics in Medicine 13, 1149-1163.
+    Touloumis, A., Agresti, A. and Kateri, M. (2013). GEE for multinomial responses using a local
+    odds ratios parameterization. Biometrics 69, 633-640.
 
     Examples
     --------
@@ -212,6 +224,9 @@ def gee(
         threads,
     )
     _check_family(model)
+    if working.structure.core == "local_odds" and not chosen.ordered:
+        message = f"corr={working.text!r} is of ordered classes; family {chosen.name!r} has none"
+        raise DataError(message, code="unknown_option")
     extra = {"groups": groups, "time": time, "subgroups": subgroups, "weights": weights}
     extra |= {
         f"pair {name}": name for kind, name in working.terms if kind != "1" and name != "time"
@@ -315,12 +330,21 @@ def _check_columns(working: Correlation, extra: Mapping[str, Any]) -> None:
 def _warn(fit: GEEFit) -> None:
     if not fit.estimates.converged:
         text = (
-            f"the equations were not solved after {fit.estimates.iterations} iterations (last step "
-            f"{fit.estimates.moved:.2g} standard errors). Try corr='independence', and look for "
-            "separation. See docs/troubleshooting.md#not_converged."
+            f"the equations were not solved after {fit.estimates.iterations} iterations (still "
+            f"{fit.estimates.left:.2g} standard errors to go). Try corr='independence', and look "
+            "for separation. See docs/troubleshooting.md#not_converged."
         )
         warnings.warn(text, FitWarning, stacklevel=3)
-    elif fit.clusters < FEW and (fit.covariance_used == "robust" or fit.df_used == "normal"):
+    if fit.model.corr.name != "independence" and weights_differ(fit):
+        text = (
+            "weights differ within clusters, and the correlation lets the weight of one row act on "
+            "others: the estimates are biased where weights depend on the response, as inverse "
+            "probabilities of being observed do. corr='independence' is right for those. See "
+            "docs/troubleshooting.md#weights_within."
+        )
+        warnings.warn(text, FitWarning, stacklevel=3)
+    plain = fit.covariance_used == "robust" or fit.df_used == "normal"
+    if fit.estimates.converged and fit.clusters < FEW and plain:
         text = (
             f"with {fit.clusters:g} clusters the {fit.covariance_used} covariance with df="
             f"{fit.df_used!r} gives p-values that are too small. covariance='auto' and df='auto' "

@@ -50,6 +50,8 @@ def standard_errors(fit: GEEFit) -> Array:
     told[:held] = False
     if e.pairs.size:
         told[e.scale.size :] = e.pairs > 0
+    if fit.model.corr.structure.core == "local_odds":  # told by the responses before the fit
+        told[e.scale.size :] = False
 
     def added(at: Array) -> Array:
         cut = p + e.scale.size
@@ -83,6 +85,9 @@ def matrix(fit: GEEFit) -> Array:
     if corr.name == "nested":
         message = "a nested correlation has a matrix for each cluster; see fit.alpha"
         raise DataError(message, code="unknown_option")
+    if corr.structure.core == "local_odds":
+        message = "local odds ratios make a matrix for each cluster, by its classes' probabilities"
+        raise DataError(f"{message}; see fit.alpha", code="unknown_option")
     if not corr.structure.time:
         n = int(e.sizes.max())
         same = float(e.alpha[0]) if e.alpha.size else 0.0

@@ -7,33 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..inference.freedom import t_tail
+from ..inference.wald import bounds
 from ..summary import Summary, scale_words
 from ..tables import Block, Bullets, Cell, Column, Facts, Table, even_decimals
 from .covariance import FEW
-from .testing import quantile, two_sided
+from .law import COVARIANCES, FREEDOMS, law
 
 if TYPE_CHECKING:
     from .fit import GEEFit
 
 _LEVEL = 0.95
 _MOST_SHOWN = 12
-_COVARIANCES = {
-    "robust": "robust (sandwich), no correction for few clusters",
-    "model": "model-based: as if the working correlation were true",
-    "kauermann-carroll": "robust, corrected for few clusters (Kauermann-Carroll)",
-    "mancl-derouen": "robust, corrected for few clusters (Mancl-DeRouen)",
-    "fay-graubard": "robust, corrected for few clusters (Fay-Graubard)",
-    "morel": "robust, corrected for few clusters (Morel-Bokossa-Neerchal)",
-    "jackknife-onestep": "jackknife over clusters, one step each",
-    "jackknife": "jackknife over clusters",
-}
-_FREEDOMS = {
-    "normal": "normal distribution",
-    "clusters": "t, clusters less coefficients",
-    "satterthwaite": "t, Satterthwaite degrees of freedom",
-    "pan-wall": "t, Pan-Wall degrees of freedom",
-    "fay-graubard": "t, Fay-Graubard degrees of freedom",
-}
 
 
 def summary(fit: GEEFit) -> Summary:
@@ -66,9 +51,9 @@ def _facts(fit: GEEFit) -> Iterator[tuple[str, str]]:
     if "weights" in dict(design.request.extra):
         yield "Weights", "of the equations; standard errors take them for known"
     how = "yes" if e.converged else "NO"
-    yield "Converged", f"{how}, {e.iterations} iterations, last step {max(e.moved, 1e-10):.0e} SE"
-    yield "Standard errors", _COVARIANCES[fit.covariance_used]
-    yield "Tests", _FREEDOMS[fit.df_used]
+    yield "Converged", f"{how}, {e.iterations} iterations, within {max(e.left, 1e-10):.0e} SE"
+    yield "Standard errors", COVARIANCES[fit.covariance_used]
+    yield "Tests", FREEDOMS[fit.df_used]
 
 
 def _variance(fit: GEEFit) -> str:
@@ -99,16 +84,13 @@ def _correlations(fit: GEEFit) -> Table:
 def _coefficients(fit: GEEFit) -> Table:
     link, ordered = fit.model.link, fit.model.family.ordered
     unit, ratio = scale_words(link, ordered, fit.design.response_name)
-    freedom = fit.freedom().tolist()
-    finite = bool(np.isfinite(freedom).all())
-    rows: list[tuple[Cell, ...]] = []
-    errors = fit.se
-    for (name, estimate), df in zip(fit.coef.items(), freedom, strict=True):
-        se = errors[name]
-        reach, t = quantile((1 + _LEVEL) / 2, df) * se, estimate / se
-        lower, upper, p = estimate - reach, estimate + reach, two_sided(t, df)
-        shown: tuple[Cell, ...] = (name, estimate, se, lower, upper, t)
-        rows.append((*shown, df, p) if finite else (*shown, p))
+    known = bounds(fit.estimates.beta, law(fit), _LEVEL)
+    t = fit.estimates.beta / known.se
+    shown = [fit.estimates.beta, known.se, known.lower, known.upper, t]
+    finite = bool(np.isfinite(known.df).all())
+    shown += [known.df, t_tail(t, known.df)] if finite else [t_tail(t, known.df)]
+    each = zip(fit.names, *(values.tolist() for values in shown), strict=True)
+    rows: list[tuple[Cell, ...]] = list(each)
     columns = [
         Column("name"),
         Column("estimate", "number"),
@@ -126,9 +108,7 @@ def _coefficients(fit: GEEFit) -> Table:
     if ratio:
         notes.append(f"exp(estimate) is {ratio}.")
     title = f"Mean ({unit}), 95 % Wald intervals"
-    return Table(
-        title, tuple(columns), tuple(rows), tuple(notes), even_decimals(list(errors.values()))
-    )
+    return Table(title, tuple(columns), tuple(rows), tuple(notes), even_decimals(known.se.tolist()))
 
 
 def _few(fit: GEEFit) -> str:

@@ -12,7 +12,16 @@ from .. import _core
 from ..data import Level
 from ..errors import FitError, GlimmError
 from ..problem import explain as explain_plain
-from .columns import clock_of, clusters, coded, column, copies_of, pair_columns, weights_of
+from .columns import (
+    clock_of,
+    clusters,
+    coded,
+    column,
+    copies_by_cluster,
+    copies_of,
+    pair_columns,
+    weights_of,
+)
 from .working import Times, parameter_names
 
 if TYPE_CHECKING:
@@ -71,8 +80,8 @@ class GEEEstimates:
         All different times; empty without.
     unit : float
         The unit of distances in time.
-    converged, iterations, moved
-        How it went; the last step is in standard errors.
+    converged, iterations, left
+        How it went, and what is left to go in standard errors, as the last steps tell.
     """
 
     beta: Array
@@ -90,7 +99,7 @@ class GEEEstimates:
     unit: float
     converged: bool
     iterations: int
-    moved: float
+    left: float
 
     @property
     def state(self) -> tuple[list[float], list[float], list[float]]:
@@ -114,10 +123,6 @@ def solve(model: GEEModel, design: Design) -> tuple[_core.Gee, GEEEstimates]:
     except _core.CoreError as error:
         raise explain(error, model, design, levels) from None
     _check_finite(model, design, problem.kept, found)
-    copies = None
-    if design.freq is not None:
-        copies = np.zeros(len(levels))
-        copies[codes] = design.freq
     kept = tuple(problem.kept)
     names = tuple(design.x_names[j] for j in kept)
     if model.family.ordered:
@@ -138,12 +143,12 @@ def solve(model: GEEModel, design: Design) -> tuple[_core.Gee, GEEEstimates]:
         pairs=found["pairs"],
         levels=levels,
         sizes=np.bincount(codes, minlength=len(levels)),
-        copies=copies,
+        copies=copies_by_cluster(model, design, codes, levels),
         points=points,
         unit=unit,
         converged=found["converged"],
         iterations=found["iterations"],
-        moved=found["moved"],
+        left=found["left"],
     )
     for array in (estimates.beta, estimates.covariance, estimates.scale, estimates.alpha):
         array.flags.writeable = False
@@ -178,7 +183,7 @@ def make(
     """Hand the arrays of a design to the core, perhaps with another x and offset."""
     corr = model.corr
     size, matrix = corr.lags, []
-    if clock is not None and corr.name in ("toeplitz", "unstructured", "fixed"):
+    if clock is not None and corr.name in ("toeplitz", "unstructured", "fixed", "local_odds:times"):
         size = clock.points.size if corr.name != "toeplitz" else int(clock.units.max())
     if corr.matrix is not None:
         matrix = corr.matrix.ravel().tolist()
@@ -204,7 +209,7 @@ def make(
             design.offset if offset is None else offset,
             design.precision,
             weights_of(model, design, codes, levels),
-            copies_of(design, codes, levels),
+            copies_of(model, design, codes, levels),
             codes,
             len(levels),
             corr.structure.core,

@@ -47,6 +47,12 @@ STRUCTURES = {
     "unstructured": Structure("unstructured", True, False, "one for each pair of times"),
     "nested": Structure("nested", False, True, "one within subgroups, one between them"),
     "fixed": Structure("fixed", True, False, "given"),
+    "local_odds": Structure(
+        "local_odds", False, False, "one local odds ratio of all pairs' classes"
+    ),
+    "local_odds:times": Structure(
+        "local_odds", True, False, "a local odds ratio of classes for each pair of times"
+    ),
     "pairwise": Structure("pairwise", False, False, "a regression on covariates of pairs"),
 }
 _USABLE = tuple(name for name in STRUCTURES if name not in ("fixed", "pairwise"))
@@ -113,14 +119,14 @@ def correlation(corr: str | ArrayLike, corr_formula: str | None, corr_link: str)
         return Correlation("pairwise", terms=terms, bounded=corr_link == "atanh", text=corr_formula)
     if not isinstance(corr, str):
         return Correlation("fixed", matrix=_matrix(corr), text="fixed")
+    if corr in _USABLE and corr != "m_dependent":
+        return Correlation(corr, text=corr)
     name, _, lags = corr.partition(":")
     if name == "m_dependent" and lags.strip().isdigit() and int(lags) > 0:
         return Correlation(name, lags=int(lags), text=corr)
-    if lags or name not in _USABLE or name == "m_dependent":
-        words = [*nearest_first(name, [n for n in _USABLE if n != "m_dependent"]), "m_dependent:1"]
-        message = f"corr={corr!r}; use {listed(words)}, or a correlation matrix"
-        raise DataError(message, code="unknown_option")
-    return Correlation(name, text=name)
+    words = [*nearest_first(name, [n for n in _USABLE if n != "m_dependent"]), "m_dependent:1"]
+    message = f"corr={corr!r}; use {listed(words)}, or a correlation matrix"
+    raise DataError(message, code="unknown_option")
 
 
 def pair_terms(text: str) -> tuple[tuple[str, str], ...]:
@@ -243,7 +249,9 @@ def parameter_names(
         return ["within subgroups", "between subgroups"]
     if correlation.name in ("toeplitz", "m_dependent"):
         return [f"lag {(k + 1) * unit:g}" for k in range(count)]
-    if correlation.name == "unstructured":
+    if correlation.name == "local_odds":
+        return ["log local odds ratio"]
+    if correlation.name in ("unstructured", "local_odds:times"):
         return [f"{points[j]:g}, {points[i]:g}" for i in range(len(points)) for j in range(i)]
     if correlation.name == "pairwise":
         words = {"1": "(Intercept)", "distance": "distance({})", "same": "same({})"}

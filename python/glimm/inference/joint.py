@@ -123,11 +123,11 @@ def joint_tests(
     one_of("type", type, TYPES)
     known = _known(fit, df, covariance)
     makers = {"I": _reduced, "II": _reduced, "III": _averaged}
-    found = []
+    found, coefficients = [], fit.parts[0].estimates
     for label, rows in makers[type](fit, type):
         basis = _independent(rows)
         if len(basis):
-            found.append(_tested(fit, label, basis, np.zeros(len(basis)), known))
+            found.append(tested(label, basis, np.zeros(len(basis)), coefficients, known))
     title = f"Tests of terms, type {type}"
     return Tests(tuple(found), title, _WORDS[type], known.source, fit.design.frame_kind)
 
@@ -142,6 +142,24 @@ def linear_test(
 ) -> Tests:
     """Test linear hypotheses about the mean's fixed effects; see `Fit.test`."""
     known = _known(fit, df, covariance)
+    rows, values, label = stated(hypothesis, fit.names, value)
+    made = tested(label, rows, values, fit.parts[0].estimates, known)
+    title = "Linear hypothesis"
+    return Tests((made,), title, "", known.source, fit.design.frame_kind)
+
+
+def stated(
+    hypothesis: str | Sequence[str] | ArrayLike,
+    names: Sequence[str],
+    value: float | ArrayLike = 0.0,
+) -> tuple[Array, Array, str]:
+    """Return a hypothesis in words, or rows of a matrix, as rows, values and a label.
+
+    Raises
+    ------
+    DataError, FormulaError
+        For words that are no hypothesis, rows of another length, and rows that repeat each other.
+    """
     if isinstance(hypothesis, str):
         texts: list[str] = [hypothesis]
     elif isinstance(hypothesis, list | tuple) and all(isinstance(h, str) for h in hypothesis):
@@ -149,7 +167,7 @@ def linear_test(
     else:
         texts = []
     if texts:
-        lines = [read(text, fit.names) for text in texts]
+        lines = [read(text, names) for text in texts]
         rows = np.array([row for row, _ in lines])
         values = np.array([constant for _, constant in lines])
         label = ", ".join(text.strip() for text in texts)
@@ -157,10 +175,8 @@ def linear_test(
         rows = np.atleast_2d(np.asarray(hypothesis, dtype=np.float64))
         values = np.broadcast_to(np.asarray(value, dtype=np.float64), (len(rows),))
         label = f"{len(rows)} rows of a matrix"
-    _check_rows(rows, fit)
-    tested = _tested(fit, label, rows, values, known)
-    title = "Linear hypothesis"
-    return Tests((tested,), title, "", known.source, fit.design.frame_kind)
+    _check_rows(rows, names)
+    return rows, values, label
 
 
 def _upper(text: str) -> str:
@@ -181,8 +197,9 @@ def _known(fit: Fit, df: str, covariance: str | Robust) -> Freedom:
     return covariance
 
 
-def _tested(fit: Fit, label: str, rows: Array, value: Array, known: Freedom) -> Tested:
-    estimate = rows @ fit.parts[0].estimates
+def tested(label: str, rows: Array, value: Array, coefficients: Array, known: Freedom) -> Tested:
+    """Return the Wald test of ``rows @ coefficients = value``."""
+    estimate = rows @ coefficients
     f, df = known.joint(rows, estimate - value)
     p = f_tail(f, len(rows), df)
     statistic = f * len(rows) if np.isinf(df) else f
@@ -262,9 +279,9 @@ def _averaged(fit: Fit, type: str) -> list[tuple[str, Array]]:
     return found
 
 
-def _check_rows(rows: Array, fit: Fit) -> None:
-    if rows.ndim != 2 or rows.shape[1] != len(fit.names):
-        wanted = f"{len(fit.names)} columns, one each for {listed(fit.names)}"
+def _check_rows(rows: Array, names: Sequence[str]) -> None:
+    if rows.ndim != 2 or rows.shape[1] != len(names):
+        wanted = f"{len(names)} columns, one each for {listed(names)}"
         message = f"hypothesis has shape {rows.shape}; it needs {wanted}"
         raise DataError(message, code="array_shape")
     if np.linalg.matrix_rank(rows) < len(rows):

@@ -1,4 +1,10 @@
-"""Likelihood-ratio tests of nested fits."""
+"""Likelihood-ratio tests of nested fits.
+
+Where several variances are zero under the null, the statistic is distributed like a mixture of
+chi-squares whose weights depend on the data. Those of odd and of even degrees of freedom sum to one
+half each (Shapiro 1988, Int. Statistical Review 56, 49-62), so that its tail is at most half
+that of r - 1 and half that of r degrees of freedom, r the number of parameters added.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +36,10 @@ class Ratio:
         Parameters that the larger fit has more.
     null : str
         ``"chi-square"``, ``"mixture a:b"`` (half a chi-square of a and half one of b degrees of
-        freedom), or ``"unknown"``: several variances at once, to be had by simulation.
+        freedom), ``"at most mixture a:b"`` (several variances at once), or ``"unknown"``:
+        parameters without meaning under the null, to be had by simulation.
     p : float
-        NaN where the null is not known.
+        An upper bound where the null says "at most", NaN where it is not known.
     """
 
     chisq: float
@@ -57,6 +64,9 @@ def lrt(small: Fit, large: Fit) -> Ratio | None:
     if random == "equal":
         return Ratio(chisq, df, "chi-square", chi2_tail(chisq, df))
     if isinstance(random, str):
+        if random == "several":
+            p = mixture_tail(chisq, df - 1, df)
+            return Ratio(chisq, df, f"at most mixture {df - 1}:{df}", p)
         inside = random == "inside"
         return Ratio(chisq, df, "chi-square" if inside else "unknown",
                      chi2_tail(chisq, df) if inside else math.nan)  # fmt: skip
@@ -99,7 +109,7 @@ def _random_null(small: Fit, large: Fit) -> str | tuple[int, int] | None:
     """How the random effects differ.
 
     "equal"; "inside" where correlations alone are added; the halves of the mixture for one effect;
-    "several"; None where they are not nested.
+    "several" variances; "unknown"; None where they are not nested.
     """
     one = Counter(_effects(term) for term in small.design.terms)
     other = Counter(_effects(term) for term in large.design.terms)
@@ -111,7 +121,7 @@ def _random_null(small: Fit, large: Fit) -> str | tuple[int, int] | None:
     gained = _count(more) - _count(less)
     if gained == 0:
         # A rank of the covariance is an end of its range.
-        return "several" if any(bare(a[1]) == "rr" for a in less) else "inside"
+        return "unknown" if any(bare(a[1]) == "rr" for a in less) else "inside"
     if gained == 1 and len(more) == 1 and len(less) <= 1:
         _, structure, columns = more[0]
         plain = structure in ("us", "diag")
@@ -119,7 +129,8 @@ def _random_null(small: Fit, large: Fit) -> str | tuple[int, int] | None:
             return null_of(structure, len(columns)) or "several"
     if not less and len(more) == 1 and more[0][1] == "homdiag":
         return 0, 1
-    return "several"
+    plain = all(bare(effects[1]) in ("us", "diag", "homdiag") for effects in (*less, *more))
+    return "several" if plain else "unknown"
 
 
 def _count(effects: list[_Effects]) -> int:

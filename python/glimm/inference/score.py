@@ -86,7 +86,13 @@ def score_test(fit: Fit, add: str, data: Any) -> ScoreTest:
 
 
 def quadratic(gradient: Array, information: Array, added: list[int]) -> tuple[float, int]:
-    """Return U' (I_aa - I_ab I_bb^-1 I_ba)^-1 U and its degrees of freedom.
+    """Return U' (I_aa - I_ab I_bb^-1 I_ba)^-1 U and its degrees of freedom."""
+    u, free = efficient(gradient, information, added)
+    return float(u @ np.linalg.solve(free, u)), len(added)
+
+
+def efficient(gradient: Array, information: Array, added: list[int]) -> tuple[Array, Array]:
+    """Return the score of parameters added and its information, the others adjusted for.
 
     Parameters without information, such as a variance of zero, are held.
     """
@@ -98,7 +104,7 @@ def quadratic(gradient: Array, information: Array, added: list[int]) -> tuple[fl
     free = aa - ab @ np.linalg.solve(bb, ab.T)
     # The null's own gradient is zero up to where its climb ended.
     u = gradient[added] - ab @ np.linalg.solve(bb, gradient[rest])
-    return float(u @ np.linalg.solve(free, u)), len(added)
+    return u, free
 
 
 def _larger(fit: Fit, add: str, data: Any) -> Design:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..confidence import normal_reach
+from ..custom import CustomFamily
 from ..errors import DataError, FitError
 from ..problem import explain
 from .ask import from_link, inverse, mean_of, to_link
@@ -47,6 +48,13 @@ def prediction(state: State, level: float) -> Columns:
         message = (
             "a prediction interval of ordered classes says no more than their probabilities: use "
             "predict() without interval=, or interval='confidence'"
+        )
+        raise FitError(message, code="no_interval")
+    family = fit.model.family
+    if isinstance(family, CustomFamily) and "cdf" not in dict(family.tapes):
+        message = (
+            f"a prediction interval has the quantiles of new responses, and family {family.name!r} "
+            "has no distribution function: give CustomFamily one as cdf="
         )
         raise FitError(message, code="no_interval")
     if fit.design.trials is not None and state.rows.trials is None:

@@ -115,13 +115,34 @@ def joint_covariance(fit: Fit) -> Joint:
     FitError
         After the iterative engine, whose effects are too many for exact covariances.
     """
+    return _made(fit).joint
+
+
+def conditional_at(fit: Fit, weights: Array) -> Joint:
+    """Return the joint covariance with -l'' replaced by working weights of the mean, (n,).
+
+    Its `conditional` and its slopes in the coefficients of the mean are those of the linear mixed
+    model that iterated weighted least squares would solve next.
+
+    Raises
+    ------
+    FitError
+        As `joint_covariance`.
+    """
+    made = _made(fit)
+    made.second = np.zeros_like(made.second)
+    made.second[:, 0, 0] = -weights
+    return made.joint
+
+
+def _made(fit: Fit) -> _Made:
     if fit.estimates.path == "iterative":
         message = (
             "standard errors of predictions need the joint covariance of all random effects, which "
             "the iterative engine does not have; fit with engine='sparse', or leave interval= out"
         )
         raise FitError(message, code="no_interval")
-    return _Made(fit).joint
+    return _Made(fit)
 
 
 class _Made:

@@ -3,7 +3,7 @@
 use super::rows::{Kernel, LANES, run1};
 use super::{Derivs, Family, Random, Rows, Want};
 use crate::link::Link;
-use crate::special::{beta_inc, exp, expm1_near, ln, log1p, saturated_poisson, select};
+use crate::special::{beta_inc, exp, expm1_near, ln, log1p, logistic, saturated_poisson, select, vectorized};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Loglog, Link::Cauchit];
@@ -39,6 +39,20 @@ fn blend(successes: f64, failures: f64, [p, q]: [[f64; 5]; 2]) -> [f64; 5] {
         successes.mul_add(p[3], failures * q[3]),
         successes.mul_add(p[4], failures * q[4]),
     ]
+}
+
+/// p (1 - p) of many rows.
+#[inline(always)]
+fn products(tails: impl Fn(f64) -> (f64, f64), eta: &[f64], out: &mut [f64]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (eta, out) in eta.iter().zip(out) {
+                let (p, q) = tails(*eta);
+                *out = p * q;
+            }
+        },
+    );
 }
 
 /// y ln(y / n) + (n - y) ln(1 - y / n).
@@ -223,6 +237,17 @@ impl Family for Binomial {
     fn variance(&self, eta: &[f64], size: f64) -> f64 {
         let (p, q) = self.tails(eta[0]);
         p * q / size
+    }
+
+    fn variances(&self, eta: &[f64], _others: &[f64], size: Option<&[f64]>, out: &mut [f64]) {
+        let tails = |eta: f64| self.tails(eta);
+        match self.0 {
+            Link::Logit => products(logistic, eta, out),
+            _ => products(tails, eta, out),
+        }
+        if let Some(size) = size {
+            out.iter_mut().zip(size).for_each(|(v, n)| *v /= n);
+        }
     }
 
     fn cdf(&self, y: f64, size: f64, eta: &[f64]) -> (f64, f64) {

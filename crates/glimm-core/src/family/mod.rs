@@ -175,6 +175,16 @@ pub trait Family: Send + Sync {
     /// Variance of the response; for a binomial with `size` trials that of the proportion.
     fn variance(&self, eta: &[f64], size: f64) -> f64;
 
+    /// The same of many rows at once, with the predictors `others` besides that of the mean.
+    fn variances(&self, eta: &[f64], others: &[f64], size: Option<&[f64]>, out: &mut [f64]) {
+        let mut all = [0.0; 4];
+        all[1..=others.len()].copy_from_slice(others);
+        for (i, (eta, out)) in eta.iter().zip(out).enumerate() {
+            all[0] = *eta;
+            *out = self.variance(&all[..=others.len()], size.map_or(1.0, |s| s[i]));
+        }
+    }
+
     /// (P(Y <= y), P(Y > y)), each accurate in its own tail.
     fn cdf(&self, y: f64, size: f64, eta: &[f64]) -> (f64, f64);
 

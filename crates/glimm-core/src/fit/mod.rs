@@ -24,7 +24,7 @@ pub use inference::{Identified, Verdict};
 pub use many::Replicate;
 pub use options::Options;
 pub use path::Path;
-pub use profile::{Ending, Goal, Profile, Profiled, Wanted};
+pub use profile::{Ending, Goal, Profile, Profiled, Share, Wanted};
 pub use scores::Scores;
 pub use standard::Aliased;
 

@@ -67,9 +67,8 @@ pub(super) struct Bread {
 }
 
 impl Bread {
-    pub fn new(task: &Task<'_>, rows: &Rows, state: &State) -> Result<Bread, Error> {
-        let p = task.data.width();
-        let mut l = task.sums(rows, state)?.m;
+    pub fn new(task: &Task<'_>, m: Vec<f64>) -> Result<Bread, Error> {
+        let (p, mut l) = (task.data.width(), m);
         if !cholesky(&mut l, p) {
             return Err(Error::Degenerate { why: "the data do not tell the coefficients".into() });
         }
@@ -142,12 +141,14 @@ impl Task<'_> {
         let single = working::lookup("independence", Default::default())?;
         let task = if kind == Kind::Independence { Task { working: single.as_ref(), ..*self } } else { *self };
         let rows = task.rows(state)?;
-        let bread = Bread::new(&task, &rows, state)?;
+        let plain = matches!(kind, Kind::Robust | Kind::Morel);
+        let sums = task.sums(&rows, state, plain)?;
+        let bread = Bread::new(&task, sums.m)?;
         let p = task.data.width();
         let found = match kind {
             Kind::Model | Kind::Independence => bread.a,
             _ => {
-                let meat = task.meat(&rows, state, &bread, kind)?;
+                let meat = if plain { sums.meat } else { task.meat(&rows, state, &bread, kind)? };
                 let robust = sandwich(&bread.a, &meat, p);
                 match kind {
                     Kind::OneStep => {
@@ -168,19 +169,16 @@ impl Task<'_> {
         Rows::new(self.data, &state.beta).ok_or_else(outside)
     }
 
-    /// sum (K_i u_i)(K_i u_i)'
+    /// sum (K_i u_i)(K_i u_i)' with K_i other than I.
     fn meat(&self, rows: &Rows, state: &State, bread: &Bread, kind: Kind) -> Result<Vec<f64>, Error> {
         let p = self.data.width();
         let roots = Roots::new(self.data, &state.scale);
         let parts = self.chunks(|chunk| {
             let (mut meat, mut v, mut trouble) = (vec![0.0; p * p], vec![0.0; p], None);
             self.visit(rows, &roots, &state.alpha, chunk, |share: Share<'_>| {
-                match kind {
-                    Kind::Robust | Kind::Morel => v.copy_from_slice(share.u),
-                    _ => match bread.correction(kind, share.m) {
-                        Ok(k) => matvec(&k, share.u, p, &mut v),
-                        Err(error) => trouble = Some(error),
-                    },
+                match bread.correction(kind, share.m) {
+                    Ok(k) => matvec(&k, share.u, p, &mut v),
+                    Err(error) => trouble = Some(error),
                 }
                 (0..p * p).for_each(|i| meat[i] += share.copies * v[i / p] * v[i % p]);
             })?;

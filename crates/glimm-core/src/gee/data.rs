@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::family::Family;
 
 /// Rows of one piece of work: clusters are shared among threads in chunks fixed by the data.
-const CHUNK_ROWS: usize = 4096;
+pub(super) const CHUNK_ROWS: usize = 4096;
 /// Fewer rows than this are done by the calling thread.
 pub const PARALLEL_ROWS: usize = 10_000;
 
@@ -22,7 +22,7 @@ pub struct Source {
     pub y: Vec<f64>,
     pub size: Option<Vec<f64>>,
     pub classes: usize,
-    /// Row by row, `p` columns.
+    /// Column by column, `p` of them.
     pub x: Vec<f64>,
     pub p: usize,
     pub offset: Option<Vec<f64>>,
@@ -58,7 +58,7 @@ pub struct Data {
     pub starts: Vec<usize>,
     pub places: Places,
     pub scale: Option<(Vec<f64>, usize)>,
-    pub standard: Standard,
+    pub standard: Arc<Standard>,
     /// Chunks of clusters.
     pub chunks: Vec<Range<usize>>,
 }
@@ -67,14 +67,11 @@ impl Data {
     pub fn new(source: Source) -> Result<Data, Error> {
         check(&source)?;
         let (order, starts) = sorted(&source);
-        let rows = |v: &Vec<f64>| order.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
-        let table = |v: &Vec<f64>, p: usize| {
-            order.iter().flat_map(|&i| v[i as usize * p..(i as usize + 1) * p].iter().copied()).collect::<Vec<f64>>()
-        };
+        let rows = |v: &Vec<f64>| picked(v, &order, 1);
         let parts = if source.family.ordered() { source.classes - 1 } else { 1 };
         let thresholds = if source.family.ordered() { parts } else { 0 };
-        let mut x = table(&source.x, source.p);
-        let standard = Standard::new(&mut x, order.len(), source.p, thresholds);
+        let mut x = lines(&source.x, &order, source.p);
+        let standard = Arc::new(Standard::new(&mut x, order.len(), source.p, thresholds));
         let firsts = || starts[..starts.len() - 1].iter().map(|&s| order[s] as usize);
         Ok(Data {
             parts,
@@ -86,7 +83,7 @@ impl Data {
             weights: source.weights.as_ref().map(rows),
             copies: source.copies.as_ref().map(|v| firsts().map(|i| v[i]).collect()),
             places: source.places.taken(&order),
-            scale: source.scale.as_ref().map(|(v, p)| (table(v, *p), *p)),
+            scale: source.scale.as_ref().map(|(v, p)| (picked(v, &order, *p), *p)),
             chunks: chunks(&starts),
             family: source.family,
             extra: source.extra,
@@ -94,6 +91,35 @@ impl Data {
             starts,
             standard,
         })
+    }
+
+    /// Every `stride`-th chunk of clusters alone.
+    pub fn sample(&self, stride: usize) -> Data {
+        let taken: Vec<usize> = self.chunks.iter().step_by(stride).flat_map(|chunk| chunk.clone()).collect();
+        let (mut order, mut starts) = (Vec::new(), vec![0]);
+        for &cluster in &taken {
+            order.extend(self.rows(cluster).map(|i| i as u32));
+            starts.push(order.len());
+        }
+        let rows = |v: &Vec<f64>| picked(v, &order, 1);
+        Data {
+            family: self.family.clone(),
+            extra: self.extra.clone(),
+            y: rows(&self.y),
+            size: self.size.as_ref().map(rows),
+            parts: self.parts,
+            x: picked(&self.x, &order, self.columns),
+            columns: self.columns,
+            offset: self.offset.as_ref().map(rows),
+            precision: self.precision.as_ref().map(rows),
+            weights: self.weights.as_ref().map(rows),
+            copies: self.copies.as_ref().map(|v| taken.iter().map(|&c| v[c]).collect()),
+            places: self.places.taken(&order),
+            scale: self.scale.as_ref().map(|(v, p)| (picked(v, &order, *p), *p)),
+            chunks: chunks(&starts),
+            starts,
+            standard: self.standard.clone(),
+        }
     }
 
     pub fn n(&self) -> usize {
@@ -145,6 +171,21 @@ fn check(source: &Source) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Lines of `p` numbers in an order.
+fn picked(all: &[f64], order: &[u32], p: usize) -> Vec<f64> {
+    let mut out = Vec::with_capacity(order.len() * p);
+    order.iter().for_each(|&i| out.extend_from_slice(&all[i as usize * p..(i as usize + 1) * p]));
+    out
+}
+
+/// Columns as lines in an order.
+fn lines(columns: &[f64], order: &[u32], p: usize) -> Vec<f64> {
+    let n = order.len();
+    let mut out = Vec::with_capacity(n * p);
+    order.iter().for_each(|&i| out.extend((0..p).map(|j| columns[j * n + i as usize])));
+    out
 }
 
 /// Rows by cluster, then by time or subcluster, then as given; and where the clusters start.

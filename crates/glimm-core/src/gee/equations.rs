@@ -11,6 +11,7 @@ use super::working::Room;
 use super::{Data, State, Working};
 use crate::control::Control;
 use crate::error::Error;
+use crate::special::vectorized;
 
 /// A problem with a working correlation, perhaps without one of its clusters.
 #[derive(Clone, Copy)]
@@ -30,10 +31,11 @@ pub struct Share<'a> {
     pub m: &'a [f64],
 }
 
-/// Sums of a run of clusters: M (p x p) and u (p).
+/// Sums of a run of clusters: M (p x p), u (p) and, where asked for, u u' (p x p).
 pub struct Sums {
     pub m: Vec<f64>,
     pub u: Vec<f64>,
+    pub meat: Vec<f64>,
 }
 
 impl Task<'_> {
@@ -80,37 +82,45 @@ impl Task<'_> {
                 continue;
             }
             walk.gram.fill(0.0);
-            walk.add(cluster, 1.0)?;
+            walk.add(cluster, 1.0, None)?;
             walk.split(&mut u, &mut m);
             visit(Share { cluster, copies, u: &u, m: &m });
         }
         Ok(())
     }
 
-    /// Sums over all clusters.
-    pub fn sums(&self, rows: &Rows, state: &State) -> Result<Sums, Error> {
+    /// Sums over all clusters, perhaps with that of u u'.
+    pub fn sums(&self, rows: &Rows, state: &State, meat: bool) -> Result<Sums, Error> {
         let p = self.data.width();
         let roots = Roots::new(self.data, &state.scale);
+        let new = || Sums { m: vec![0.0; p * p], u: vec![0.0; p], meat: vec![0.0; if meat { p * p } else { 0 }] };
         let parts = self.chunks(|chunk| {
-            let mut walk = Walk::new(self, rows, &roots, &state.alpha);
+            let (mut walk, mut own, mut sums) = (Walk::new(self, rows, &roots, &state.alpha), vec![0.0; p], new());
             for cluster in chunk {
                 let copies = self.copies(cluster);
-                if copies > 0.0 {
-                    walk.add(cluster, copies)?;
+                if copies == 0.0 {
+                    continue;
+                }
+                walk.add(cluster, copies, meat.then_some(&mut own))?;
+                for (row, u) in sums.meat.chunks_exact_mut(p).zip(&own) {
+                    row.iter_mut().zip(&own).for_each(|(m, v)| *m += copies * u * v);
                 }
             }
-            let mut sums = Sums { m: vec![0.0; p * p], u: vec![0.0; p] };
             walk.split(&mut sums.u, &mut sums.m);
             Ok(sums)
         })?;
-        let mut all = Sums { m: vec![0.0; p * p], u: vec![0.0; p] };
+        let mut all = new();
         for part in &parts {
-            all.m.iter_mut().zip(&part.m).for_each(|(a, b)| *a += b);
-            all.u.iter_mut().zip(&part.u).for_each(|(a, b)| *a += b);
+            for (all, part) in [(&mut all.m, &part.m), (&mut all.u, &part.u), (&mut all.meat, &part.meat)] {
+                all.iter_mut().zip(part).for_each(|(a, b)| *a += b);
+            }
         }
         Ok(all)
     }
 }
+
+/// Lines are padded with zeros to a multiple of so many numbers.
+const LANES: usize = 4;
 
 /// A walk over clusters: their rows [D | r] made uncorrelated, and the products of their columns.
 struct Walk<'a> {
@@ -118,6 +128,7 @@ struct Walk<'a> {
     rows: &'a Rows,
     roots: &'a Roots,
     alpha: &'a [f64],
+    stride: usize,
     lines: Vec<f64>,
     gram: Vec<f64>,
     room: Room,
@@ -125,43 +136,82 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(task: &'a Task<'a>, rows: &'a Rows, roots: &'a Roots, alpha: &'a [f64]) -> Walk<'a> {
-        let width = task.data.width() + 1;
-        Walk { task, rows, roots, alpha, lines: Vec::new(), gram: vec![0.0; width * width], room: Room::default() }
+        let stride = (task.data.width() + 1).next_multiple_of(LANES);
+        let gram = vec![0.0; stride * stride];
+        Walk { task, rows, roots, alpha, stride, lines: Vec::new(), gram, room: Room::default() }
     }
 
-    /// Adds the products of a cluster's columns.
-    fn add(&mut self, cluster: usize, copies: f64) -> Result<(), Error> {
+    /// Adds the products of a cluster's columns; its own u goes to `own`.
+    fn add(&mut self, cluster: usize, copies: f64, mut own: Option<&mut Vec<f64>>) -> Result<(), Error> {
         let data = self.task.data;
-        let (range, width) = (data.rows(cluster), data.width() + 1);
-        self.lines.resize(range.len() * width, 0.0);
-        for part in 0..data.parts {
-            for (i, line) in range.clone().zip(self.lines.chunks_exact_mut(width)) {
-                fill(data, self.rows, i, part, self.roots.at(i), line);
+        let (range, stride, p) = (data.rows(cluster), self.stride, data.width());
+        if let Some(own) = &mut own {
+            own.fill(0.0);
+        }
+        let together = if self.task.working.joint() { data.parts } else { 1 };
+        self.lines.resize(range.len() * together * stride, 0.0);
+        for part in (0..data.parts).step_by(together) {
+            let mut lines = self.lines.chunks_exact_mut(stride);
+            for i in range.clone() {
+                let each = (part..part + together).zip(&mut lines);
+                each.for_each(|(part, line)| fill(data, self.rows, i, part, self.roots.at(i), line));
             }
-            let places = data.places.of(range.clone());
-            if !self.task.working.whiten(self.alpha, places, &mut self.lines, width, &mut self.room) {
+            if !self.whiten(range.clone(), together > 1) {
                 return Err(Error::Working { cluster });
             }
-            for line in self.lines.chunks_exact(width) {
-                for a in 0..width {
-                    let factor = copies * line[a];
-                    let out = &mut self.gram[a * width..=a * width + a];
-                    out.iter_mut().zip(line).for_each(|(g, b)| *g += factor * b);
+            products(&self.lines, stride, p + 1, copies, &mut self.gram);
+            if let Some(own) = &mut own {
+                for line in self.lines.chunks_exact(stride) {
+                    own.iter_mut().zip(line).for_each(|(u, d)| *u += d * line[p]);
                 }
             }
         }
         Ok(())
     }
 
+    /// Makes the lines of a cluster uncorrelated.
+    fn whiten(&mut self, range: Range<usize>, classes: bool) -> bool {
+        let (data, lines, room) = (self.task.data, &mut self.lines, &mut self.room);
+        let places = data.places.of(range.clone());
+        if classes {
+            let below = &self.rows.below[range.start * data.parts..range.end * data.parts];
+            return self.task.working.whiten_classes(self.alpha, places, below, lines, self.stride, room);
+        }
+        self.task.working.whiten(self.alpha, places, lines, self.stride, room)
+    }
+
     /// The products so far as u and M.
     fn split(&self, u: &mut [f64], m: &mut [f64]) {
-        let (p, width) = (u.len(), u.len() + 1);
-        u.copy_from_slice(&self.gram[p * width..p * width + p]);
+        let p = u.len();
         for a in 0..p {
+            u[a] = self.gram[p * self.stride + a];
             for b in 0..=a {
-                m[a * p + b] = self.gram[a * width + b];
-                m[b * p + a] = self.gram[a * width + b];
+                m[a * p + b] = self.gram[a * self.stride + b];
+                m[b * p + a] = self.gram[a * self.stride + b];
             }
+        }
+    }
+}
+
+/// Adds `copies` times the products of the columns of lines, of which `used` are not padding.
+fn products(lines: &[f64], stride: usize, used: usize, copies: f64, gram: &mut [f64]) {
+    vectorized(
+        #[inline(always)]
+        || match stride {
+            4 => outer(lines, 4, used, copies, gram),
+            8 => outer(lines, 8, used, copies, gram),
+            12 => outer(lines, 12, used, copies, gram),
+            _ => outer(lines, stride, used, copies, gram),
+        },
+    );
+}
+
+#[inline(always)]
+fn outer(lines: &[f64], stride: usize, used: usize, copies: f64, gram: &mut [f64]) {
+    for line in lines.chunks_exact(stride) {
+        for (row, value) in gram.chunks_exact_mut(stride).zip(&line[..used]) {
+            let factor = copies * value;
+            row.iter_mut().zip(line).for_each(|(g, b)| *g = factor.mul_add(*b, *g));
         }
     }
 }

@@ -17,6 +17,11 @@ const HALVINGS: usize = 40;
 const GROWTH: f64 = 4.0;
 /// Steps smaller than this end the search for a start, in standard errors.
 const ROUGH: f64 = 1e-3;
+/// Moves that shrink by less than this tell how far the next ones go.
+const STEADY: f64 = 0.1;
+/// With so many chunks of clusters the search starts from the solution for every few of them.
+const MANY: usize = 32;
+const SAMPLE: usize = 12;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -35,8 +40,8 @@ pub struct Found {
     pub covariance: Vec<f64>,
     pub iterations: usize,
     pub converged: bool,
-    /// The last step, in standard errors.
-    pub moved: f64,
+    /// What is left to go, in standard errors, as the last steps tell.
+    pub left: f64,
     /// Pairs that tell each correlation, where the model is linear.
     pub pairs: Vec<f64>,
 }
@@ -52,35 +57,56 @@ struct Step {
 impl Task<'_> {
     /// Solves all equations, from a start if there is one.
     pub fn fit(&self, options: &Options, start: Option<&State>) -> Result<Found, Error> {
-        let mut state = start.map_or_else(|| self.start(options), |state| Ok(state.clone()))?;
+        let mut state = match start {
+            Some(state) => state.clone(),
+            None => match self.sampled(options)? {
+                Some(state) => state,
+                None => self.start(options)?,
+            },
+        };
+        let known = self.working.known(self);
         let mut rows = Rows::new(self.data, &state.beta).ok_or_else(outside)?;
+        let mut last = f64::INFINITY;
         for iteration in 1.. {
             let before = state.clone();
             state.scale = self.next_scale(&rows, &state, options)?;
-            let (wanted, counts) = self.next_alpha(&rows, &state, options)?;
+            let (wanted, counts) = match &known {
+                Some(alpha) => (alpha.clone(), Vec::new()),
+                None => self.next_alpha(&rows, &state, options)?,
+            };
             let (alpha, sums, cut) = self.nearest_valid(&rows, &mut state, wanted)?;
             state.alpha = alpha;
             let found = solve(&sums)?;
             rows = self.advance(&mut state.beta, &found.step, rows)?;
-            let change = changed(&before, &state);
-            let settled = found.size < options.tolerance && change < options.tolerance;
+            let moved = found.size.max(changed(&before, &state));
+            let left = remaining(last, moved);
+            let settled = left < options.tolerance;
+            last = moved;
             self.control.tell(Report { stage: "GEE", iteration, loglik: f64::NAN, decrement: found.size.powi(2) });
             if settled && let Some(cluster) = cut {
                 return Err(Error::Working { cluster });
             }
             if settled || iteration >= options.iterations {
-                let (covariance, moved) = (found.covariance, found.size);
-                return Ok(Found {
-                    state,
-                    covariance,
-                    iterations: iteration,
-                    converged: settled,
-                    moved,
-                    pairs: counts,
-                });
+                let covariance = found.covariance;
+                return Ok(Found { state, covariance, iterations: iteration, converged: settled, left, pairs: counts });
             }
         }
         unreachable!()
+    }
+
+    /// The solution for a sample of the clusters, where they are many and the sample has one.
+    fn sampled(&self, options: &Options) -> Result<Option<State>, Error> {
+        let chunks = self.data.chunks.len();
+        if chunks < MANY {
+            return Ok(None);
+        }
+        let sample = self.data.sample(chunks / SAMPLE);
+        let rough = Options { tolerance: ROUGH, ..options.clone() };
+        match (Task { data: &sample, ..*self }).fit(&rough, None) {
+            Ok(found) => Ok(found.converged.then_some(found.state)),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The generalized linear model that takes all rows for independent.
@@ -99,18 +125,18 @@ impl Task<'_> {
             state.beta[..thresholds.len()].copy_from_slice(&thresholds);
         } else {
             let rows = Rows::start(data).ok_or_else(outside)?;
-            state.beta = solve(&task.sums(&rows, &state)?)?.step;
+            state.beta = solve(&task.sums(&rows, &state, false)?)?.step;
         }
         let mut rows = Rows::new(data, &state.beta).ok_or_else(outside)?;
         for _ in 0..options.iterations {
-            let found = solve(&task.sums(&rows, &state)?)?;
+            let found = solve(&task.sums(&rows, &state, false)?)?;
             rows = self.advance(&mut state.beta, &found.step, rows)?;
             if found.size < ROUGH {
                 break;
             }
         }
         if let (Scale::Estimated, Some((z, g))) = (options.scale, &data.scale) {
-            let mean = rows.residual.iter().map(|e| e * e).sum::<f64>() / rows.residual.len() as f64;
+            let mean = rows.squares / rows.residual.len() as f64;
             let constant = (0..*g).find(|&a| z.iter().skip(a).step_by(*g).all(|&v| v == 1.0));
             if let Some(a) = constant {
                 state.scale[a] = mean.ln();
@@ -184,7 +210,7 @@ impl Task<'_> {
             state.alpha =
                 from.iter().zip(&wanted).map(|(a, b)| if share < 1.0 { a + share * (b - a) } else { *b }).collect();
             let valid = if self.working.inside(&state.alpha) {
-                self.sums(rows, state)
+                self.sums(rows, state, false)
             } else {
                 Err(Error::Working { cluster: 0 })
             };
@@ -215,12 +241,18 @@ impl Task<'_> {
 
 /// Sum of squares and a little more, so that it may grow from zero.
 fn squares(rows: &Rows) -> f64 {
-    rows.residual.iter().map(|e| e * e).sum::<f64>() + rows.residual.len() as f64 * f64::EPSILON
+    rows.squares + rows.residual.len() as f64 * f64::EPSILON
 }
 
 fn outside() -> Error {
     let why = "no coefficients were found at which every mean lies in the range of the family; another link may keep it there";
     Error::Degenerate { why: why.into() }
+}
+
+/// What is left to go after a move, from the one before: moves that shrink by a factor r sum to r / (1 - r).
+fn remaining(last: f64, moved: f64) -> f64 {
+    let rate = moved / last;
+    if last.is_finite() && rate < STEADY { moved * rate / (1.0 - rate) } else { moved }
 }
 
 fn changed(before: &State, after: &State) -> f64 {

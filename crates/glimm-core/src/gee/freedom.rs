@@ -106,7 +106,7 @@ impl Task<'_> {
     /// Degrees of freedom of each contrast (rows of p numbers, user's units), for a covariance of this kind.
     pub fn freedom(&self, state: &State, kind: Kind, freedom: Freedom, contrasts: &[f64]) -> Result<Vec<f64>, Error> {
         let (rows, p) = (self.rows(state)?, self.data.width());
-        let bread = Bread::new(self, &rows, state)?;
+        let bread = Bread::new(self, self.sums(&rows, state, false)?.m)?;
         let roots = Roots::new(self.data, &state.scale);
         let map = transposed(&self.data.standard.map(), p);
         // A c in standard units.

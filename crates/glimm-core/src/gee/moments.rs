@@ -6,6 +6,7 @@
 
 use super::equations::Task;
 use super::rows::Rows;
+use super::working::Weighted;
 use super::{Data, State};
 use crate::error::Error;
 use crate::linalg::dense::{cholesky, cholesky_solve};
@@ -116,9 +117,9 @@ pub fn pairs(task: &Task<'_>, rows: &Rows, state: &State) -> Result<Moments, Err
     let (q, linear) = (task.working.parameters(), task.working.linear());
     let roots = Roots::new(task.data, &state.scale);
     let parts = task.chunks(|chunk| {
-        let (mut sums, mut residual) = (Moments::new(q, linear), Vec::new());
+        let (mut sums, mut room) = (Moments::new(q, linear), Default::default());
         for cluster in chunk {
-            of_cluster(task, rows, &roots, &state.alpha, cluster, &mut residual, &mut sums);
+            of_cluster(task, rows, &roots, &state.alpha, cluster, &mut room, &mut sums);
         }
         Ok(sums)
     })?;
@@ -127,25 +128,27 @@ pub fn pairs(task: &Task<'_>, rows: &Rows, state: &State) -> Result<Moments, Err
     Ok(all)
 }
 
-/// Adds the pairs of one cluster.
+/// Adds the pairs of one cluster, each by the root of the product of its rows' weights.
 fn of_cluster(
     task: &Task<'_>,
     rows: &Rows,
     roots: &Roots,
     alpha: &[f64],
     cluster: usize,
-    residual: &mut Vec<f64>,
+    (residual, root): &mut (Vec<f64>, Vec<f64>),
     into: &mut Moments,
 ) {
-    let (data, range) = (task.data, task.data.rows(cluster));
-    let weight = task.copies(cluster) * data.weights.as_ref().map_or(1.0, |w| w[range.start]);
+    let (data, range, weight) = (task.data, task.data.rows(cluster), task.copies(cluster));
     if range.len() < 2 || weight == 0.0 {
         return;
     }
+    root.clear();
+    root.extend(range.clone().map(|i| data.weights.as_ref().map_or(1.0, |w| w[i].sqrt())));
     for part in 0..data.parts {
         residual.clear();
-        residual.extend(range.clone().map(|i| rows.residual[i * data.parts + part] * roots.at(i)));
-        task.working.moments(alpha, data.places.of(range.clone()), residual, weight, into);
+        let each = range.clone().zip(&*root);
+        residual.extend(each.map(|(i, w)| rows.residual[i * data.parts + part] * roots.at(i) * w));
+        task.working.moments(alpha, data.places.of(range.clone()), Weighted { residual, root, weight }, into);
     }
 }
 
@@ -155,7 +158,7 @@ pub fn contributions(task: &Task<'_>, rows: &Rows, state: &State) -> Result<Vec<
     let (g, q, linear) = (state.scale.len(), task.working.parameters(), task.working.linear());
     let roots = Roots::new(data, &state.scale);
     let parts = task.chunks(|chunk| {
-        let (mut out, mut residual) = (Vec::with_capacity(chunk.len() * (g + q)), Vec::new());
+        let (mut out, mut room) = (Vec::with_capacity(chunk.len() * (g + q)), Default::default());
         for cluster in chunk {
             let mut line = vec![0.0; g];
             for i in data.rows(cluster) {
@@ -169,7 +172,7 @@ pub fn contributions(task: &Task<'_>, rows: &Rows, state: &State) -> Result<Vec<
             }
             let mut sums = Moments::new(q, linear);
             let single = Task { skip: None, ..*task };
-            of_cluster(&single, rows, &roots, &state.alpha, cluster, &mut residual, &mut sums);
+            of_cluster(&single, rows, &roots, &state.alpha, cluster, &mut room, &mut sums);
             let copies = task.data.copies(cluster).max(f64::MIN_POSITIVE);
             out.extend_from_slice(&line);
             out.extend((0..q).map(|k| match linear {

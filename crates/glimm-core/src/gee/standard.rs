@@ -19,16 +19,17 @@ pub struct Standard {
 impl Standard {
     /// Standardises a matrix of `n` rows and `p` columns, stored row by row, and drops columns that repeat earlier ones.
     pub fn new(x: &mut Vec<f64>, n: usize, p: usize, thresholds: usize) -> Standard {
-        let constant = |j: usize| (1..n).all(|i| x[i * p + j] == x[j]) && x[j] != 0.0;
-        let intercept = (0..p).find(|&j| constant(j));
+        let intercept = constant(x, p);
         let shifts = intercept.is_some() || thresholds > 0;
         let (mut centers, mut scales) = (vec![0.0; p], vec![1.0; p]);
+        let means = means(x, n, p, |_, v| v);
         for j in 0..p {
-            let mean = (0..n).map(|i| x[i * p + j]).sum::<f64>() / n as f64;
-            centers[j] = if shifts && Some(j) != intercept { mean } else { 0.0 };
-            let square = (0..n).map(|i| (x[i * p + j] - centers[j]).powi(2)).sum::<f64>() / n as f64;
-            let visible = square > COLLINEAR * mean * mean;
-            scales[j] = if visible { square.sqrt() } else { 0.0 };
+            centers[j] = if shifts && Some(j) != intercept { means[j] } else { 0.0 };
+        }
+        let squares = self::means(x, n, p, |j, v| (v - centers[j]).powi(2));
+        for j in 0..p {
+            let visible = squares[j] > COLLINEAR * means[j] * means[j];
+            scales[j] = if visible { squares[j].sqrt() } else { 0.0 };
         }
         for row in x.chunks_exact_mut(p.max(1)) {
             for j in 0..p {
@@ -108,6 +109,19 @@ impl Standard {
     pub fn covariance_to_user(&self, v: &[f64]) -> Vec<f64> {
         sandwich(&self.map(), v, self.len())
     }
+}
+
+/// The first column that is the same number other than zero in all rows.
+fn constant(x: &[f64], p: usize) -> Option<usize> {
+    let first = x.get(..p)?;
+    (0..p).find(|&j| first[j] != 0.0 && x.chunks_exact(p).all(|row| row[j] == first[j]))
+}
+
+/// The mean of a function of each column.
+fn means(x: &[f64], n: usize, p: usize, f: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+    let mut sums = vec![0.0; p];
+    x.chunks_exact(p.max(1)).for_each(|row| (0..p).for_each(|j| sums[j] += f(j, row[j])));
+    sums.iter().map(|s| s / n as f64).collect()
 }
 
 /// A V A'.

@@ -4,6 +4,7 @@
 //!
 //! by the product trapezoidal rule, whose step follows how sharply F(y | eta) turns in eta.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use rayon::prelude::*;
@@ -42,6 +43,8 @@ struct Mixture<'a> {
     support: Support,
     /// (weight, linear predictors), weights with sum one.
     nodes: Vec<(f64, Vec<f64>)>,
+    /// F where it is known: the quantiles of a row share what their searches have seen.
+    seen: RefCell<Vec<(f64, f64)>>,
 }
 
 /// The quantiles `p` of each row, rows x quantiles. `eta`: rows x predictors; `root`: rows x predictors x directions.
@@ -59,7 +62,8 @@ pub fn quantiles(
         let size = size.map_or(1.0, |s| s[i]);
         let (eta, root) = (&eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r]);
         let support = Support::of(family, size);
-        let mixture = Mixture { family, size, support, nodes: nodes(family, eta, root, r, size) };
+        let nodes = nodes(family, eta, root, r, size);
+        let mixture = Mixture { family, size, support, nodes, seen: RefCell::default() };
         let (center, spread) = mixture.moments();
         p.iter().map(|&p| mixture.quantile(p, center, spread)).collect::<Vec<f64>>()
     };
@@ -154,7 +158,12 @@ impl Mixture<'_> {
         if y >= s.high {
             return 1.0;
         }
-        self.nodes.iter().map(|(w, eta)| w * self.family.cdf(y, self.size, eta).0).sum()
+        if let Some((_, f)) = self.seen.borrow().iter().find(|(at, _)| *at == y) {
+            return *f;
+        }
+        let f = self.nodes.iter().map(|(w, eta)| w * self.family.cdf(y, self.size, eta).0).sum();
+        self.seen.borrow_mut().push((y, f));
+        f
     }
 
     fn quantile(&self, p: f64, center: f64, spread: f64) -> f64 {
@@ -170,6 +179,10 @@ impl Mixture<'_> {
     /// The least whole y with F(y) >= p, sought from the normal approximation.
     fn count(&self, p: f64, z: f64, center: f64, spread: f64) -> f64 {
         let (bottom, top) = (self.support.low - 1.0, self.support.high);
+        if bottom == -1.0 && top == 1.0 {
+            // The mean of a single trial says all.
+            return if 1.0 - center >= p { 0.0 } else { 1.0 };
+        }
         if top - bottom <= FEW {
             return (0..top as i64).map(|y| y as f64).find(|&y| self.cdf(y) >= p).unwrap_or(top);
         }

@@ -17,6 +17,20 @@ pub enum Goal {
     Sd(Vec<usize>),
     /// The angle between two rows of a factor: the arc cosine of a correlation.
     Angle(Vec<usize>, Vec<usize>),
+    /// The root of a share of a sum of variances.
+    Share(Share),
+}
+
+/// |r| / sqrt(Q): r is a row of a factor, Q = psi'M psi + sum_j w_j exp(2 psi_j) + constant the sum of which |r|^2 is a
+/// part. Its root, unlike the share itself, moves with the parameters where the share is zero.
+#[derive(Clone, Debug)]
+pub struct Share {
+    pub row: Vec<usize>,
+    /// (j, k, M_jk), each pair once: M_jk + M_kj where they differ.
+    pub products: Vec<(usize, usize, f64)>,
+    /// (j, w_j) of variances whose parameter is the log of a standard deviation.
+    pub logs: Vec<(usize, f64)>,
+    pub constant: f64,
 }
 
 /// A goal at one point.
@@ -34,6 +48,11 @@ impl Goal {
             Goal::Linear(a) => a.len() == p,
             Goal::Sd(row) => !row.is_empty() && row.iter().all(|&j| j < p),
             Goal::Angle(a, b) => !a.is_empty() && !b.is_empty() && a.iter().chain(b).all(|&j| j < p),
+            Goal::Share(s) => {
+                let products = s.products.iter().flat_map(|&(j, k, _)| [j, k]);
+                let all = s.row.iter().copied().chain(products).chain(s.logs.iter().map(|&(j, _)| j));
+                !s.row.is_empty() && all.into_iter().all(|j| j < p)
+            }
         }
     }
 
@@ -44,6 +63,8 @@ impl Goal {
             Goal::Sd(row) if row.len() == 1 => [0.0, f64::INFINITY],
             Goal::Sd(_) => [LEAST_SD * unit, f64::INFINITY],
             Goal::Angle(..) => [LEAST_ANGLE, std::f64::consts::PI - LEAST_ANGLE],
+            Goal::Share(s) if s.row.len() == 1 => [0.0, 1.0],
+            Goal::Share(_) => [LEAST_SD, 1.0],
         }
     }
 
@@ -53,6 +74,7 @@ impl Goal {
             Goal::Linear(a) => a.iter().position(|x| *x != 0.0).unwrap_or(0),
             Goal::Sd(row) => row.last().copied().unwrap_or(0),
             Goal::Angle(a, _) => a.first().copied().unwrap_or(0),
+            Goal::Share(s) => s.row.last().copied().unwrap_or(0),
         }
     }
 
@@ -60,6 +82,7 @@ impl Goal {
     pub fn defined(&self, psi: &[f64]) -> bool {
         match self {
             Goal::Angle(a, b) => length(&pick(psi, a)) > 0.0 && length(&pick(psi, b)) > 0.0,
+            Goal::Share(s) => s.total(psi) > 0.0,
             _ => true,
         }
     }
@@ -91,6 +114,7 @@ impl Goal {
             Goal::Sd(row) if row.len() == 1 => psi[row[0]],
             Goal::Sd(row) => length(&pick(psi, row)),
             Goal::Angle(a, b) => Angle::new(psi, a, b).value(),
+            Goal::Share(s) => s.part().value(psi) / s.total(psi).sqrt(),
         }
     }
 
@@ -118,7 +142,52 @@ impl Goal {
                 Local { value, gradient, hessian: Some(hessian) }
             }
             Goal::Angle(a, b) => Angle::new(psi, a, b).local(p, a, b),
+            Goal::Share(s) => s.local(psi),
         }
+    }
+}
+
+/// With L = |r| and v = L Q^(-1/2),
+///
+/// ```text
+/// dv = dL Q^(-1/2) - L dQ Q^(-3/2) / 2
+/// d2v = d2L Q^(-1/2) - (dL dQ' + dQ dL' + L d2Q) Q^(-3/2) / 2 + 3/4 L dQ dQ' Q^(-5/2)
+/// ```
+impl Share {
+    fn part(&self) -> Goal {
+        Goal::Sd(self.row.clone())
+    }
+
+    fn total(&self, psi: &[f64]) -> f64 {
+        let products: f64 = self.products.iter().map(|&(j, k, m)| m * psi[j] * psi[k]).sum();
+        let logs: f64 = self.logs.iter().map(|&(j, w)| w * libm::exp(2.0 * psi[j])).sum();
+        self.constant + products + logs
+    }
+
+    fn local(&self, psi: &[f64]) -> Local {
+        let (p, part, q) = (psi.len(), self.part().local(psi), self.total(psi));
+        let (mut first, mut second) = (vec![0.0; p], vec![0.0; p * p]);
+        for &(j, k, m) in &self.products {
+            first[j] += m * psi[k];
+            first[k] += m * psi[j];
+            second[j * p + k] += m;
+            second[k * p + j] += m;
+        }
+        for &(j, w) in &self.logs {
+            let variance = w * libm::exp(2.0 * psi[j]);
+            first[j] += 2.0 * variance;
+            second[j * p + j] += 4.0 * variance;
+        }
+        let [a, b, c] = [1.0 / q.sqrt(), -0.5 / (q * q.sqrt()), 0.75 / (q * q * q.sqrt())];
+        let slope = &part.gradient;
+        let gradient = (0..p).map(|j| a * slope[j] + b * part.value * first[j]).collect();
+        let bend = |j: usize, k: usize| {
+            let own = part.hessian.as_ref().map_or(0.0, |h| h[j * p + k]);
+            let mixed = slope[j] * first[k] + first[j] * slope[k] + part.value * second[j * p + k];
+            a * own + b * mixed + c * part.value * first[j] * first[k]
+        };
+        let hessian = (0..p * p).map(|at| bend(at / p, at % p)).collect();
+        Local { value: a * part.value, gradient, hessian: Some(hessian) }
     }
 }
 
@@ -215,6 +284,18 @@ mod tests {
             Goal::Angle(vec![1], vec![2, 3]),
             Goal::Angle(vec![2, 3], vec![4, 5, 6]),
             Goal::Angle(vec![1], vec![4, 5, 6]),
+            Goal::Share(Share {
+                row: vec![1],
+                products: vec![(1, 1, 1.0), (2, 2, 1.0), (1, 2, 0.5)],
+                logs: vec![(6, 1.0)],
+                constant: 0.0,
+            }),
+            Goal::Share(Share {
+                row: vec![2, 3],
+                products: vec![(2, 2, 1.0), (3, 3, 1.0), (4, 4, 1.0)],
+                logs: Vec::new(),
+                constant: 3.29,
+            }),
         ];
         for goal in goals {
             let at = goal.local(&psi);

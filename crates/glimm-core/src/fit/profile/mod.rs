@@ -10,7 +10,7 @@ mod ridge;
 mod surface;
 
 pub use ends::Ending;
-pub use goal::Goal;
+pub use goal::{Goal, Share};
 
 use self::ends::{Reached, Walk};
 use self::ridge::{Point, look};

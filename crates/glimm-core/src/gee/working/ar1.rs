@@ -1,6 +1,6 @@
 //! corr = alpha^|t - s|: with rows in the order of time a Markov chain, at any spacing.
 
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 pub struct Ar1 {
     /// Times are whole, so that alpha may be negative.
@@ -47,7 +47,7 @@ impl Working for Ar1 {
         true
     }
 
-    fn moments(&self, alpha: &[f64], cluster: Cluster<'_>, residual: &[f64], weight: f64, into: &mut Moments) {
+    fn moments(&self, alpha: &[f64], cluster: Cluster<'_>, given: Weighted<'_>, into: &mut Moments) {
         let a = alpha[0];
         let steps: Vec<f64> = (1..cluster.n).map(|k| self.step(a, cluster, k)).collect();
         for j in 0..cluster.n {
@@ -55,8 +55,9 @@ impl Working for Ar1 {
             for k in j + 1..cluster.n {
                 rho *= steps[k - 1];
                 let slope = (cluster.time[k] - cluster.time[j]) * rho / a;
-                into.gradient[0] += weight * slope * (residual[j] * residual[k] - rho);
-                into.curvature[0] += weight * slope * slope;
+                let both = given.root[j] * given.root[k];
+                into.gradient[0] += given.weight * slope * (given.residual[j] * given.residual[k] - both * rho);
+                into.curvature[0] += given.weight * both * slope * slope;
             }
         }
     }

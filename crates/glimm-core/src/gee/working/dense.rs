@@ -3,9 +3,10 @@
 use crate::gee::rows::forward;
 use crate::linalg::dense::cholesky;
 
-/// Room for the factor of one cluster.
+/// Room for the sums of columns, or the factor, of one cluster.
 #[derive(Default)]
 pub struct Room {
+    pub sums: Vec<f64>,
     factor: Vec<f64>,
     key: Vec<u32>,
     known: bool,
@@ -23,13 +24,10 @@ impl Room {
         width: usize,
     ) -> bool {
         if !(self.known && key == Some(self.key.as_slice())) {
-            self.factor.clear();
-            self.factor.resize(n * n, 0.0);
+            let matrix = self.identity(n);
             for i in 0..n {
-                self.factor[i * n + i] = 1.0;
-                (0..i).for_each(|j| self.factor[i * n + j] = entry(i, j));
+                (0..i).for_each(|j| matrix[i * n + j] = entry(i, j));
             }
-            self.known = false;
             if !cholesky(&mut self.factor, n) {
                 return false;
             }
@@ -41,5 +39,23 @@ impl Room {
         }
         forward(&self.factor, n, rows, width);
         true
+    }
+
+    /// An identity matrix to write another one below its diagonal.
+    pub fn identity(&mut self, n: usize) -> &mut [f64] {
+        self.known = false;
+        self.factor.clear();
+        self.factor.resize(n * n, 0.0);
+        (0..n).for_each(|i| self.factor[i * n + i] = 1.0);
+        &mut self.factor
+    }
+
+    /// Multiplies rows by the inverse of the Cholesky factor of the matrix written.
+    pub fn factored(&mut self, n: usize, rows: &mut [f64], width: usize) -> bool {
+        let valid = cholesky(&mut self.factor, n);
+        if valid {
+            forward(&self.factor, n, rows, width);
+        }
+        valid
     }
 }

@@ -1,6 +1,6 @@
 //! A given correlation matrix of all positions.
 
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 pub struct Fixed {
     pub matrix: Vec<f64>,
@@ -14,5 +14,5 @@ impl Working for Fixed {
         room.whiten(cluster.n, Some(cluster.place), entry, rows, width)
     }
 
-    fn moments(&self, _: &[f64], _: Cluster<'_>, _: &[f64], _: f64, _: &mut Moments) {}
+    fn moments(&self, _: &[f64], _: Cluster<'_>, _: Weighted<'_>, _: &mut Moments) {}
 }

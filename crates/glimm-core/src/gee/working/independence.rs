@@ -1,6 +1,6 @@
 //! R = I.
 
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 pub struct Independence;
 
@@ -9,5 +9,5 @@ impl Working for Independence {
         true
     }
 
-    fn moments(&self, _: &[f64], _: Cluster<'_>, _: &[f64], _: f64, _: &mut Moments) {}
+    fn moments(&self, _: &[f64], _: Cluster<'_>, _: Weighted<'_>, _: &mut Moments) {}
 }

@@ -1,6 +1,6 @@
 //! Toeplitz and m-dependent: one correlation for each lag up to some number, zero beyond.
 
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 pub struct Lagged {
     pub lags: usize,
@@ -19,14 +19,14 @@ impl Working for Lagged {
         room.whiten(cluster.n, Some(cluster.place), entry, rows, width)
     }
 
-    fn moments(&self, _: &[f64], cluster: Cluster<'_>, residual: &[f64], weight: f64, into: &mut Moments) {
+    fn moments(&self, _: &[f64], cluster: Cluster<'_>, given: Weighted<'_>, into: &mut Moments) {
         for i in 0..cluster.n {
             for j in (0..i).rev() {
                 let lag = cluster.place[i].abs_diff(cluster.place[j]) as usize;
                 if lag > self.lags {
                     break;
                 }
-                into.add(lag - 1, weight * residual[i] * residual[j], weight);
+                given.pair(i, j, lag - 1, into);
             }
         }
     }

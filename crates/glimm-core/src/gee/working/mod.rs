@@ -6,10 +6,12 @@ mod exchangeable;
 mod fixed;
 mod independence;
 mod lagged;
+mod local_odds;
 mod nested;
 mod pairwise;
 mod unstructured;
 
+use super::equations::Task;
 use super::moments::Moments;
 use crate::error::Error;
 pub use dense::Room;
@@ -79,6 +81,23 @@ pub struct Cluster<'a> {
     pub width: usize,
 }
 
+/// Standardised residuals of a cluster's rows, times the square roots of their weights; these roots; and the weight of
+/// the cluster.
+#[derive(Clone, Copy)]
+pub struct Weighted<'a> {
+    pub residual: &'a [f64],
+    pub root: &'a [f64],
+    pub weight: f64,
+}
+
+impl Weighted<'_> {
+    /// Adds a pair of rows to the moments of parameter k.
+    fn pair(&self, i: usize, j: usize, k: usize, into: &mut Moments) {
+        let both = |v: &[f64]| self.weight * v[i] * v[j];
+        into.add(k, both(self.residual), both(self.root));
+    }
+}
+
 /// A correlation matrix R(alpha) of the rows of any cluster.
 pub trait Working: Send + Sync {
     /// Number of parameters.
@@ -101,7 +120,31 @@ pub trait Working: Send + Sync {
 
     /// Adds the products of pairs of standardised residuals. Where the model is linear: their sums, and how many there are;
     /// else gradient and curvature of the squared distance between them and the correlations.
-    fn moments(&self, alpha: &[f64], cluster: Cluster<'_>, residual: &[f64], weight: f64, into: &mut Moments);
+    fn moments(&self, alpha: &[f64], cluster: Cluster<'_>, given: Weighted<'_>, into: &mut Moments);
+
+    /// Parameters that the responses tell before the fit, in place of moments of residuals.
+    fn known(&self, _task: &Task<'_>) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// Whether all thresholds of a row are made uncorrelated together, by `whiten_classes`.
+    fn joint(&self) -> bool {
+        false
+    }
+
+    /// As `whiten` for the m thresholds of every row, one after the other, which are uncorrelated within a row.
+    /// `below` has the probabilities of the classes up to each threshold.
+    fn whiten_classes(
+        &self,
+        _alpha: &[f64],
+        _cluster: Cluster<'_>,
+        _below: &[f64],
+        _rows: &mut [f64],
+        _width: usize,
+        _room: &mut Room,
+    ) -> bool {
+        false
+    }
 
     /// Whether parameters are in range.
     fn inside(&self, alpha: &[f64]) -> bool {
@@ -123,8 +166,18 @@ pub struct Extent {
     pub whole: bool,
 }
 
-pub const NAMES: [&str; 9] =
-    ["ar1", "exchangeable", "fixed", "independence", "m_dependent", "nested", "pairwise", "toeplitz", "unstructured"];
+pub const NAMES: [&str; 10] = [
+    "ar1",
+    "exchangeable",
+    "fixed",
+    "independence",
+    "local_odds",
+    "m_dependent",
+    "nested",
+    "pairwise",
+    "toeplitz",
+    "unstructured",
+];
 
 /// The structure of this name.
 pub fn lookup(name: &str, extent: Extent) -> Result<Box<dyn Working>, Error> {
@@ -133,6 +186,7 @@ pub fn lookup(name: &str, extent: Extent) -> Result<Box<dyn Working>, Error> {
         "exchangeable" => Box::new(exchangeable::Exchangeable),
         "ar1" => Box::new(ar1::Ar1 { whole: extent.whole }),
         "m_dependent" | "toeplitz" => Box::new(lagged::Lagged { lags: extent.size }),
+        "local_odds" => Box::new(local_odds::LocalOdds { places: extent.size }),
         "unstructured" => Box::new(unstructured::Unstructured { places: extent.size }),
         "nested" => Box::new(nested::Nested),
         "fixed" => Box::new(fixed::Fixed { matrix: extent.matrix, places: extent.size }),

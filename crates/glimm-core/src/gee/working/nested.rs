@@ -1,7 +1,7 @@
 //! Exchangeable within subclusters, and, less, between those of a cluster.
 
 use super::exchangeable::{products, whiten_block};
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 pub struct Nested;
 
@@ -21,14 +21,15 @@ impl Working for Nested {
 
     /// Blocks first, each by its closed form. Of what is left, I + b v v' with v constant in a block, the inverse root is
     /// I - (1 - 1 / sqrt(1 + b v'v)) v v' / v'v.
-    fn whiten(&self, alpha: &[f64], cluster: Cluster<'_>, rows: &mut [f64], width: usize, _: &mut Room) -> bool {
+    fn whiten(&self, alpha: &[f64], cluster: Cluster<'_>, rows: &mut [f64], width: usize, room: &mut Room) -> bool {
         let (same, between) = (alpha[0], alpha[1]);
         let mut v = vec![0.0; cluster.n];
         let mut square = 0.0;
         for run in runs(cluster) {
             let n = run.len() as f64;
             let whole = 1.0 + (n - 1.0) * same - n * between;
-            if !whiten_block(1.0 - same, whole, run.len(), &mut rows[run.start * width..run.end * width], width) {
+            let block = &mut rows[run.start * width..run.end * width];
+            if !whiten_block(1.0 - same, whole, block, width, &mut room.sums) {
                 return false;
             }
             v[run].fill(1.0 / whole.sqrt());
@@ -46,15 +47,14 @@ impl Working for Nested {
         true
     }
 
-    fn moments(&self, _: &[f64], cluster: Cluster<'_>, residual: &[f64], weight: f64, into: &mut Moments) {
+    fn moments(&self, _: &[f64], cluster: Cluster<'_>, given: Weighted<'_>, into: &mut Moments) {
         let (mut inside, mut pairs) = (0.0, 0.0);
         for run in runs(cluster) {
-            let n = run.len() as f64;
-            inside += products(&residual[run]);
-            pairs += 0.5 * n * (n - 1.0);
+            inside += products(&given.residual[run.clone()]);
+            pairs += products(&given.root[run]);
         }
-        let n = cluster.n as f64;
-        into.add(0, weight * inside, weight * pairs);
-        into.add(1, weight * (products(residual) - inside), weight * (0.5 * n * (n - 1.0) - pairs));
+        let w = given.weight;
+        into.add(0, w * inside, w * pairs);
+        into.add(1, w * (products(given.residual) - inside), w * (products(given.root) - pairs));
     }
 }

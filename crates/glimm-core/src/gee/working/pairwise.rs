@@ -1,6 +1,6 @@
 //! A regression of the correlation on covariates of pairs.
 
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 /// How a pair is described by a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +64,7 @@ impl Working for Pairwise {
         room.whiten(cluster.n, None, |i, j| self.rho(alpha, cluster, i, j), rows, width)
     }
 
-    fn moments(&self, alpha: &[f64], cluster: Cluster<'_>, residual: &[f64], weight: f64, into: &mut Moments) {
+    fn moments(&self, alpha: &[f64], cluster: Cluster<'_>, given: Weighted<'_>, into: &mut Moments) {
         let q = self.covariates.len();
         let mut slope = vec![0.0; q];
         for i in 0..cluster.n {
@@ -72,10 +72,11 @@ impl Working for Pairwise {
                 let rho = self.rho(alpha, cluster, i, j);
                 let d = if self.bounded { 1.0 - rho * rho } else { 1.0 };
                 (0..q).for_each(|k| slope[k] = d * self.z(cluster, i, j, k));
-                let rest = weight * (residual[i] * residual[j] - rho);
+                let both = given.root[i] * given.root[j];
+                let rest = given.weight * (given.residual[i] * given.residual[j] - both * rho);
                 for k in 0..q {
                     into.gradient[k] += slope[k] * rest;
-                    (0..q).for_each(|l| into.curvature[k * q + l] += weight * slope[k] * slope[l]);
+                    (0..q).for_each(|l| into.curvature[k * q + l] += given.weight * both * slope[k] * slope[l]);
                 }
             }
         }

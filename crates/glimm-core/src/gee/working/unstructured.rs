@@ -1,13 +1,13 @@
 //! A correlation for every pair of positions.
 
-use super::{Cluster, Moments, Room, Working};
+use super::{Cluster, Moments, Room, Weighted, Working};
 
 pub struct Unstructured {
     pub places: usize,
 }
 
 /// Where the pair (i, j), j < i, stands: (1,0), (2,0), (2,1), (3,0) ...
-fn at(i: u32, j: u32) -> usize {
+pub(super) fn at(i: u32, j: u32) -> usize {
     let (i, j) = (i.max(j) as usize, i.min(j) as usize);
     i * (i - 1) / 2 + j
 }
@@ -22,10 +22,10 @@ impl Working for Unstructured {
         room.whiten(cluster.n, Some(cluster.place), entry, rows, width)
     }
 
-    fn moments(&self, _: &[f64], cluster: Cluster<'_>, residual: &[f64], weight: f64, into: &mut Moments) {
+    fn moments(&self, _: &[f64], cluster: Cluster<'_>, given: Weighted<'_>, into: &mut Moments) {
         for i in 0..cluster.n {
             for j in 0..i {
-                into.add(at(cluster.place[i], cluster.place[j]), weight * residual[i] * residual[j], weight);
+                given.pair(i, j, at(cluster.place[i], cluster.place[j]), into);
             }
         }
     }
