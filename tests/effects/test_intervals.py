@@ -14,7 +14,7 @@ from scipy import special, stats
 
 import glimm
 from glimm.errors import DataError, FitError
-from glimm.predict.joint import _Sparse
+from glimm.predict.conditional import Sparse
 from glimm.problem import factor_of
 
 Array = NDArray[np.float64]
@@ -234,7 +234,7 @@ def test_a_balanced_one_way_layout_has_the_textbook_variance() -> None:
 def test_solves_for_many_effects_agree_with_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     dense, sparse = made("crossed slopes"), made("crossed slopes")
     monkeypatch.setattr("glimm.predict.joint.DENSE", 0)
-    assert isinstance(sparse.joint_covariance._conditional, _Sparse)
+    assert isinstance(sparse.joint_covariance._conditional, Sparse)
     monkeypatch.undo()
     new = frame().sample(20, random_state=1).assign(h=3)
     one, other = (m.predict(new, interval="confidence") for m in (dense, sparse))

@@ -26,7 +26,7 @@ fn dense(rng: &mut Random) -> Vec<f64> {
     let mut p: Vec<f64> = (0..LEVELS * LEVELS).map(|k| f64::from(u8::from(k / LEVELS == k % LEVELS)) * 0.7).collect();
     for j in 2..LEVELS {
         let (a, b) = (rng.random_range(0..j), rng.random_range(0..j));
-        let mut x = vec![0.0; LEVELS];
+        let mut x = [0.0; LEVELS];
         (x[j], x[a]) = (1.0, -0.5);
         x[b] -= 0.4;
         (0..LEVELS * LEVELS).for_each(|k| p[k] += 1.3 * x[k / LEVELS] * x[k % LEVELS]);

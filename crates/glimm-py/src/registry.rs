@@ -176,6 +176,7 @@ fn each_row<T>(eta: &[Vector<'_>], mut op: impl FnMut(usize, &[f64]) -> T) -> Ve
 /// New random effects of one term: levels x effects, row by row.
 #[pyfunction]
 #[pyo3(signature = (lambda, effects, levels, term, seed, replicate, prior=None))]
+#[allow(clippy::too_many_arguments)]
 pub fn draw_effects<'py>(
     py: Python<'py>,
     lambda: Vec<f64>,

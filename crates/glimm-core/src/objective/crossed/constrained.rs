@@ -38,6 +38,14 @@ impl Conditions {
         self.sums.iter().map(|sum| sum.iter().map(|&i| x[i as usize]).sum()).collect()
     }
 
+    /// Takes its mean off every sum of x.
+    fn project(&self, x: &mut [f64]) {
+        for (sum, total) in self.sums.iter().zip(self.of(x)) {
+            let mean = total / sum.len() as f64;
+            sum.iter().for_each(|&i| x[i as usize] -= mean);
+        }
+    }
+
     /// Calls `op` with every number of a matrix on the pattern: its place, row and column.
     fn each(&self, mut op: impl FnMut(usize, usize, usize)) {
         for pair in &self.pattern.pairs {
@@ -121,11 +129,14 @@ impl<S: Solver> Solver for Constrained<S> {
     }
 
     fn solve(&mut self, x: &mut [f64]) {
+        // C A' is zero, but only to rounding: what stands along A' is left out beforehand.
+        self.conditions.project(x);
         self.inner.solve(x);
         let left = self.conditions.of(x);
         for (b, gw) in left.iter().zip(self.gw.chunks_exact(x.len())) {
             x.iter_mut().zip(gw).for_each(|(x, gw)| *x -= b * gw);
         }
+        self.conditions.project(x);
     }
 
     fn inverse(&mut self, out: &mut [f64]) {

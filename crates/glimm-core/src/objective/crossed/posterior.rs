@@ -17,9 +17,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::Crossed;
 use super::cells::Cells;
-use super::rows::Rows;
 use super::metropolis::{Levels, Start};
 use super::pattern::{Pattern, Prior};
+use super::rows::Rows;
 use crate::family::{Random, Want, component_offset};
 use crate::linalg::dense;
 use crate::objective::geometry::{Effects, Geometry};
