@@ -29,7 +29,7 @@ def problem(case: str, model_id: str) -> _core.Problem:
     fit = fitted(case, model_id)
     # The columns of each term in the user's order: covariances are given in it.
     *arrays, terms = core_arrays(fit.model, fit.design)
-    plain = [(*t[:4], list(range(t[3].shape[1])), t[5]) for t in terms]
+    plain = [(*t[:4], list(range(t[3].shape[1])), *t[5:]) for t in terms]
     return _core.Problem(*arrays, plain, reml=fit.model.reml, integration="laplace")
 
 

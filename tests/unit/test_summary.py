@@ -42,6 +42,8 @@ def _fit(**changes: Any) -> Any:
             disp=None,
             zi=None,
             hold=(),
+            random_hold=(),
+            share=(),
             penalty=None,
         ),
         design=SimpleNamespace(

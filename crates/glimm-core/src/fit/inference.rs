@@ -9,7 +9,7 @@ use crate::objective::Evaluation;
 /// Eigenvalues of the scaled negative Hessian below this fraction of the largest carry no information.
 const FLAT: f64 = 1e-10;
 /// Curvatures below this fraction of the largest are rounding.
-const NOISE: f64 = 1e-15;
+const NOISE: f64 = 1e-22;
 /// Negative eigenvalues beyond this fraction of the largest are no rounding.
 const UPWARDS: f64 = 1e-6;
 /// Part of the largest move along a flat direction that makes a parameter unidentified.
