@@ -56,7 +56,7 @@ def _named(r: Residuals, name: str) -> NDArray[Any]:
         message = f"column {name!r}: these residuals have no columns; give its values"
         raise DataError(message, code="unknown_column")
     for term in design.terms:
-        if term.label == name:
+        if term.label == name and not term.also:
             return np.asarray(np.array(term.levels, dtype=object)[term.codes])
     by_name = {column.name: column for column in design.used_columns.values()}
     if name in by_name:

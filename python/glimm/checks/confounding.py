@@ -159,7 +159,7 @@ def confounding(fit: Fit, group: str | None = None) -> Confounding:
     >>> [s.name for s in glimm.checks.confounding(fit).slopes]
     ['month']
     """
-    labels = list(dict.fromkeys(term.label for term in fit.design.terms))
+    labels = list(dict.fromkeys(term.label for term in fit.design.terms if not term.also))
     if not labels or (group is not None and group not in labels):
         message = f"group={group!r}; the fit has {listed(labels) if labels else 'no groups'}"
         raise DataError(message, code="unknown_option")
