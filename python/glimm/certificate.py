@@ -30,7 +30,8 @@ class Certificate:
     ----------
     method : str
         ``"closed form"``, ``"none"`` (no random effects), ``"laplace"``, ``"laplace, corrected"``
-        (by quadrature on a sample of the units), ``"quadrature"`` or ``"importance"``.
+        (by quadrature on a sample of the units), ``"quadrature"``, ``"importance"``,
+        ``"propagation"`` or ``"propagation, corrected"`` (by its second-order remainder).
     units : int
         Integrals that make up the likelihood.
     checked : int
@@ -107,6 +108,8 @@ class Certificate:
             "laplace, corrected": f"Laplace, corrected on {of} units",
             "quadrature": f"quadrature, {range_} nodes a unit{sample}",
             "importance": f"importance sampling, {range_} draws",
+            "propagation": "expectation propagation",
+            "propagation, corrected": "expectation propagation, corrected to second order",
         }.get(self.method, self.method)
         if self.method == "laplace":
             how += sample

@@ -47,7 +47,7 @@ class Model:
         Parameters of the family that are held at a value.
     penalty : Penalty, optional
     integration : str
-        ``"auto"``, ``"laplace"``, ``"agq:k"``, ``"exact"`` or ``"importance:n"``.
+        ``"auto"``, ``"laplace"``, ``"agq:k"``, ``"exact"``, ``"importance:n"`` or ``"ep"``.
     random_hold, share : tuple of pairs
         Parameters of random effects that are held at a value, or equal another one.
     """
@@ -189,8 +189,9 @@ def fit(
         the groups where there are very many) and by importance sampling for crossed ones.
         ``"laplace"``: one node. ``"agq:k"``: k Gauss-Hermite nodes per random effect.
         ``"exact"``: as auto, whatever it costs; for one grouping factor or nested ones.
-        ``"importance:n"``: n draws, for crossed ones. `Fit.certificate` states how wrong the
-        result can be, whichever was asked for.
+        ``"importance:n"``: n draws, for crossed ones. ``"ep"``: expectation propagation corrected
+        to second order, for crossed ones and known relations; auto takes it where draws would be
+        too many. `Fit.certificate` states how wrong the result can be, whichever was asked for.
     engine : str
         Linear algebra for crossed and nested factors. ``"auto"`` predicts the cheapest: the largest
         factor is eliminated exactly, and the rest by a dense (``"dense"``) or everything by a

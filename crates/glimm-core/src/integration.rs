@@ -21,6 +21,8 @@ pub enum Integration {
     Exact,
     /// Importance sampling with this many draws.
     Importance(usize),
+    /// Expectation propagation.
+    Propagation,
 }
 
 impl Integration {
@@ -30,6 +32,7 @@ impl Integration {
             ("auto", ..) => Ok(Integration::Auto),
             ("laplace", ..) => Ok(Integration::Laplace),
             ("exact", ..) => Ok(Integration::Exact),
+            ("ep", ..) => Ok(Integration::Propagation),
             (_, Some(k), _) if (1..=MOST_NODES).contains(&k) => Ok(Integration::Gauss(k)),
             (_, _, Some(draws)) if draws >= 2 => Ok(Integration::Importance(draws)),
             _ => Err(Error::Unknown {
@@ -41,6 +44,7 @@ impl Integration {
                     format!("agq:k (k nodes per random effect, 1 to {MOST_NODES})"),
                     "exact".into(),
                     "importance:n (n draws, 2 or more)".into(),
+                    "ep (expectation propagation)".into(),
                 ],
             }),
         }
@@ -72,7 +76,8 @@ pub struct Nodes {
 /// How wrong a fit's integral can be.
 #[derive(Clone, Debug, Default)]
 pub struct Certificate {
-    /// "closed form", "none" (no random effects), "laplace", "quadrature", "importance" or "draws".
+    /// "closed form", "none" (no random effects), "laplace", "quadrature", "importance", "propagation",
+    /// "propagation, corrected" or "draws".
     pub method: &'static str,
     /// Units, and how many of them were integrated again by the reference rule.
     pub units: usize,

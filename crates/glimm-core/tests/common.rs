@@ -25,6 +25,33 @@ pub enum Shape {
 pub const ONE_FACTOR: [Shape; 5] = [Shape::Intercept, Shape::Slope, Shape::Diagonal, Shape::Three, Shape::TwoTerms];
 pub const SPARSE: [Shape; 3] = [Shape::Nested, Shape::Crossed, Shape::CrossedSlopes];
 
+/// The salamander matings of McCullagh and Nelder (1989, section 14.5).
+pub fn salamanders() -> Data {
+    let text = include_str!("../../../tests/reference/cases/salamander_mating/data.csv");
+    let fields: Vec<Vec<&str>> = text.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    let number = |k: usize| fields.iter().map(|f| f[k].parse::<u32>().unwrap()).collect::<Vec<u32>>();
+    let cross = |name: &str| Column::new(fields.iter().map(|f| f64::from(u8::from(f[1] == name))).collect());
+    let term = |k: usize| Term {
+        codes: number(k).iter().map(|c| c - 1).collect(),
+        levels: 60,
+        columns: vec![Column::One],
+        predictors: vec![0],
+        structure: structure::lookup("us", 1).unwrap(),
+        prior: None,
+        also: Vec::new(),
+    };
+    Data {
+        family: family::lookup("binomial", None).unwrap(),
+        y: number(4).iter().map(|y| f64::from(*y)).collect(),
+        size: None,
+        freq: None,
+        predictors: vec![Predictor::new(["RR", "RW", "WR", "WW"].map(cross).to_vec(), None)],
+        terms: vec![term(2), term(3)],
+        copies: None,
+        constants: None,
+    }
+}
+
 pub fn normal(rng: &mut Random) -> f64 {
     StandardNormal.sample(rng)
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Shape, normal, point, problem, richardson};
+use common::{Shape, normal, point, problem, richardson, salamanders};
 use glimm_core::control::Control;
 use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::error::Error;
@@ -27,33 +27,6 @@ const ROUNDING: f64 = 1e-9;
 /// Draws per unit of a comparison with brute force, and the error that they may have.
 const DRAWS: usize = 1 << 16;
 const PRECISE: f64 = 3e-3;
-
-/// The salamander matings of McCullagh and Nelder (1989, section 14.5).
-fn salamanders() -> Data {
-    let text = include_str!("../../../tests/reference/cases/salamander_mating/data.csv");
-    let fields: Vec<Vec<&str>> = text.lines().skip(1).map(|l| l.split(',').collect()).collect();
-    let number = |k: usize| fields.iter().map(|f| f[k].parse::<u32>().unwrap()).collect::<Vec<u32>>();
-    let cross = |name: &str| Column::new(fields.iter().map(|f| f64::from(u8::from(f[1] == name))).collect());
-    let term = |k: usize| Term {
-        codes: number(k).iter().map(|c| c - 1).collect(),
-        levels: 60,
-        columns: vec![Column::One],
-        predictors: vec![0],
-        structure: structure::lookup("us", 1).unwrap(),
-        prior: None,
-        also: Vec::new(),
-    };
-    Data {
-        family: family::lookup("binomial", None).unwrap(),
-        y: number(4).iter().map(|y| f64::from(*y)).collect(),
-        size: None,
-        freq: None,
-        predictors: vec![Predictor::new(["RR", "RW", "WR", "WW"].map(cross).to_vec(), None)],
-        terms: vec![term(2), term(3)],
-        copies: None,
-        constants: None,
-    }
-}
 
 fn one(codes: Vec<u32>, columns: Vec<Column>, predictors: Vec<usize>) -> Term {
     let levels = codes.iter().max().map_or(0, |c| *c as usize + 1);

@@ -127,13 +127,17 @@ def profile(
     return Profile(curves, likelihood_of(fit), about, tuple(goals))
 
 
+CORRECTED = ("importance", "propagation", "propagation, corrected", "laplace, corrected")
+"""Methods whose maximum is not that of the likelihood that is walked over."""
+
+
 def likelihood_of(fit: Fit) -> str:
     """Name the likelihood that is profiled."""
     if fit.model.reml:
         return "likelihood (maximum likelihood; the fit itself is REML)"
     if fit.model.penalty is not None:
         return "penalised likelihood"
-    if fit.certificate.method in ("importance", "laplace, corrected"):
+    if fit.certificate.method in CORRECTED:
         return "likelihood (corrected to first order about the estimates)"
     return "likelihood"
 

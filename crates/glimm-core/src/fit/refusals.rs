@@ -29,13 +29,20 @@ pub fn refuse_constant(data: &Data) -> Result<(), Error> {
 /// Products of nodes are for the few effects of a single factor's levels.
 pub fn refuse_quadrature() -> Error {
     let why = "quadrature is for one grouping factor or nested ones, of independent levels, and at most 4 effects of a \
-               structure such as ar1 in a group; with others, ask for \"auto\", \"laplace\" or \"importance:n\"";
+               structure such as ar1 in a group; with others, ask for \"auto\", \"laplace\", \"ep\" or \"importance:n\"";
     Error::Degenerate { why: why.into() }
 }
 
 /// Units of effects that share no row are drawn one after another; a relation joins them.
 pub fn refuse_draws() -> Error {
     let why = "importance sampling is for independent levels, one for each row; with a known relation or several levels \
-               for each row, ask for \"auto\" or \"laplace\"";
+               for each row, ask for \"auto\", \"ep\" or \"laplace\"";
+    Error::Degenerate { why: why.into() }
+}
+
+/// Each row is exchanged in its one linear predictor, and the rounds must end.
+pub fn refuse_propagation() -> Error {
+    let why = "expectation propagation is for random effects in one linear predictor of a family whose log density is \
+               concave, or nearly, in it, and did not settle here; ask for \"auto\" or \"laplace\"";
     Error::Degenerate { why: why.into() }
 }

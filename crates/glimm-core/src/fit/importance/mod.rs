@@ -1,13 +1,14 @@
 //! What Laplace's approximation gets wrong with crossed and nested effects: measured by importance sampling, and
-//! put right.
+//! put right; by expectation propagation where the draws would be too many.
 
 mod measure;
+mod propagation;
 mod study;
 
 use self::measure::Measure;
 use self::study::{PILOT, Study};
 use super::path::Engine;
-use super::refusals::refuse_draws;
+use super::refusals::{refuse_draws, refuse_propagation};
 use super::{CONVERGED, Fitted, INNER_LAST, Observer, Problem, inference};
 use crate::design::Term;
 use crate::error::Error;
@@ -48,6 +49,11 @@ impl Judgement {
     }
 }
 
+/// Whether Laplace's approximation has a maximum from which to go on.
+fn settled(outcome: &Outcome) -> bool {
+    outcome.decrement < CONVERGED && !matches!(outcome.reason, Reason::Saddle | Reason::Runaway)
+}
+
 impl Problem {
     /// Ends a fit of crossed or nested effects. Where Laplace's approximation matters the estimates move to the maximum
     /// of the true likelihood, found by as many draws as that takes; their covariance is then that of its Hessian, by
@@ -76,6 +82,25 @@ impl Problem {
         last: &mut Evaluation,
         observe: Observer<'_>,
     ) -> Result<Judgement, Error> {
+        let asked = self.integration == Integration::Propagation;
+        if !asked {
+            let found = self.judge_by_draws(outcome, last, observe)?;
+            if !found.certificate.loglik_error.is_nan() || matches!(self.integration, Integration::Importance(_)) {
+                return Ok(found);
+            }
+        }
+        match self.judge_by_propagation(outcome, last, observe)? {
+            None if asked => Err(refuse_propagation()),
+            found => Ok(found.unwrap_or_else(Judgement::unchecked)),
+        }
+    }
+
+    fn judge_by_draws(
+        &mut self,
+        outcome: &mut Outcome,
+        last: &mut Evaluation,
+        observe: Observer<'_>,
+    ) -> Result<Judgement, Error> {
         let limit = match self.integration {
             Integration::Importance(_) => f64::INFINITY,
             Integration::Auto => LIMIT,
@@ -85,8 +110,7 @@ impl Problem {
         if tied && matches!(self.integration, Integration::Importance(_)) {
             return Err(refuse_draws());
         }
-        let settled = outcome.decrement < CONVERGED && !matches!(outcome.reason, Reason::Saddle | Reason::Runaway);
-        if tied || !settled || (self.data.n() * PILOT) as f64 > limit {
+        if tied || !settled(outcome) || (self.data.n() * PILOT) as f64 > limit {
             return Ok(Judgement::unchecked());
         }
         let mut study = Study::new(self.importance(&outcome.psi)?, last, limit);

@@ -86,7 +86,7 @@ impl Problem {
             (None, Integration::Auto) => self.by_sample(laplace?, observe),
             (None, _) => Err(Error::Unknown {
                 what: "integration for one grouping factor",
-                name: "importance".into(),
+                name: if self.integration == Integration::Propagation { "ep" } else { "importance" }.into(),
                 allowed: ["auto", "laplace", "agq:k", "exact"].map(String::from).to_vec(),
             }),
         }
@@ -151,7 +151,7 @@ impl Problem {
             Integration::Gauss(k) => (k > 1, k > 1),
             Integration::Exact => (true, true),
             Integration::Auto => (affordable, false),
-            Integration::Laplace | Integration::Importance(_) => (false, false),
+            Integration::Laplace | Integration::Importance(_) | Integration::Propagation => (false, false),
         };
         // Products of rules over the many effects of a series are out of reach.
         let few = !self.data.terms.iter().any(|t| t.structure.curved());

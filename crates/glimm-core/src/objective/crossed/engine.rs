@@ -145,6 +145,15 @@ impl Plan {
         }
     }
 
+    /// Multiplications, about, of one factorisation with its inverse, in those of a dense one.
+    pub fn multiplications(&self) -> f64 {
+        match self {
+            Plan::Dense(border) => dense_cost(border),
+            Plan::Sparse(analysis, _) => SPARSE_PRICE * analysis.symbolic.flops(),
+            Plan::Iterative(_) => f64::INFINITY,
+        }
+    }
+
     pub fn engine(&self) -> Engine {
         match self {
             Plan::Dense(_) => Engine::Dense,

@@ -14,6 +14,7 @@ mod metropolis;
 mod modes;
 mod pattern;
 mod posterior;
+pub mod propagation;
 mod restricted;
 mod rows;
 mod schur;
@@ -108,6 +109,11 @@ impl Crossed {
             passes: 0.0,
             control: Arc::default(),
         })
+    }
+
+    /// Rows sorted by the largest factor.
+    pub fn data(&self) -> &Data {
+        &self.data
     }
 
     pub fn plan(&self) -> &Plan {
