@@ -9,6 +9,9 @@ use rayon::prelude::*;
 use super::Line;
 use super::chebyshev::{self, place};
 use super::curve::Curve;
+use super::mixture::score;
+use super::pieces::Pieces;
+use super::rule;
 use crate::special::normal_quantile;
 
 /// Fewest rows that are worth a curve.
@@ -21,6 +24,11 @@ const CURVES: usize = 14;
 const MOST_STEPS: usize = 100;
 /// Error of a threshold in units of the normal score.
 const TOLERANCE: f64 = 1e-10;
+/// Finest and widest step of the rule, and where it ends.
+const STEPS: [f64; 2] = [0.002, 0.8];
+const REACH: f64 = 7.0;
+/// Bounds of where a curve bends.
+const BEND: [f64; 2] = [1e-6, 10.0];
 /// How far beyond the rows a threshold is sought, in standard deviations and in units of eta.
 const BEYOND: [f64; 2] = [12.0, 30.0];
 /// Linear predictors at which F is tried for falling in eta, and what it may rise by rounding.
@@ -128,16 +136,24 @@ impl Search<'_> {
     }
 
     fn curve(&self, rows: &Rows, y: f64) -> Curve {
-        Curve::new(self.ends(rows), &|sd, guess| self.threshold(y, sd, guess))
+        let [first, last] = self.range;
+        let ends = self.ends(rows);
+        let given = Pieces::new([first, last], &|eta| self.line.mixture(eta, 0.0).cdf(y));
+        let (center, bend) = self.guess(y);
+        Curve::new(ends, bend, &|sd, guess| {
+            let guess = guess.unwrap_or_else(|| center - normal_quantile(self.p) * sd.hypot(bend));
+            self.threshold(&given, sd, guess, bend)
+        })
     }
 
-    /// The eta with F(y; eta, sd) = p; infinite where F is on one side of p all along.
-    fn threshold(&self, y: f64, sd: f64, guess: Option<f64>) -> f64 {
+    /// The eta with F(y; eta, sd) = p, given F(y | eta); infinite where F is on one side of p all along.
+    fn threshold(&self, given: &Pieces, sd: f64, guess: f64, bend: f64) -> f64 {
         let z = normal_quantile(self.p);
-        let off = |eta: f64| z - self.line.mixture(eta, sd).score(y);
-        let mut step = if guess.is_some() { 0.02 * (1.0 + sd) } else { 0.5 * (1.0 + sd) };
         let [first, last] = self.range;
-        let at = guess.unwrap_or_else(|| self.guess(y, z, sd)).clamp(first, last);
+        let at = guess.clamp(first, last);
+        let line = self.rule(at, sd);
+        let off = |eta: f64| z - score(given.sum(&line, eta, sd));
+        let mut step = 0.02 * sd.hypot(bend);
         let mut low = (at, off(at));
         let mut high = low;
         while low.1 > 0.0 {
@@ -147,7 +163,7 @@ impl Search<'_> {
             high = low;
             let at = (low.0 - step).max(first);
             low = (at, off(at));
-            step *= 2.0;
+            step *= 3.0;
         }
         while high.1 < 0.0 {
             if high.0 >= last {
@@ -156,16 +172,26 @@ impl Search<'_> {
             low = high;
             let at = (high.0 + step).min(last);
             high = (at, off(at));
-            step *= 2.0;
+            step *= 3.0;
         }
         root(low, high, off)
     }
 
-    fn guess(&self, y: f64, z: f64, sd: f64) -> f64 {
+    fn rule(&self, eta: f64, sd: f64) -> Vec<(f64, f64)> {
+        if sd == 0.0 {
+            return vec![(1.0, 0.0)];
+        }
+        let along = |t: f64| self.line.predictors(sd.mul_add(t, eta));
+        rule::line(rule::step(self.line.family, self.line.size, along, STEPS), REACH)
+    }
+
+    /// About where the mean is y, and by how much eta moves it by one spread there.
+    fn guess(&self, y: f64) -> (f64, f64) {
         let size = if self.line.support.high.is_finite() { self.line.size + 0.5 } else { 1.0 };
-        let center = self.line.family.link().link((y + 0.7) / size);
-        let guess = center - z * sd.hypot(1.0 / (y + 1.0).sqrt());
-        if guess.is_finite() { guess } else { 0.5 * (self.range[0] + self.range[1]) }
+        let guess = self.line.family.link().link((y + 0.7) / size);
+        let center = if guess.is_finite() { guess } else { 0.5 * (self.range[0] + self.range[1]) };
+        let turn = rule::turn(self.line.family, self.line.size, |t| self.line.predictors(center + t), 0.0);
+        (center, (1.0 / turn).clamp(BEND[0], BEND[1]))
     }
 
     /// Quantiles of rows in (low, high] by curves at some of the counts; `None` where these do not tell of the others.
@@ -186,11 +212,12 @@ impl Search<'_> {
         let [low, high] = sheet.ends;
         let mut worst: f64 = 0.0;
         for (i, share) in [0.0, 0.05, 0.35, 0.62, 0.96, 1.0].iter().enumerate() {
-            let sd = self.sd[rows[i * (rows.len() - 1) / 5] as usize];
+            let row = rows[i * (rows.len() - 1) / 5];
             let y = (share * (high - low) + low).round();
-            let (coefficients, _) = sheet.across(sd);
+            let (coefficients, _) = sheet.across(self.sd[row as usize]);
             let table = chebyshev::value(&coefficients, place(y, sheet.ends));
-            worst = worst.max((table - self.threshold(y, sd, Some(table).filter(|t| t.is_finite()))).abs());
+            let (h, _) = self.curve(&vec![row], y).at(self.sd[row as usize]);
+            worst = worst.max((table - h).abs());
         }
         (worst < 1e-6).then_some(20.0 * worst)
     }

@@ -1,6 +1,6 @@
 //! A smooth function of the standard deviation, solved for at few points.
 
-use super::chebyshev::{coefficients, place, points, value};
+use super::chebyshev::{coefficients, needed, place, points, value};
 
 /// Points of a segment.
 const POINTS: usize = 12;
@@ -10,34 +10,42 @@ const LOOKS: [f64; 3] = [-1.0, 0.13, 1.0];
 const GOOD: f64 = 1e-8;
 /// Error up to which a segment serves where halving no longer helps.
 const FAIR: f64 = 1e-5;
+/// Terms that are left out.
+const SMALL: f64 = 1e-11;
 const MOST_HALVES: usize = 7;
 /// The error that is reckoned with is this multiple of the worst that was seen, and never less than `LEAST`.
 const CAUTION: f64 = 30.0;
 const LEAST: f64 = 1e-7;
 
 struct Segment {
+    /// Of hypot(sd, bend).
     ends: [f64; 2],
     coefficients: Vec<f64>,
     /// What the curve may be off; infinite where it is not known.
     error: f64,
 }
 
-pub(super) struct Curve(Vec<Segment>);
+pub(super) struct Curve {
+    segments: Vec<Segment>,
+    bend: f64,
+}
 
 impl Curve {
-    /// Of `solve(sd, guess)` between two ends.
-    pub fn new(ends: [f64; 2], solve: &impl Fn(f64, Option<f64>) -> f64) -> Curve {
+    /// Of `solve(sd, guess)` between two ends, nearly straight in hypot(sd, bend).
+    pub fn new(ends: [f64; 2], bend: f64, solve: &impl Fn(f64, Option<f64>) -> f64) -> Curve {
         let mut segments = Vec::new();
-        extend(&mut segments, ends, solve, None, 0);
-        Curve(segments)
+        let by_width = |w: f64, guess| solve(((w - bend) * (w + bend)).max(0.0).sqrt(), guess);
+        extend(&mut segments, ends.map(|sd| sd.hypot(bend)), &by_width, None, 0);
+        Curve { segments, bend }
     }
 
     /// The function and what it may be off.
     #[inline]
     pub fn at(&self, sd: f64) -> (f64, f64) {
-        let last = self.0.len() - 1;
-        let segment = &self.0[self.0[..last].partition_point(|s| s.ends[1] < sd)];
-        (value(&segment.coefficients, place(sd, segment.ends)), segment.error)
+        let w = sd.hypot(self.bend);
+        let last = self.segments.len() - 1;
+        let segment = &self.segments[self.segments[..last].partition_point(|s| s.ends[1] < w)];
+        (value(&segment.coefficients, place(w, segment.ends)), segment.error)
     }
 }
 
@@ -52,8 +60,8 @@ fn extend(
     let count = if ends[1] > ends[0] { POINTS } else { 1 };
     let mut guess = guess;
     let mut values = Vec::with_capacity(count);
-    for sd in points(count, ends) {
-        let found = solve(sd, guess);
+    for w in points(count, ends) {
+        let found = solve(w, guess);
         guess = Some(found).filter(|g| g.is_finite());
         values.push(found);
     }
@@ -61,11 +69,13 @@ fn extend(
         segments.push(Segment { ends, coefficients: vec![values[0]], error: LEAST });
         return;
     }
-    let coefficients = coefficients(&values);
+    let mut coefficients = coefficients(&values);
+    let terms = needed(&coefficients, SMALL).unwrap_or(count);
+    coefficients.truncate(terms);
     let off = |&x: &f64| {
-        let sd = 0.5 * ((1.0 - x) * ends[0] + (1.0 + x) * ends[1]);
+        let w = 0.5 * ((1.0 - x) * ends[0] + (1.0 + x) * ends[1]);
         let table = value(&coefficients, x);
-        (table - solve(sd, Some(table).filter(|g| g.is_finite()))).abs() / (1.0 + table.abs())
+        (table - solve(w, Some(table).filter(|g| g.is_finite()))).abs() / (1.0 + table.abs())
     };
     let seen = LOOKS.iter().map(off).fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
     if seen <= GOOD || depth == MOST_HALVES {

@@ -3,9 +3,10 @@
 
 use std::cell::RefCell;
 
+use super::rule;
 use super::support::Support;
 use crate::family::Family;
-use crate::special::{normal_pdf, normal_quantile};
+use crate::special::normal_quantile;
 
 /// Where the rule ends, in one direction and in several.
 const REACH: [f64; 2] = [7.0, 6.2];
@@ -13,17 +14,13 @@ const REACH: [f64; 2] = [7.0, 6.2];
 const STEP: [f64; 2] = [0.8, 0.85];
 /// Finest step of one direction, and of two or more.
 const FINEST: [f64; 2] = [0.02, 0.2];
-/// Where along a direction the sharpness of F(y | eta) is looked at.
-const LOOKS: [f64; 3] = [-3.0, 0.0, 3.0];
+/// Least probability that has a normal score.
+const SMALLEST: f64 = 1e-300;
 const MOST_STEPS: usize = 200;
 /// Error of a quantile in units of the spread of the response.
 const TOLERANCE: f64 = 1e-10;
-/// Least probability that has a normal score.
-const SMALLEST: f64 = 1e-300;
 /// Counts that are gone through one by one.
 const FEW: f64 = 3.0;
-/// Difference that gives the slope of a mean.
-const H: f64 = 1e-4;
 
 pub(super) struct Mixture<'a> {
     family: &'a dyn Family,
@@ -40,29 +37,15 @@ fn nodes(family: &dyn Family, eta: &[f64], root: &[f64], size: f64) -> Vec<(f64,
     let r = root.len() / k.max(1);
     let moving: Vec<usize> = (0..r).filter(|&j| (0..k).any(|l| root[l * r + j] != 0.0)).collect();
     let several = usize::from(moving.len() > 1);
-    // Where F(y | eta) is normal with the mean moving by `turn` spreads per unit of t, the error of a step stays the same
-    // when it shrinks by sqrt(1 + turn^2).
-    let turn = |j: usize, t: f64| {
-        let along = |t: f64| (0..k).map(|l| eta[l] + t * root[l * r + j]).collect::<Vec<f64>>();
-        let slope = (family.mean(&along(t + H)) - family.mean(&along(t - H))) / (2.0 * H);
-        let turn = slope.abs() / family.variance(&along(t), size).sqrt();
-        if turn.is_finite() { turn } else { 1.0 }
-    };
-    let step = |j: usize| {
-        let sharpest = LOOKS.iter().map(|&t| turn(j, t)).fold(0.0, f64::max);
-        (STEP[several] / 1.0f64.hypot(sharpest)).clamp(FINEST[several], STEP[several])
-    };
+    let along = |eta: &[f64], j: usize, t: f64| (0..k).map(|l| eta[l] + t * root[l * r + j]).collect::<Vec<f64>>();
     let mut all = vec![(1.0, eta.to_vec())];
     for &j in &moving {
-        let step = step(j);
-        let count = (REACH[several] / step) as i64;
-        let line: Vec<f64> = (-count..=count).map(|i| i as f64 * step).collect();
-        let total: f64 = line.iter().map(|&t| normal_pdf(t)).sum();
-        let moved = |(w, eta): &(f64, Vec<f64>), t: f64| {
-            let at = (0..k).map(|l| eta[l] + t * root[l * r + j]).collect();
-            (w * normal_pdf(t) / total, at)
+        let step = rule::step(family, size, |t| along(eta, j, t), [FINEST[several], STEP[several]]);
+        let line = rule::line(step, REACH[several]);
+        let moved = |(w, eta): &(f64, Vec<f64>)| {
+            line.iter().map(|(own, t)| (w * own, along(eta, j, *t))).collect::<Vec<_>>()
         };
-        all = all.iter().flat_map(|node| line.iter().map(|&t| moved(node, t)).collect::<Vec<_>>()).collect();
+        all = all.iter().flat_map(moved).collect();
     }
     all
 }
@@ -115,8 +98,8 @@ impl<'a> Mixture<'a> {
     }
 
     /// Normal score of F(y), nearly straight in y.
-    pub fn score(&self, y: f64) -> f64 {
-        normal_quantile(self.cdf(y).clamp(SMALLEST, 1.0 - f64::EPSILON))
+    fn score(&self, y: f64) -> f64 {
+        score(self.cdf(y))
     }
 
     /// The least whole y with F(y) >= p, sought from the normal approximation.
@@ -135,7 +118,7 @@ impl<'a> Mixture<'a> {
         let mut step = (0.1 * spread).ceil().max(1.0);
         for turn in 0..MOST_STEPS {
             let f = self.cdf(at);
-            let score = normal_quantile(f.clamp(SMALLEST, 1.0 - f64::EPSILON)) - z;
+            let score = score(f) - z;
             if f >= p {
                 high = (at, Some(score))
             } else {
@@ -204,4 +187,9 @@ impl<'a> Mixture<'a> {
         }
         y(high.0)
     }
+}
+
+/// The normal score of a probability, finite.
+pub(super) fn score(f: f64) -> f64 {
+    normal_quantile(f.clamp(SMALLEST, 1.0 - f64::EPSILON))
 }

@@ -11,6 +11,8 @@ mod chebyshev;
 mod counts;
 mod curve;
 mod mixture;
+mod pieces;
+mod rule;
 mod support;
 
 use std::collections::{HashMap, HashSet};
@@ -33,8 +35,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    fn predictors(&self, eta: f64) -> Vec<f64> {
+        std::iter::once(eta).chain(self.others.iter().copied()).collect()
+    }
+
     fn mixture(&self, eta: f64, sd: f64) -> Mixture<'_> {
-        let predictors: Vec<f64> = std::iter::once(eta).chain(self.others.iter().copied()).collect();
+        let predictors = self.predictors(eta);
         let mut root = vec![0.0; predictors.len()];
         root[0] = sd;
         Mixture::new(self.family, &predictors, &root, self.size, self.support)
