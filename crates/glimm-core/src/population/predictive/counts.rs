@@ -11,11 +11,11 @@ use super::chebyshev::{self, place};
 use super::curve::Curve;
 use super::mixture::score;
 use super::pieces::Pieces;
-use super::rule;
+use super::rule::{Rule, turn};
 use crate::special::normal_quantile;
 
 /// Fewest rows that are worth a curve.
-const FEW: usize = 64;
+const FEW: usize = 8;
 /// Fewest rows that are worth a sheet of curves, and fewest counts between its ends.
 const MANY: usize = 1024;
 const ONE_BY_ONE: f64 = 48.0;
@@ -24,9 +24,12 @@ const CURVES: usize = 14;
 const MOST_STEPS: usize = 100;
 /// Error of a threshold in units of the normal score.
 const TOLERANCE: f64 = 1e-10;
-/// Finest and widest step of the rule, and where it ends.
-const STEPS: [f64; 2] = [0.002, 0.8];
+/// Widest step of a rule, how often it may be halved, and where a rule ends.
+const STEP: f64 = 0.8;
+const HALVES: i32 = 12;
 const REACH: f64 = 7.0;
+/// Step in units of the scale on which F(y | eta) turns.
+const FINE: f64 = 0.25;
 /// Bounds of where a curve bends.
 const BEND: [f64; 2] = [1e-6, 10.0];
 /// How far beyond the rows a threshold is sought, in standard deviations and in units of eta.
@@ -46,6 +49,8 @@ struct Search<'a> {
     p: f64,
     /// Between which linear predictors thresholds are sought.
     range: [f64; 2],
+    /// Widest step first.
+    rules: &'a [Rule],
 }
 
 /// The quantile p of each row; NaN where only the exact search can tell.
@@ -54,7 +59,8 @@ pub(super) fn quantiles(line: &Line<'_>, eta: &[f64], sd: &[f64], p: f64) -> Vec
     let most = sd.iter().copied().fold(0.0, f64::max);
     let far = BEYOND[0].mul_add(most, BEYOND[1]);
     let ends = eta.iter().fold([f64::MAX, f64::MIN], |[a, b], &e| [a.min(e), b.max(e)]);
-    let search = Search { line, eta, sd, p, range: [ends[0] - far, ends[1] + far] };
+    let rules: Vec<Rule> = (0..=HALVES).map(|j| Rule::new(STEP * 0.5f64.powi(j), REACH)).collect();
+    let search = Search { line, eta, sd, p, range: [ends[0] - far, ends[1] + far], rules: &rules };
     if search.falls([ends[0] - 8.0 * most, ends[1] + 8.0 * most]) {
         let rows = (0..eta.len() as u32).collect();
         for (row, y) in search.descend(rows, line.support.low - 1.0, line.support.high) {
@@ -151,8 +157,8 @@ impl Search<'_> {
         let z = normal_quantile(self.p);
         let [first, last] = self.range;
         let at = guess.clamp(first, last);
-        let line = self.rule(at, sd);
-        let off = |eta: f64| z - score(given.sum(&line, eta, sd));
+        let rule = self.rule(given.scale, sd);
+        let off = |eta: f64| z - score(given.sum(rule, eta, sd));
         let mut step = 0.02 * sd.hypot(bend);
         let mut low = (at, off(at));
         let mut high = low;
@@ -177,12 +183,10 @@ impl Search<'_> {
         root(low, high, off)
     }
 
-    fn rule(&self, eta: f64, sd: f64) -> Vec<(f64, f64)> {
-        if sd == 0.0 {
-            return vec![(1.0, 0.0)];
-        }
-        let along = |t: f64| self.line.predictors(sd.mul_add(t, eta));
-        rule::line(rule::step(self.line.family, self.line.size, along, STEPS), REACH)
+    /// The rule whose step is short on the scale on which F(y | eta) turns.
+    fn rule(&self, scale: f64, sd: f64) -> &Rule {
+        let fits = |rule: &&Rule| rule.step * sd <= FINE * scale;
+        self.rules.iter().find(fits).unwrap_or(&self.rules[self.rules.len() - 1])
     }
 
     /// About where the mean is y, and by how much eta moves it by one spread there.
@@ -190,7 +194,7 @@ impl Search<'_> {
         let size = if self.line.support.high.is_finite() { self.line.size + 0.5 } else { 1.0 };
         let guess = self.line.family.link().link((y + 0.7) / size);
         let center = if guess.is_finite() { guess } else { 0.5 * (self.range[0] + self.range[1]) };
-        let turn = rule::turn(self.line.family, self.line.size, |t| self.line.predictors(center + t), 0.0);
+        let turn = turn(self.line.family, self.line.size, |t| self.line.predictors(center + t), 0.0);
         (center, (1.0 / turn).clamp(BEND[0], BEND[1]))
     }
 

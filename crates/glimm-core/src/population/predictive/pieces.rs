@@ -1,6 +1,7 @@
 //! A bounded function of one variable as polynomials between knots.
 
 use super::chebyshev::{coefficients, needed, place, points, value};
+use super::rule::Rule;
 
 /// Points of a piece.
 const POINTS: usize = 16;
@@ -13,28 +14,40 @@ struct Piece {
     coefficients: Vec<f64>,
 }
 
-pub(super) struct Pieces(Vec<Piece>);
+pub(super) struct Pieces {
+    pieces: Vec<Piece>,
+    /// Below the first and above the second place the function is constant.
+    turning: [f64; 2],
+    /// Length of the shortest piece: the scale on which the function turns.
+    pub scale: f64,
+}
 
 impl Pieces {
     pub fn new(ends: [f64; 2], f: &impl Fn(f64) -> f64) -> Pieces {
         let mut pieces = Vec::new();
         extend(&mut pieces, ends, f, 0);
-        Pieces(pieces)
+        let turns = |piece: &&Piece| piece.coefficients.len() > 1;
+        let first = pieces.iter().find(turns).map_or(ends[1], |piece| piece.ends[0]);
+        let last = pieces.iter().rev().find(turns).map_or(ends[1], |piece| piece.ends[1]);
+        let scale = pieces.iter().map(|piece| piece.ends[1] - piece.ends[0]).fold(f64::INFINITY, f64::min);
+        Pieces { pieces, turning: [first, last], scale }
     }
 
-    /// The sum of weight f(center + scale t) over points t that ascend; beyond the ends f is as at them.
-    pub fn sum(&self, line: &[(f64, f64)], center: f64, scale: f64) -> f64 {
-        let last = self.0.len() - 1;
-        let start = line.first().map_or(center, |(_, t)| scale.mul_add(*t, center));
-        let mut at = self.0[..last].partition_point(|piece| piece.ends[1] < start);
-        let mut total = 0.0;
-        for (weight, t) in line {
-            let x = scale.mul_add(*t, center);
-            while at < last && self.0[at].ends[1] < x {
+    /// The sum of weight f(center + sd t) over the points of a rule; beyond the ends f is as at them.
+    pub fn sum(&self, rule: &Rule, center: f64, sd: f64) -> f64 {
+        let last = self.pieces.len() - 1;
+        let bound = |x: f64| rule.line.partition_point(|(_, t)| sd.mul_add(*t, center) < x);
+        let [from, to] = self.turning.map(bound);
+        let mut total = rule.before[from] * self.pieces[0].coefficients[0];
+        total += (rule.before[rule.line.len()] - rule.before[to]) * self.pieces[last].coefficients[0];
+        let mut at = 0;
+        for (weight, t) in &rule.line[from..to] {
+            let x = sd.mul_add(*t, center);
+            while at < last && self.pieces[at].ends[1] < x {
                 at += 1;
             }
-            let piece = &self.0[at];
-            total += weight * value(&piece.coefficients, place(x, piece.ends).clamp(-1.0, 1.0));
+            let piece = &self.pieces[at];
+            total += weight * value(&piece.coefficients, place(x, piece.ends));
         }
         total
     }

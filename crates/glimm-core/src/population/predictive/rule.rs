@@ -34,3 +34,24 @@ pub(super) fn line(step: f64, reach: f64) -> Vec<(f64, f64)> {
     let total: f64 = points.iter().map(|&t| normal_pdf(t)).sum();
     points.iter().map(|&t| (normal_pdf(t) / total, t)).collect()
 }
+
+/// A rule with the weight up to each point.
+pub(super) struct Rule {
+    pub step: f64,
+    pub line: Vec<(f64, f64)>,
+    /// Of the points before each, and of all.
+    pub before: Vec<f64>,
+}
+
+impl Rule {
+    pub fn new(step: f64, reach: f64) -> Rule {
+        let line = line(step, reach);
+        let mut total = 0.0;
+        let mut before = vec![0.0];
+        before.extend(line.iter().map(|(weight, _)| {
+            total += weight;
+            total
+        }));
+        Rule { step, line, before }
+    }
+}
