@@ -160,8 +160,8 @@ impl Polynomial {
         // Clenshaw's recurrence in eta over coefficients that are polynomials in sd.
         let (mut b, mut before) = (0.0, 0.0);
         for row in self.coefficients[1..].iter().rev() {
-            (b, before) = (2.0f64.mul_add(outer * b, value(row, x) - before), b);
+            (b, before) = (2.0 * outer * b + (value(row, x) - before), b);
         }
-        outer.mul_add(b, value(&self.coefficients[0], x) - before)
+        outer * b + (value(&self.coefficients[0], x) - before)
     }
 }

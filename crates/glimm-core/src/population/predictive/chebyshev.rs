@@ -9,7 +9,7 @@ fn point(i: usize, n: usize) -> f64 {
 
 /// n points of an interval; its middle is that of n = 1.
 pub(super) fn points(n: usize, [low, high]: [f64; 2]) -> Vec<f64> {
-    (0..n).map(|i| (0.5 * (high - low)).mul_add(point(i, n), 0.5 * (low + high))).collect()
+    (0..n).map(|i| 0.5 * (high - low) * point(i, n) + 0.5 * (low + high)).collect()
 }
 
 /// Where x lies in an interval, on [-1, 1].
@@ -20,16 +20,16 @@ pub(super) fn place(x: f64, [low, high]: [f64; 2]) -> f64 {
 /// Coefficients of the polynomial through values at [`points`].
 pub(super) fn coefficients(values: &[f64]) -> Vec<f64> {
     let n = values.len();
-    let sum = |j: usize| {
-        let terms = values.iter().enumerate().map(|(i, v)| v * polynomial(j, point(i, n)));
-        terms.sum::<f64>() * if j == 0 { 1.0 } else { 2.0 } / n as f64
-    };
-    (0..n).map(sum).collect()
-}
-
-/// T_j(x).
-fn polynomial(j: usize, x: f64) -> f64 {
-    (j as f64 * x.clamp(-1.0, 1.0).acos()).cos()
+    let mut sums = vec![0.0; n];
+    for (i, v) in values.iter().enumerate() {
+        let x = point(i, n);
+        let (mut before, mut now) = (x, 1.0);
+        for sum in &mut sums {
+            *sum += v * now;
+            (before, now) = (now, 2.0 * x * now - before);
+        }
+    }
+    sums.iter().enumerate().map(|(j, sum)| sum * if j == 0 { 1.0 } else { 2.0 } / n as f64).collect()
 }
 
 /// Number of leading coefficients that matter; `None` where the last ones still do.
@@ -39,12 +39,12 @@ pub(super) fn needed(coefficients: &[f64], tolerance: f64) -> Option<usize> {
     (count + 2 <= coefficients.len()).then_some(count.max(1))
 }
 
-/// The polynomial at x in [-1, 1], by Clenshaw's recurrence.
+/// The polynomial at x in [-1, 1], by Clenshaw's recurrence. (Fused products would be calls here, and slow.)
 #[inline]
 pub(super) fn value(coefficients: &[f64], x: f64) -> f64 {
     let (mut b, mut before) = (0.0, 0.0);
     for c in coefficients[1..].iter().rev() {
-        (b, before) = (2.0f64.mul_add(x * b, c - before), b);
+        (b, before) = (2.0 * x * b + (c - before), b);
     }
-    x.mul_add(b, coefficients[0] - before)
+    x * b + (coefficients[0] - before)
 }

@@ -24,12 +24,6 @@ const CURVES: usize = 14;
 const MOST_STEPS: usize = 100;
 /// Error of a threshold in units of the normal score.
 const TOLERANCE: f64 = 1e-10;
-/// Widest step of a rule, how often it may be halved, and where a rule ends.
-const STEP: f64 = 0.8;
-const HALVES: i32 = 12;
-const REACH: f64 = 7.0;
-/// Step in units of the scale on which F(y | eta) turns.
-const FINE: f64 = 0.25;
 /// Bounds of where a curve bends.
 const BEND: [f64; 2] = [1e-6, 10.0];
 /// How far beyond the rows a threshold is sought, in standard deviations and in units of eta.
@@ -49,8 +43,6 @@ struct Search<'a> {
     p: f64,
     /// Between which linear predictors thresholds are sought.
     range: [f64; 2],
-    /// Widest step first.
-    rules: &'a [Rule],
 }
 
 /// The quantile p of each row; NaN where only the exact search can tell.
@@ -59,8 +51,7 @@ pub(super) fn quantiles(line: &Line<'_>, eta: &[f64], sd: &[f64], p: f64) -> Vec
     let most = sd.iter().copied().fold(0.0, f64::max);
     let far = BEYOND[0].mul_add(most, BEYOND[1]);
     let ends = eta.iter().fold([f64::MAX, f64::MIN], |[a, b], &e| [a.min(e), b.max(e)]);
-    let rules: Vec<Rule> = (0..=HALVES).map(|j| Rule::new(STEP * 0.5f64.powi(j), REACH)).collect();
-    let search = Search { line, eta, sd, p, range: [ends[0] - far, ends[1] + far], rules: &rules };
+    let search = Search { line, eta, sd, p, range: [ends[0] - far, ends[1] + far] };
     if search.falls([ends[0] - 8.0 * most, ends[1] + 8.0 * most]) {
         let rows = (0..eta.len() as u32).collect();
         for (row, y) in search.descend(rows, line.support.low - 1.0, line.support.high) {
@@ -157,7 +148,7 @@ impl Search<'_> {
         let z = normal_quantile(self.p);
         let [first, last] = self.range;
         let at = guess.clamp(first, last);
-        let rule = self.rule(given.scale, sd);
+        let rule = Rule::fitting(given.scale, sd);
         let off = |eta: f64| z - score(given.sum(rule, eta, sd));
         let mut step = 0.02 * sd.hypot(bend);
         let mut low = (at, off(at));
@@ -181,12 +172,6 @@ impl Search<'_> {
             step *= 3.0;
         }
         root(low, high, off)
-    }
-
-    /// The rule whose step is short on the scale on which F(y | eta) turns.
-    fn rule(&self, scale: f64, sd: f64) -> &Rule {
-        let fits = |rule: &&Rule| rule.step * sd <= FINE * scale;
-        self.rules.iter().find(fits).unwrap_or(&self.rules[self.rules.len() - 1])
     }
 
     /// About where the mean is y, and by how much eta moves it by one spread there.
@@ -263,7 +248,7 @@ impl Sheet {
             let (h, error) = curve.at(sd);
             worst = worst.max(error);
             for (out, w) in out.iter_mut().zip(weights) {
-                *out = h.mul_add(*w, *out);
+                *out += h * w;
             }
         }
         (out, worst)
@@ -285,7 +270,11 @@ impl Sheet {
                 return None;
             }
             let f = h(at) - eta;
-            if f >= 0.0 { (high, off[1]) = (at, f) } else { (low, off[0]) = (at, f) }
+            if f >= 0.0 {
+                (high, off[1]) = (at, f)
+            } else {
+                (low, off[0]) = (at, f)
+            }
             turn += 1;
         }
         // At the ends the curves have told already.

@@ -3,7 +3,8 @@
 
 use std::cell::RefCell;
 
-use super::rule;
+use super::pieces::Pieces;
+use super::rule::{self, Rule};
 use super::support::Support;
 use crate::family::Family;
 use crate::special::normal_quantile;
@@ -13,7 +14,7 @@ const REACH: [f64; 2] = [7.0, 6.2];
 /// Step where F(y | eta) hardly turns, with error exp(-2 (pi / step)^2).
 const STEP: [f64; 2] = [0.8, 0.85];
 /// Finest step of one direction, and of two or more.
-const FINEST: [f64; 2] = [0.02, 0.2];
+const FINEST: [f64; 2] = [0.04, 0.2];
 /// Least probability that has a normal score.
 const SMALLEST: f64 = 1e-300;
 const MOST_STEPS: usize = 200;
@@ -27,33 +28,46 @@ pub(super) struct Mixture<'a> {
     size: f64,
     support: Support,
     /// (weight, linear predictors), weights with sum one.
-    nodes: Vec<(f64, Vec<f64>)>,
+    nodes: Nodes,
+    /// The line eta + root t on which F(y | eta) turns too sharply for the nodes.
+    sharp: Option<[Vec<f64>; 2]>,
     /// F where it is known: the quantiles of a row share what their searches have seen.
     seen: RefCell<Vec<(f64, f64)>>,
 }
 
-fn nodes(family: &dyn Family, eta: &[f64], root: &[f64], size: f64) -> Vec<(f64, Vec<f64>)> {
+type Nodes = Vec<(f64, Vec<f64>)>;
+
+/// The nodes; and the direction, where there is but one and they are too far apart on it.
+fn nodes(family: &dyn Family, eta: &[f64], root: &[f64], size: f64) -> (Nodes, Option<[Vec<f64>; 2]>) {
     let k = eta.len();
     let r = root.len() / k.max(1);
     let moving: Vec<usize> = (0..r).filter(|&j| (0..k).any(|l| root[l * r + j] != 0.0)).collect();
     let several = usize::from(moving.len() > 1);
-    let along = |eta: &[f64], j: usize, t: f64| (0..k).map(|l| eta[l] + t * root[l * r + j]).collect::<Vec<f64>>();
-    let mut all = vec![(1.0, eta.to_vec())];
+    let direction = |j: usize| (0..k).map(|l| root[l * r + j]).collect::<Vec<f64>>();
+    let (mut all, mut sharp) = (vec![(1.0, eta.to_vec())], None);
     for &j in &moving {
-        let step = rule::step(family, size, |t| along(eta, j, t), [FINEST[several], STEP[several]]);
+        let root = direction(j);
+        let step = rule::step(family, size, |t| along(eta, &root, t), [FINEST[several], STEP[several]]);
         let line = rule::line(step, REACH[several]);
         let moved = |(w, eta): &(f64, Vec<f64>)| {
-            line.iter().map(|(own, t)| (w * own, along(eta, j, *t))).collect::<Vec<_>>()
+            line.iter().map(|(own, t)| (w * own, along(eta, &root, *t))).collect::<Vec<_>>()
         };
         all = all.iter().flat_map(moved).collect();
+        sharp = (several == 0 && step <= FINEST[0]).then(|| [eta.to_vec(), root]);
     }
-    all
+    (all, sharp)
+}
+
+/// eta + root t
+fn along(eta: &[f64], root: &[f64], t: f64) -> Vec<f64> {
+    eta.iter().zip(root).map(|(eta, root)| eta + t * root).collect()
 }
 
 impl<'a> Mixture<'a> {
     /// `root`: predictors x directions.
     pub fn new(family: &'a dyn Family, eta: &[f64], root: &[f64], size: f64, support: Support) -> Mixture<'a> {
-        Mixture { family, size, support, nodes: nodes(family, eta, root, size), seen: RefCell::default() }
+        let (nodes, sharp) = nodes(family, eta, root, size);
+        Mixture { family, size, support, nodes, sharp, seen: RefCell::default() }
     }
 
     pub fn quantiles(&self, p: &[f64]) -> Vec<f64> {
@@ -87,7 +101,14 @@ impl<'a> Mixture<'a> {
         if let Some((_, f)) = self.seen.borrow().iter().find(|(at, _)| *at == y) {
             return *f;
         }
-        let f = self.nodes.iter().map(|(w, eta)| w * self.family.cdf(y, self.size, eta).0).sum();
+        let given = |eta: &[f64]| self.family.cdf(y, self.size, eta).0;
+        let f = match &self.sharp {
+            None => self.nodes.iter().map(|(w, eta)| w * given(eta)).sum(),
+            Some([eta, root]) => {
+                let pieces = Pieces::new([-REACH[0], REACH[0]], &|t| given(&along(eta, root, t)));
+                pieces.sum(Rule::fitting(pieces.scale, 1.0), 0.0, 1.0)
+            }
+        };
         self.seen.borrow_mut().push((y, f));
         f
     }

@@ -1,10 +1,14 @@
 //! The trapezoidal rule for E f(t), t ~ N(0, 1), and the step that a distribution function asks of it.
 
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
+
 use crate::family::Family;
 use crate::special::normal_pdf;
 
 /// Where along a direction the sharpness of F(y | eta) is looked at.
-const LOOKS: [f64; 3] = [-3.0, 0.0, 3.0];
+const LOOKS: RangeInclusive<i32> = -14..=14;
+const APART: f64 = 0.25;
 /// Difference that gives the slope of a mean.
 const H: f64 = 1e-4;
 
@@ -15,15 +19,19 @@ pub(super) fn turn(family: &dyn Family, size: f64, along: impl Fn(f64) -> Vec<f6
     if turn.is_finite() { turn } else { 1.0 }
 }
 
+/// Widest step of the rules, how often it is halved, and where they end.
+const STEP: f64 = 0.8;
+const HALVES: i32 = 12;
+const REACH: f64 = 7.0;
+/// Step in units of the scale on which a function turns.
+const FINE: f64 = 0.25;
+
+static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| (0..=HALVES).map(|j| Rule::new(STEP * 0.5f64.powi(j))).collect());
+
 /// The step, between `finest` and `widest`. Where F(y | eta) is normal with the mean moving by `turn` spreads per unit of t,
 /// the error of a step stays the same when it shrinks by sqrt(1 + turn^2).
-pub(super) fn step(
-    family: &dyn Family,
-    size: f64,
-    along: impl Fn(f64) -> Vec<f64>,
-    [finest, widest]: [f64; 2],
-) -> f64 {
-    let sharpest = LOOKS.iter().map(|&t| turn(family, size, &along, t)).fold(0.0, f64::max);
+pub(super) fn step(family: &dyn Family, size: f64, along: impl Fn(f64) -> Vec<f64>, [finest, widest]: [f64; 2]) -> f64 {
+    let sharpest = LOOKS.map(|i| turn(family, size, &along, f64::from(i) * APART)).fold(0.0, f64::max);
     (widest / 1.0f64.hypot(sharpest)).clamp(finest, widest)
 }
 
@@ -37,15 +45,20 @@ pub(super) fn line(step: f64, reach: f64) -> Vec<(f64, f64)> {
 
 /// A rule with the weight up to each point.
 pub(super) struct Rule {
-    pub step: f64,
+    step: f64,
     pub line: Vec<(f64, f64)>,
     /// Of the points before each, and of all.
     pub before: Vec<f64>,
 }
 
 impl Rule {
-    pub fn new(step: f64, reach: f64) -> Rule {
-        let line = line(step, reach);
+    /// The widest whose steps, times `sd`, are short on a scale.
+    pub fn fitting(scale: f64, sd: f64) -> &'static Rule {
+        RULES.iter().find(|rule| rule.step * sd <= FINE * scale).unwrap_or(&RULES[HALVES as usize])
+    }
+
+    fn new(step: f64) -> Rule {
+        let line = line(step, REACH);
         let mut total = 0.0;
         let mut before = vec![0.0];
         before.extend(line.iter().map(|(weight, _)| {
