@@ -24,7 +24,7 @@ use mixture::Mixture;
 use support::Support;
 
 /// Distinct rows up to which each is sought by itself.
-const FEW: usize = 256;
+const FEW: usize = 1024;
 
 /// What rows have in common that differ in the first predictor and its standard deviation alone.
 struct Line<'a> {
