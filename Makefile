@@ -1,10 +1,12 @@
 # make help lists the tasks.
 VENV := .venv
 PY := $(VENV)/bin/python
+# marginaleffects needs a polars older than ours.
+OTHER := .venv-marginaleffects
 # Compiled dependencies only; glimm itself is built each time.
 DEV := maturin formulaic narwhals numpy scipy rich pandas polars pyarrow pytest mypy ruff pandas-stubs matplotlib
 
-.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference calibrate bench-smoke pictures stress calibrate-gee bench-gee calibrate-checks calibrate-page bench-checks bench-animal calibrate-animal bench-structures clean
+.PHONY: help build demo test lint bench bench-setup bench-integration bench-inference bench-prediction calibrate bench-smoke pictures stress calibrate-gee bench-gee calibrate-checks calibrate-page bench-checks bench-animal calibrate-animal bench-structures clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -14,6 +16,11 @@ $(VENV)/.ready: pyproject.toml Makefile
 	python3 -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet $(DEV)
+	touch $@
+
+$(OTHER)/.ready: Makefile
+	python3 -m venv $(OTHER)
+	$(OTHER)/bin/python -m pip install --quiet marginaleffects 'polars<2' pandas pytest rich
 	touch $@
 
 build: $(VENV)/.ready ## build glimm into the virtual environment .venv
@@ -29,9 +36,10 @@ lint: build ## formatting, lints and types of both languages
 	cargo fmt --check
 	cargo clippy --release --all-targets --quiet -- -D warnings
 
-test: lint ## all that .ci/run checks
+test: lint $(OTHER)/.ready ## all that .ci/run checks
 	cargo test --release --quiet -p glimm-core
 	$(PY) -m pytest
+	PYTHONPATH=python $(OTHER)/bin/python -m pytest tests/effects/test_marginaleffects.py
 	$(PY) benchmarks/run.py --smoke
 
 bench-setup: build ## make the virtual environments of the peers that bench times
@@ -77,6 +85,9 @@ bench-structures: build ## time autoregressions within subjects beside glmmTMB; 
 bench-inference: build ## time bootstraps, profiles and predictions, lme4 beside them; the table goes to benchmarks/results
 	$(PY) benchmarks/inference_speed.py
 
+bench-prediction: build ## time intervals of predictions, 10^4 to 10^6 rows; the table goes to benchmarks/results
+	$(PY) benchmarks/prediction_speed.py
+
 calibrate: build ## coverage of intervals over a factorial design; the table goes to benchmarks/results
 	$(PY) benchmarks/calibrate.py
 
@@ -84,4 +95,4 @@ bench-smoke: build ## the smallest benchmark, glimm alone
 	$(PY) benchmarks/run.py --smoke
 
 clean: ## remove what was built
-	rm -rf $(VENV) target
+	rm -rf $(VENV) $(OTHER) target

@@ -183,7 +183,12 @@ def population_joint(
     name: _Name, what: str, eta: Array, root: Array, slopes: bool = True
 ) -> tuple[Array, Array, Array, Array]: ...
 def predictive(
-    name: _Name, eta: Array, root: Array, size: Array | None, p: list[float]
+    name: _Name,
+    eta: Array,
+    root: Array,
+    size: Array | None,
+    p: list[float],
+    each: bool = False,
 ) -> Array: ...
 def row_derivatives(
     name: _Name, y: Array, eta: list[Array], size: Array | None

@@ -68,8 +68,9 @@ pub fn population_joint<'py>(
     Ok((found.value.into_pyarray(py), d_eta.into_pyarray(py), d_root.into_pyarray(py), found.error.into_pyarray(py)))
 }
 
-/// Quantiles (rows, len(p)) of a new response at uncertain predictors eta + root t.
+/// Quantiles (rows, len(p)) of a new response at uncertain predictors eta + root t; with `each` without interpolation.
 #[pyfunction]
+#[pyo3(signature = (name, eta, root, size, p, each=false))]
 pub fn predictive<'py>(
     py: Python<'py>,
     name: FamilyName,
@@ -77,6 +78,7 @@ pub fn predictive<'py>(
     root: PyReadonlyArray3<'py, f64>,
     size: Option<Vector<'py>>,
     p: Vec<f64>,
+    each: bool,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let family = name.with("cdf").and_then(|()| family_of(&name)).map_err(raise)?;
     let (eta, root) = (eta.as_array(), root.as_array());
@@ -86,7 +88,7 @@ pub fn predictive<'py>(
     }
     let (eta, root): (Vec<f64>, Vec<f64>) = (eta.iter().copied().collect(), root.iter().copied().collect());
     let size = size.as_ref().map(vector);
-    let found = py.detach(|| core::quantiles(family.as_ref(), &eta, &root, [k, r], size.as_deref(), &p));
+    let found = py.detach(|| core::quantiles(family.as_ref(), &eta, &root, [k, r], size.as_deref(), &p, each));
     let found = Array2::from_shape_vec((n, p.len()), found).map_err(|_| PyValueError::new_err("shape"))?;
     Ok(found.into_pyarray(py))
 }

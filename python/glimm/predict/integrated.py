@@ -187,7 +187,8 @@ def joint_mean(state: State, what: str) -> Mean:
 
 def roots(covariance: Array) -> Array:
     """Return a square root of each matrix, (n, k, k), with columns of zero where it has none."""
-    if covariance.shape[1] == 1:
+    diagonal = np.eye(covariance.shape[1], dtype=bool)
+    if not covariance[:, ~diagonal].any():
         return np.sqrt(np.maximum(covariance, 0.0))
     values, vectors = np.linalg.eigh(covariance)
     top = np.maximum(values.max(axis=1, keepdims=True), 0.0)

@@ -64,10 +64,22 @@ def prediction(state: State, level: float) -> Columns:
         )
         raise DataError(message, code="unknown_column")
     tails = [(1 - level) / 2, (1 + level) / 2]
-    return _joined(state, lambda piece: _prediction(piece, tails))
+    if family.name == "gaussian" and fit.model.link == "identity":
+        return _joined(state, lambda piece: _normal(piece, tails))
+    found = _joined(state, _uncertain)
+    eta, root, lost = (found.pop(key) for key in ("eta", "root", "lost"))
+    trials = state.rows.trials
+    size = None if trials is None else np.ascontiguousarray(trials)
+    try:
+        # All rows at once: what many have in common is found once.
+        both = _core.predictive(fit.model.core_name, eta, root, size, tails)
+    except _core.CoreError as failure:
+        raise explain(failure, fit.model, fit.design) from None
+    both[lost] = np.nan
+    return found | {"lower": both[:, 0].copy(), "upper": both[:, 1].copy()}
 
 
-def _joined(state: State, of: Callable[[State], dict[str, Array]]) -> Columns:
+def _joined(state: State, of: Callable[[State], Columns]) -> Columns:
     pieces = [of(_slice(state, start)) for start in range(0, max(state.rows.n, 1), CHUNK)]
     return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
@@ -180,31 +192,35 @@ def _of_classes(state: State, level: float) -> Columns:
     return names | {key: np.ascontiguousarray(column) for key, column in columns}
 
 
-def _prediction(state: State, tails: list[float]) -> dict[str, Array]:
-    """Quantiles of the response mixed over what is not known of the linear predictors."""
-    fit, by = state.fit, gradients(state)
-    found = mean_of(state, 0, "response")
-    error = standard_error(state, found, by)
-    covariance = _of_predictors(state, by, fit.joint_covariance)
+def _normal(state: State, tails: list[float]) -> dict[str, Array]:
+    """Quantiles of a gaussian response about an uncertain mean."""
+    found = _uncertain(state)
+    noise = _core.variances(state.fit.model.core_name, predictors_of(state), None)
+    spread = np.sqrt((found["root"][:, 0] ** 2).sum(axis=1) + noise)
+    spread[found["lost"]] = np.nan
+    ends = [found["estimate"] + NormalDist().inv_cdf(tail) * spread for tail in tails]
+    return {"estimate": found["estimate"], "se": found["se"], "lower": ends[0], "upper": ends[1]}
+
+
+def _uncertain(state: State) -> Columns:
+    """Mean of the response, its standard error, and what the linear predictors may be.
+
+    These are `eta` (n, K) and a root of their covariance (n, K, K), zero where `lost`: not known.
+    """
+    by = gradients(state)
+    mean = mean_of(state, 0, "response")
+    error = standard_error(state, mean, by)
+    covariance = _of_predictors(state, by, state.fit.joint_covariance)
     lost = np.isnan(covariance).any(axis=(1, 2))
     covariance[lost] = 0.0
-    name = fit.model.family.name
-    trials = state.rows.trials
-    if name == "gaussian" and fit.model.link == "identity":
-        noise = _core.variances(fit.model.core_name, predictors_of(state), None)
-        spread = np.sqrt(covariance[:, 0, 0] + noise)
-        ends = [found.value + NormalDist().inv_cdf(tail) * spread for tail in tails]
-    else:
-        eta = np.column_stack(state.eta)
-        size = None if trials is None else np.ascontiguousarray(trials)
-        try:
-            both = _core.predictive(fit.model.core_name, eta, roots(covariance), size, tails)
-        except _core.CoreError as failure:
-            raise explain(failure, fit.model, fit.design) from None
-        ends = [both[:, 0], both[:, 1]]
-    unit = 1.0 if trials is None else trials
-    lower, upper = (np.where(lost, np.nan, end) for end in ends)
-    return {"estimate": unit * found.value, "se": unit * error, "lower": lower, "upper": upper}
+    unit = 1.0 if state.rows.trials is None else state.rows.trials
+    return {
+        "estimate": unit * mean.value,
+        "se": unit * error,
+        "eta": np.column_stack(state.eta),
+        "root": roots(covariance),
+        "lost": lost,
+    }
 
 
 def _of_predictors(state: State, by: list[Array], joint: Joint) -> Array:

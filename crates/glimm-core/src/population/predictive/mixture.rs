@@ -1,142 +1,82 @@
-//! Quantiles of a new response when the linear predictors themselves are uncertain: those of the mixture
-//!
-//!   F(y) = E F(y | eta + root t),   t ~ N(0, I),
-//!
-//! by the product trapezoidal rule, whose step follows how sharply F(y | eta) turns in eta.
+//! The mixture F(y) = E F(y | eta + root t), t ~ N(0, I), by the product trapezoidal rule, whose step follows how sharply
+//! F(y | eta) turns in eta, and its quantiles by search.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
-use rayon::prelude::*;
-
+use super::pieces::Pieces;
+use super::rule::{self, Rule};
+use super::support::Support;
 use crate::family::Family;
-use crate::special::{normal_pdf, normal_quantile};
+use crate::special::normal_quantile;
 
-const REACH: f64 = 6.2;
+/// Where the rule ends, in one direction and in several.
+const REACH: [f64; 2] = [7.0, 6.2];
 /// Step where F(y | eta) hardly turns, with error exp(-2 (pi / step)^2).
-const STEP: f64 = 0.85;
+const STEP: [f64; 2] = [0.8, 0.85];
 /// Finest step of one direction, and of two or more.
-const FINEST: [f64; 2] = [0.02, 0.2];
-/// Where along a direction the sharpness of F(y | eta) is looked at.
-const LOOKS: [f64; 3] = [-3.0, 0.0, 3.0];
-const MOST_STEPS: usize = 200;
-/// Error of a quantile in units of the spread of the response.
-const TOLERANCE: f64 = 1e-9;
+const FINEST: [f64; 2] = [0.04, 0.2];
 /// Least probability that has a normal score.
 const SMALLEST: f64 = 1e-300;
+const MOST_STEPS: usize = 200;
+/// Error of a quantile in units of the spread of the response.
+const TOLERANCE: f64 = 1e-10;
 /// Counts that are gone through one by one.
 const FEW: f64 = 3.0;
-/// Difference that gives the slope of a mean.
-const H: f64 = 1e-4;
 
-/// Where responses lie.
-struct Support {
-    whole: bool,
-    low: f64,
-    high: f64,
-    low_in: bool,
-}
-
-struct Mixture<'a> {
+pub(super) struct Mixture<'a> {
     family: &'a dyn Family,
     size: f64,
     support: Support,
     /// (weight, linear predictors), weights with sum one.
-    nodes: Vec<(f64, Vec<f64>)>,
+    nodes: Nodes,
+    /// The line eta + root t on which F(y | eta) turns too sharply for the nodes.
+    sharp: Option<[Vec<f64>; 2]>,
     /// F where it is known: the quantiles of a row share what their searches have seen.
     seen: RefCell<Vec<(f64, f64)>>,
 }
 
-/// The quantiles `p` of each row, rows x quantiles. `eta`: rows x predictors; `root`: rows x predictors x directions.
-/// Of whole responses the least y with F(y) >= p.
-pub fn quantiles(
-    family: &dyn Family,
-    eta: &[f64],
-    root: &[f64],
-    [k, r]: [usize; 2],
-    size: Option<&[f64]>,
-    p: &[f64],
-) -> Vec<f64> {
-    let n = eta.len() / k.max(1);
-    let row = |&i: &usize| {
-        let size = size.map_or(1.0, |s| s[i]);
-        let (eta, root) = (&eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r]);
-        let support = Support::of(family, size);
-        let nodes = nodes(family, eta, root, r, size);
-        let mixture = Mixture { family, size, support, nodes, seen: RefCell::default() };
-        let (center, spread) = mixture.moments();
-        p.iter().map(|&p| mixture.quantile(p, center, spread)).collect::<Vec<f64>>()
-    };
-    let key = |i: usize| {
-        let parts = [&eta[i * k..(i + 1) * k], &root[i * k * r..(i + 1) * k * r], size.map_or(&[][..], |s| &s[i..=i])];
-        parts.iter().flat_map(|part| part.iter().map(|x| x.to_bits())).collect::<Vec<u64>>()
-    };
-    let (firsts, place) = distinct(n, key);
-    let found: Vec<Vec<f64>> = firsts.par_iter().with_min_len(16).map(row).collect();
-    place.iter().flat_map(|&at| found[at].iter().copied()).collect()
-}
+type Nodes = Vec<(f64, Vec<f64>)>;
 
-/// The first of each kind of row, and of each row its kind: rows that are alike are integrated once.
-fn distinct(n: usize, key: impl Fn(usize) -> Vec<u64>) -> (Vec<usize>, Vec<usize>) {
-    let (mut kinds, mut firsts) = (HashMap::new(), Vec::new());
-    let place = (0..n).map(|i| {
-        *kinds.entry(key(i)).or_insert_with(|| {
-            firsts.push(i);
-            firsts.len() - 1
-        })
-    });
-    let place = place.collect();
-    (firsts, place)
-}
-
-impl Support {
-    fn of(family: &dyn Family, size: f64) -> Support {
-        let ok = |y: f64| family.check(y, size.max(2.0)).is_ok();
-        let whole = !ok(0.5) && ok(1.0);
-        let low = if ok(-1.0) { f64::NEG_INFINITY } else { 0.0 };
-        let high = match (whole, ok(1e9)) {
-            (_, true) => f64::INFINITY,
-            (true, false) => size,
-            (false, false) => 1.0,
-        };
-        Support { whole, low, high, low_in: ok(low.max(-1.0)) }
-    }
-}
-
-fn nodes(family: &dyn Family, eta: &[f64], root: &[f64], r: usize, size: f64) -> Vec<(f64, Vec<f64>)> {
+/// The nodes; and the direction, where there is but one and they are too far apart on it.
+fn nodes(family: &dyn Family, eta: &[f64], root: &[f64], size: f64) -> (Nodes, Option<[Vec<f64>; 2]>) {
     let k = eta.len();
+    let r = root.len() / k.max(1);
     let moving: Vec<usize> = (0..r).filter(|&j| (0..k).any(|l| root[l * r + j] != 0.0)).collect();
-    let finest = FINEST[usize::from(moving.len() > 1)];
-    // Where F(y | eta) is normal with the mean moving by `turn` spreads per unit of t, the error of a step stays the same
-    // when it shrinks by sqrt(1 + turn^2).
-    let turn = |j: usize, t: f64| {
-        let along = |t: f64| (0..k).map(|l| eta[l] + t * root[l * r + j]).collect::<Vec<f64>>();
-        let slope = (family.mean(&along(t + H)) - family.mean(&along(t - H))) / (2.0 * H);
-        let turn = slope.abs() / family.variance(&along(t), size).sqrt();
-        if turn.is_finite() { turn } else { 1.0 }
-    };
-    let step = |j: usize| {
-        let sharpest = LOOKS.iter().map(|&t| turn(j, t)).fold(0.0, f64::max);
-        (STEP / 1.0f64.hypot(sharpest)).clamp(finest, STEP)
-    };
-    let mut all = vec![(1.0, eta.to_vec())];
+    let several = usize::from(moving.len() > 1);
+    let direction = |j: usize| (0..k).map(|l| root[l * r + j]).collect::<Vec<f64>>();
+    let (mut all, mut sharp) = (vec![(1.0, eta.to_vec())], None);
     for &j in &moving {
-        let step = step(j);
-        let count = (REACH / step) as i64;
-        let line: Vec<f64> = (-count..=count).map(|i| i as f64 * step).collect();
-        let total: f64 = line.iter().map(|&t| normal_pdf(t)).sum();
-        let moved = |(w, eta): &(f64, Vec<f64>), t: f64| {
-            let at = (0..k).map(|l| eta[l] + t * root[l * r + j]).collect();
-            (w * normal_pdf(t) / total, at)
+        let root = direction(j);
+        let step = rule::step(family, size, |t| along(eta, &root, t), [FINEST[several], STEP[several]]);
+        let line = rule::line(step, REACH[several]);
+        let moved = |(w, eta): &(f64, Vec<f64>)| {
+            line.iter().map(|(own, t)| (w * own, along(eta, &root, *t))).collect::<Vec<_>>()
         };
-        all = all.iter().flat_map(|node| line.iter().map(|&t| moved(node, t)).collect::<Vec<_>>()).collect();
+        all = all.iter().flat_map(moved).collect();
+        sharp = (several == 0 && step <= FINEST[0]).then(|| [eta.to_vec(), root]);
     }
-    all
+    (all, sharp)
 }
 
-impl Mixture<'_> {
+/// eta + root t
+fn along(eta: &[f64], root: &[f64], t: f64) -> Vec<f64> {
+    eta.iter().zip(root).map(|(eta, root)| eta + t * root).collect()
+}
+
+impl<'a> Mixture<'a> {
+    /// `root`: predictors x directions.
+    pub fn new(family: &'a dyn Family, eta: &[f64], root: &[f64], size: f64, support: Support) -> Mixture<'a> {
+        let (nodes, sharp) = nodes(family, eta, root, size);
+        Mixture { family, size, support, nodes, sharp, seen: RefCell::default() }
+    }
+
+    pub fn quantiles(&self, p: &[f64]) -> Vec<f64> {
+        let (center, spread) = self.moments();
+        p.iter().map(|&p| self.quantile(p, center, spread)).collect()
+    }
+
     /// Mean and standard deviation of the response, in its own units: counts where there are trials.
-    fn moments(&self) -> (f64, f64) {
+    pub fn moments(&self) -> (f64, f64) {
         let (mut mean, mut square, mut within) = (0.0, 0.0, 0.0);
         for (w, eta) in &self.nodes {
             let m = self.family.mean(eta);
@@ -150,7 +90,7 @@ impl Mixture<'_> {
         (unit * mean, (unit * spread).max(f64::MIN_POSITIVE))
     }
 
-    fn cdf(&self, y: f64) -> f64 {
+    pub fn cdf(&self, y: f64) -> f64 {
         let s = &self.support;
         if y < s.low || (y == s.low && !s.low_in) {
             return 0.0;
@@ -161,7 +101,14 @@ impl Mixture<'_> {
         if let Some((_, f)) = self.seen.borrow().iter().find(|(at, _)| *at == y) {
             return *f;
         }
-        let f = self.nodes.iter().map(|(w, eta)| w * self.family.cdf(y, self.size, eta).0).sum();
+        let given = |eta: &[f64]| self.family.cdf(y, self.size, eta).0;
+        let f = match &self.sharp {
+            None => self.nodes.iter().map(|(w, eta)| w * given(eta)).sum(),
+            Some([eta, root]) => {
+                let pieces = Pieces::new([-REACH[0], REACH[0]], &|t| given(&along(eta, root, t)));
+                pieces.sum(Rule::fitting(pieces.scale, 1.0), 0.0, 1.0)
+            }
+        };
         self.seen.borrow_mut().push((y, f));
         f
     }
@@ -171,9 +118,9 @@ impl Mixture<'_> {
         if self.support.whole { self.count(p, z, center, spread) } else { self.amount(p, z, center, spread) }
     }
 
-    /// Normal score of F(y), nearly straight in y, less that asked for.
-    fn score(&self, y: f64, z: f64) -> f64 {
-        normal_quantile(self.cdf(y).clamp(SMALLEST, 1.0 - f64::EPSILON)) - z
+    /// Normal score of F(y), nearly straight in y.
+    fn score(&self, y: f64) -> f64 {
+        score(self.cdf(y))
     }
 
     /// The least whole y with F(y) >= p, sought from the normal approximation.
@@ -192,7 +139,7 @@ impl Mixture<'_> {
         let mut step = (0.1 * spread).ceil().max(1.0);
         for turn in 0..MOST_STEPS {
             let f = self.cdf(at);
-            let score = normal_quantile(f.clamp(SMALLEST, 1.0 - f64::EPSILON)) - z;
+            let score = score(f) - z;
             if f >= p {
                 high = (at, Some(score))
             } else {
@@ -228,7 +175,7 @@ impl Mixture<'_> {
             (center, spread)
         };
         let y = |x: f64| if positive { x.exp() } else { x.clamp(s.low, s.high) };
-        let off = |x: f64| self.score(y(x), z);
+        let off = |x: f64| self.score(y(x)) - z;
         let mut step = 0.25 * width;
         let first = z.mul_add(width, middle);
         let mut low = (first, off(first));
@@ -261,4 +208,9 @@ impl Mixture<'_> {
         }
         y(high.0)
     }
+}
+
+/// The normal score of a probability, finite.
+pub(super) fn score(f: f64) -> f64 {
+    normal_quantile(f.clamp(SMALLEST, 1.0 - f64::EPSILON))
 }
