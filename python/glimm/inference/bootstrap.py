@@ -248,15 +248,21 @@ def bootstrap(
     return Bootstrap(names, estimates, np.array(rows), refits, fit, tuple(goals))
 
 
-def batches(n: int, rows: int) -> list[range]:
+def batches(n: int, rows: int, most: int | None = None) -> list[range]:
     """Split n data sets into batches of at most `HELD` responses, so that memory has a bound.
+
+    Parameters
+    ----------
+    n, rows : int
+    most : int, optional
+        Data sets of one batch.
 
     Examples
     --------
     >>> batches(5, HELD // 2)
     [range(0, 2), range(2, 4), range(4, 5)]
     """
-    step = max(HELD // rows, 1)
+    step = min(max(HELD // rows, 1), most or n)
     return [range(k, min(k + step, n)) for k in range(0, n, step)]
 
 
