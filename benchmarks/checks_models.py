@@ -44,7 +44,7 @@ def size_cells() -> Iterator[Cell]:
             for sd in (0.5, 1.5):
                 name = f"{family} {groups} x {rows}, sd {sd}"
                 yield Cell(name, family, groups, rows, sd)
-    yield Cell("ordinal 50 x 6, sd 1", "ordinal", 50, 6, 1.0, share=0.2)
+    yield Cell("ordinal 50 x 6, sd 1", "ordinal", 50, 6, 1.0, share=0.1)
     yield Cell("poisson 100 x 2 + zeros", "poisson zi", 100, 2, 0.5)
     yield Cell("binomial 8 of trials, 60 x 3, sd 1", "trials", 60, 3, 1.0)
     yield Cell("poisson, no groups, 60", "poisson", 60, 1, 0.0, formula="y ~ x")
