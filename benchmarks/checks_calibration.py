@@ -43,7 +43,10 @@ PARTS = {
     "size-dharma": "Size (true models): definitions of DHARMa 0.5, 250 simulations",
     "power-dharma": "Power (false models): definitions of DHARMa 0.5, 250 simulations",
 }
-FEWER = {"size-refit": 0.5, "power-refit": 0.25, "size-dharma": 0.5, "power-dharma": 0.5}
+FEWER = {
+    "size-refit": 0.3, "size-exact": 0.5, "power-refit": 0.2, "power-exact": 0.5,
+    "size-dharma": 0.25, "power-dharma": 0.5,
+}  # fmt: skip
 """Share of the data sets asked for, where each takes long."""
 COLUMNS = (
     "uniformity", "KS", "dispersion", "outliers", "zeros", "trend fitted", "trend x", "spread",

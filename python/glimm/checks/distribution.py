@@ -318,9 +318,9 @@ def statistic(
     """Check any statistic of the responses against simulations of them.
 
     Responses are simulated at random effects drawn given the responses and at parameters drawn
-    from the normal approximation to their likelihood: drawn once, so that data and simulations
-    are alike under the model (Waagepetersen 2006; Johnson 2004). A statistic that the fit
-    matches by itself, such as the mean, shows nothing.
+    in proportion to their likelihood: drawn once, so that data and simulations are alike under the
+    model (Waagepetersen 2006; Johnson 2004). A statistic that the fit matches by itself, such as
+    the mean, shows nothing.
 
     Parameters
     ----------

@@ -195,9 +195,9 @@ def study(
     null : str
         ``"refit"``: the model is refitted to data simulated from it, and everything is done again
         with each; p-values hold whatever the size of the data. ``"exact"``: residuals at
-        parameters drawn from the normal approximation to their likelihood, which are independent
-        and uniform to first order, compared with the statistic's distribution for such numbers,
-        or with simulations of the same responses. ``"auto"``: refits up to 5000 observations.
+        parameters drawn in proportion to their likelihood, which are independent and uniform to
+        first order, compared with the statistic's distribution for such numbers, or with
+        simulations of the same responses. ``"auto"``: refits up to 5000 observations.
     n : int
         Simulated data sets.
     seed : int
