@@ -86,10 +86,12 @@ def one(cell: Cell, seed: int, null: str) -> dict[str, float]:
     rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
     data, more = draw(cell, rng)
     formula = "y / size" + cell.formula[1:] if cell.family == "trials" else cell.formula
+    # Ordered classes are integrated much faster by the shared threads.
+    threads = None if cell.family == "ordinal" else 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            fit = glimm.fit(formula, data, threads=1, progress=False, **more)
+            fit = glimm.fit(formula, data, threads=threads, progress=False, **more)
             if null == "dharma":
                 return _dharma(fit, seed)
             study = glimm.checks.study(fit, null=null, n=N, seed=seed)
