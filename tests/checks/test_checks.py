@@ -14,6 +14,7 @@ import glimm
 from glimm import checks
 from glimm.checks import dependence, distribution, patterns, random
 from glimm.checks.base import p_two_sided, p_upper
+from glimm.checks.columns import groups_of
 from glimm.checks.forms import form_p
 from glimm.checks.law import Simulated
 from glimm.checks.posterior import drawn_parameters
@@ -114,6 +115,26 @@ def test_parameters_are_drawn_from_a_skewed_likelihood() -> None:
     assert stats.kstest(squares, stats.chi2(7).cdf).pvalue > RARE
     centered = (np.array(draws)[:, 0] - y.mean()) * np.sqrt(8) / np.exp(np.array(draws)[:, -1])
     assert stats.kstest(centered, stats.norm.cdf).pvalue > RARE
+
+
+def test_groups_of_a_term_are_those_of_its_column() -> None:
+    data = glimm.datasets.load("epilepsy")
+    fit = glimm.fit("seizures ~ treatment + (1 | patient)", data, family="poisson")
+    some = glimm.residuals(fit).where(np.arange(236) % 7 == 0)
+    codes, labels = groups_of(some, "patient")
+    known = np.asarray(data["patient"])[::7]
+    assert np.array_equal(np.array(labels)[codes], known)
+    assert sorted(labels) == sorted(set(known.tolist()))
+
+
+def test_progress_counts_simulated_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    fit = glimm.fit("y ~ x", {"x": np.arange(30.0), "y": np.random.default_rng(1).normal(size=30)})
+    made = checks.study(fit, n=60, progress=True)
+    assert [len(r.values) for r in made.replicates()] == [30] * 60
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glimm.progress._PATIENCE", 0.0)
+        made.run([distribution.dispersion_test()])
+    assert "of 60 simulated data sets" in capsys.readouterr().err
 
 
 def test_against_scipy() -> None:
