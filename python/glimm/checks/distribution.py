@@ -346,8 +346,11 @@ def statistic(
     >>> glimm.checks.statistic(fit, lambda y: y.max(), n=99).name
     'statistic'
     """
-    inner = source.source if isinstance(source, Study) else source
-    made = study(inner, null="exact", n=max(n, 19), seed=seed)
+    if isinstance(source, Study) and source.null == "exact":
+        made = source
+    else:
+        inner = source.source if isinstance(source, Study) else source
+        made = study(inner, null="exact", n=max(n, 19), seed=seed)
     r, known = made.residuals, made.null != "none"
     observed = float(function(r.observed))
     draws = np.array([function(r.law.simulate(seed, k)) for k in range(1, n + 1)], dtype=float)
