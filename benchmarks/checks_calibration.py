@@ -27,6 +27,8 @@ from checks_models import FAMILIES, Array, Cell, draw, power_cells, size_cells
 
 import glimm
 from glimm.checks import dependence, distribution, patterns, random
+from glimm.checks.link import bend
+from glimm.checks.slopes import slopes_test
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COUNTS, TABLE = RESULTS / "checks-calibration.csv", RESULTS / "checks-calibration.md"
@@ -50,7 +52,7 @@ FEWER = {
 """Share of the data sets asked for, where each takes long."""
 COLUMNS = (
     "uniformity", "KS", "dispersion", "outliers", "zeros", "trend fitted", "trend x", "spread",
-    "spread x", "category", "time", "space", "within", "effects", "statistic",
+    "spread x", "category", "time", "space", "within", "slopes", "effects", "link", "statistic",
 )  # fmt: skip
 
 Counts = dict[tuple[str, str], dict[str, tuple[int, int]]]
@@ -78,11 +80,13 @@ def tests(cell: Cell, r: glimm.Residuals) -> dict[str, Any]:
         found["zeros"] = distribution.zeros_test()
     if cell.sd:
         found["effects"] = random.normality_test()
+    if cell.sd and cell.family != "slopes":
+        found["slopes"] = slopes_test(r.fit, "g")
     return found
 
 
-def one(cell: Cell, seed: int, null: str) -> dict[str, float]:
-    """Return p-values of one data set of a model; empty where the fit failed."""
+def one(cell: Cell, seed: int, null: str, only: frozenset[str]) -> dict[str, float]:
+    """Return p-values of one data set of a model, of some or all checks; empty if not fitted."""
     rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
     data, more = draw(cell, rng)
     formula = "y / size" + cell.formula[1:] if cell.family == "trials" else cell.formula
@@ -96,13 +100,24 @@ def one(cell: Cell, seed: int, null: str) -> dict[str, float]:
                 return _dharma(fit, seed)
             study = glimm.checks.study(fit, null=null, n=N, seed=seed)
             made = tests(cell, study.residuals)
+            if only:
+                made = {name: test for name, test in made.items() if name in only}
             found = study.run(list(made.values()))
             p = dict(zip(made, (check.p for check in found), strict=True))
-            if null == "exact":
+            p["link"] = _link(fit)
+            if null == "exact" and not only:
                 p["statistic"] = glimm.checks.statistic(study, _skewness, n=N, seed=seed).p
             return p
         except glimm.GlimmError:
             return {}
+
+
+def _link(fit: glimm.Fit) -> float:
+    try:
+        found = bend(fit)
+    except glimm.GlimmError:
+        return math.nan
+    return math.nan if found is None else found.p
 
 
 def _skewness(y: Array) -> float:
@@ -117,11 +132,13 @@ def _dharma(fit: glimm.Fit, seed: int) -> dict[str, float]:
     return found
 
 
-def counted(cell: Cell, null: str, data_sets: int) -> dict[str, tuple[int, int]]:
+def counted(
+    cell: Cell, null: str, data_sets: int, only: frozenset[str]
+) -> dict[str, tuple[int, int]]:
     """Return rejections and data sets, by check."""
     found: dict[str, list[float]] = {}
     for seed in range(1, data_sets + 1):
-        for name, p in one(cell, seed, null).items():
+        for name, p in one(cell, seed, null, only).items():
             if math.isfinite(p):
                 found.setdefault(name, []).append(p)
     return {name: (sum(p <= LEVEL for p in ps), len(ps)) for name, ps in found.items()}
@@ -219,13 +236,16 @@ def main() -> None:
     parser.add_argument("--data-sets", type=int, default=200)
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--cells", default="", help="only models whose name holds this")
+    parser.add_argument("--checks", default="", help="only these, for models that lack them")
     options = parser.parse_args()
+    only = frozenset(options.checks.split(",")) - {""}
     for part in options.parts.split(","):
         for cell in cells_of(part):
-            if options.cells not in cell.name or (part, cell.name) in known(options.data_sets):
+            have = known(options.data_sets).get((part, cell.name), {})
+            if options.cells not in cell.name or (have.keys() & only if only else have):
                 continue
             count = max(10, round(options.data_sets * cell.share * FEWER.get(part, 1.0)))
-            counts = counted(cell, part.split("-")[1], count)
+            counts = counted(cell, part.split("-")[1], count, only)
             keep(part, cell, options.data_sets, counts)
             shares = {name: round(100 * k / n, 1) for name, (k, n) in counts.items()}
             print(part, cell.name, shares, flush=True)
