@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def has_dharma() -> bool:
 
 def main() -> None:
     """Run everything and write the table."""
+    os.environ["RAYON_NUM_THREADS"] = "1"
     sizes = [int(arg) for arg in sys.argv[1:]] or list(ROWS)
     peer, lines = has_dharma(), []
     with tempfile.TemporaryDirectory() as folder:
@@ -117,9 +119,9 @@ def main() -> None:
     absent = "" if peer else " DHARMa was not installed where this was measured."
     head = (
         "# Residuals and checks: time and memory\n\nPoisson counts, ten rows per group, "
-        "`y ~ x + (1 | g)`. Memory is the peak less what the process had when the fit stood."
-        " Time per row says whether it grows with the rows alone; memory does not depend on the "
-        f"number of simulations, of which one is held at a time.{absent}\n\n"
+        "`y ~ x + (1 | g)`, on one thread. Memory is the peak less what the process had when the "
+        "fit stood. Time per row says whether it grows with the rows alone; memory does not depend "
+        f"on the number of simulations, of which one is held at a time.{absent}\n\n"
         "| rows | what | seconds | microseconds per row | MB | bytes per row | fit, seconds |\n"
         "|---:|---|---:|---:|---:|---:|---:|\n"
     )
