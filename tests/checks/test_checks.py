@@ -127,6 +127,14 @@ def test_groups_of_a_term_are_those_of_its_column() -> None:
     assert sorted(labels) == sorted(set(known.tolist()))
 
 
+def test_a_statistic_uses_a_study_without_refits() -> None:
+    data = glimm.datasets.load("epilepsy")
+    fit = glimm.fit("seizures ~ treatment + (1 | patient)", data, family="poisson")
+    own = checks.statistic(fit, np.max, n=50, seed=4)
+    made = checks.study(fit, null="exact", seed=4)
+    assert checks.statistic(made, np.max, n=50, seed=4) == own
+
+
 def test_progress_counts_simulated_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     fit = glimm.fit("y ~ x", {"x": np.arange(30.0), "y": np.random.default_rng(1).normal(size=30)})
     made = checks.study(fit, n=60, progress=True)
