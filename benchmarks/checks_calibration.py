@@ -189,6 +189,19 @@ def line(title: str, parts: Iterable[dict[str, tuple[int, int]]], names: list[st
     return f"| {title} | " + " | ".join(cells) + f" | {most:,} | {error(most):.1f} |"
 
 
+def outside(pairs: list[tuple[int, int]]) -> str:
+    """Return how many rates of single models are rarer than one in a hundred would be."""
+    from scipy.stats import binom
+
+    low, high = binom.interval(0.99, [count for _, count in pairs], LEVEL)
+    rejected = np.array([number for number, _ in pairs])
+    far = int(np.sum((rejected < low) | (rejected > high)))
+    return (
+        f"Of {len(pairs)} rates of single models and checks {far} lie outside the range that holds "
+        "99 % of such rates when 5 % is true."
+    )
+
+
 def table(part: str, counts: Counts) -> str:
     """Return the table of a part, pooled rows last."""
     rows = [(c, counts[part, c.name]) for c in cells_of(part) if (part, c.name) in counts]
@@ -207,6 +220,7 @@ def table(part: str, counts: Counts) -> str:
             if pooled:
                 lines.append(line(f"**{kind}, pooled**", pooled, names))
         lines.append(line("**all, pooled**", [found for _, found in rows], names))
+        lines += ["", outside([pair for _, found in rows for pair in found.values()])]
     return "\n".join(lines) + "\n"
 
 
