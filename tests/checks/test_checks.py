@@ -14,7 +14,10 @@ import glimm
 from glimm import checks
 from glimm.checks import dependence, distribution, patterns, random
 from glimm.checks.base import p_two_sided, p_upper
+from glimm.checks.columns import groups_of
+from glimm.checks.forms import form_p
 from glimm.checks.law import Simulated
+from glimm.checks.posterior import drawn_parameters
 from glimm.checks.residuals import Residuals
 from glimm.checks.study import Study, Test
 
@@ -82,6 +85,64 @@ def test_p_values_from_draws() -> None:
         for level in (0.01, 0.05, 0.2):
             assert abs(np.mean(p < level) - level) < 4 * np.sqrt(level / 4000)
     assert np.isnan(p_two_sided(1.0, np.array([np.nan, 1.0])))
+
+
+def test_tails_of_quadratic_forms() -> None:
+    for df, share in ((1, 0.1), (2, 0.05), (5, 0.02), (50, 0.002)):
+        for tail in (0.001, 0.025, 0.3):
+            for value in (stats.chi2.isf(tail, df), stats.chi2.ppf(tail, df)):
+                if df > 1 or tail == 0.3 or value > 1:  # its density has no bound at zero
+                    p = form_p(value, [1.0], [float(df)])
+                    assert p == pytest.approx(2 * tail, rel=share)
+                    assert form_p(-3 * value, [-3.0], [float(df)]) == pytest.approx(p, rel=1e-9)
+    rng = np.random.default_rng(4)
+    weights = rng.normal(size=30)
+    draws = rng.chisquare(1, (200_000, 30)) @ weights
+    for share in (0.01, 0.3, 0.9):
+        value = float(np.quantile(draws, share))
+        assert form_p(value, weights) == pytest.approx(2 * min(share, 1 - share), rel=0.05)
+    assert form_p(float(weights.sum()), weights) > 0.9
+    assert form_p(1e9, weights) == 0.0
+    assert np.isnan(form_p(1.0, [0.0]))
+
+
+def test_parameters_are_drawn_from_a_skewed_likelihood() -> None:
+    y = np.random.default_rng(6).normal(size=8)
+    fit = glimm.fit("y ~ 1", {"y": y}, reml=False)
+    draws = [drawn_parameters(fit, seed) for seed in range(300)]
+    # The likelihood of the standard deviation is that of an inverse chi-square.
+    squares = np.sum((y - y.mean()) ** 2) / np.exp([2 * psi[-1] for psi in draws])
+    assert stats.kstest(squares, stats.chi2(7).cdf).pvalue > RARE
+    centered = (np.array(draws)[:, 0] - y.mean()) * np.sqrt(8) / np.exp(np.array(draws)[:, -1])
+    assert stats.kstest(centered, stats.norm.cdf).pvalue > RARE
+
+
+def test_groups_of_a_term_are_those_of_its_column() -> None:
+    data = glimm.datasets.load("epilepsy")
+    fit = glimm.fit("seizures ~ treatment + (1 | patient)", data, family="poisson")
+    some = glimm.residuals(fit).where(np.arange(236) % 7 == 0)
+    codes, labels = groups_of(some, "patient")
+    known = np.asarray(data["patient"])[::7]
+    assert np.array_equal(np.array(labels)[codes], known)
+    assert sorted(labels) == sorted(set(known.tolist()))
+
+
+def test_a_statistic_uses_a_study_without_refits() -> None:
+    data = glimm.datasets.load("epilepsy")
+    fit = glimm.fit("seizures ~ treatment + (1 | patient)", data, family="poisson")
+    own = checks.statistic(fit, np.max, n=50, seed=4)
+    made = checks.study(fit, null="exact", seed=4)
+    assert checks.statistic(made, np.max, n=50, seed=4) == own
+
+
+def test_progress_counts_simulated_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    fit = glimm.fit("y ~ x", {"x": np.arange(30.0), "y": np.random.default_rng(1).normal(size=30)})
+    made = checks.study(fit, n=60, progress=True)
+    assert [len(r.values) for r in made.replicates()] == [30] * 60
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glimm.progress._PATIENCE", 0.0)
+        made.run([distribution.dispersion_test()])
+    assert "of 60 simulated data sets" in capsys.readouterr().err
 
 
 def test_against_scipy() -> None:

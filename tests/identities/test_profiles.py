@@ -160,6 +160,18 @@ def test_refits_of_a_bootstrap_are_refits() -> None:
         assert np.all(np.abs(fit.refit(y).estimates.parameters - psi) < 1e-4 * errors)
 
 
+def test_refits_of_ordered_classes_are_refits() -> None:
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(15), 4), rng.normal(size=60)
+    latent = 0.5 * x + rng.normal(size=15)[g] + rng.logistic(size=60)
+    data = {"y": np.searchsorted([-1.0, 1.0], latent), "x": x, "g": g}
+    fit = glimm.fit("y ~ x + (1 | g)", data, family="ordinal")
+    boot = fit.bootstrap(20, seed=5, threads=1)
+    errors = np.sqrt(np.diag(fit.vcov("all")))
+    for y, psi in zip(fit.simulate(2, 5), boot.refits.parameters, strict=False):
+        assert np.all(np.abs(fit.refit(y).estimates.parameters - psi) < 1e-4 * errors)
+
+
 def test_a_statistic_of_a_bootstrap_sees_each_refit() -> None:
     data = glimm.datasets.load("sleepstudy")
     fit = glimm.fit("reaction ~ days + (1 | subject)", data)

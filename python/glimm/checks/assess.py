@@ -76,6 +76,7 @@ def page(
     null: str = "auto",
     time: str | ArrayLike | None = None,
     try_next: bool | None = None,
+    progress: bool | None = None,
 ) -> CheckPage:
     """Return verdicts on every assumption of a model; see `Fit.check`.
 
@@ -84,7 +85,7 @@ def page(
     source : Fit, GEEFit, Residuals or Study
         Residuals of a foreign model have fewer checks, and no advice; fits of estimating equations
         have no p-values, for rows of a cluster are dependent.
-    seed, n, null, time, try_next
+    seed, n, null, time, try_next, progress
         As in `Fit.check`.
 
     Returns
@@ -100,7 +101,7 @@ def page(
     >>> page.found[0], page.advice[0].code
     ('slopes: subject', '(1 + days | subject)')
     """
-    made = study(source, null=null, n=n, seed=seed)
+    made = study(source, null=null, n=n, seed=seed, progress=progress)
     r = made.residuals
     fit = made.source if isinstance(made.source, Fit) else None
     # Fits without a maximum have parameters without bounds.

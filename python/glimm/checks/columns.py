@@ -11,6 +11,7 @@ from ..data.column import values_of
 from ..errors import DataError, listed, nearest_first
 
 if TYPE_CHECKING:
+    from ..design import DesignTerm
     from .residuals import Residuals
 
 Array = NDArray[np.float64]
@@ -55,9 +56,9 @@ def _named(r: Residuals, name: str) -> NDArray[Any]:
     if design is None or r.labels is not None:
         message = f"column {name!r}: these residuals have no columns; give its values"
         raise DataError(message, code="unknown_column")
-    for term in design.terms:
-        if term.label == name and not term.also:
-            return np.asarray(np.array(term.levels, dtype=object)[term.codes])
+    term = _term(r, name)
+    if term is not None:
+        return np.asarray(np.array(term.levels, dtype=object)[term.codes])
     by_name = {column.name: column for column in design.used_columns.values()}
     if name in by_name:
         return values_of(by_name[name])
@@ -90,9 +91,21 @@ def numbers(r: Residuals, column: str | ArrayLike) -> Array:
 
 
 def groups_of(r: Residuals, column: str | ArrayLike) -> tuple[NDArray[np.intp], list[Any]]:
-    """Return a group's number for each residual, (N,), and the groups, sorted."""
+    """Return a group's number for each residual, (N,), and the groups in their order."""
+    term = _term(r, column) if isinstance(column, str) else None
+    if term is not None:  # its levels are numbered already
+        used, codes = np.unique(term.codes[r.rows], return_inverse=True)
+        return codes.ravel(), [term.levels[k] for k in used]
     labels, codes = np.unique(values(r, column), return_inverse=True)
     return codes.ravel(), labels.tolist()
+
+
+def _term(r: Residuals, name: str) -> DesignTerm | None:
+    """The term whose groups have a name; sums over groups have no rows of a design."""
+    if r.labels is not None:
+        return None
+    terms = getattr(getattr(r.fit, "design", None), "terms", ())
+    return next((term for term in terms if term.label == name and not term.also), None)
 
 
 def label(column: str | ArrayLike) -> str:

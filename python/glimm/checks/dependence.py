@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, listed
-from .base import Check, p_two_sided, p_upper
+from .base import Check, p_two_sided
 from .columns import groups_of, numbers
+from .forms import form_p
 from .residuals import Residuals
 from .study import Source, Test, one
 
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 Said = tuple[float, str, Mapping[str, Any]]
 
 _DENSE = 2000
-"""Places up to which all pairs of them have a weight."""
+"""Places up to which all pairs of them have a weight, and forms their exact distribution."""
 _NEIGHBOURS = 20
 _DRAWS = 999
 """Draws of a quadratic form of normal numbers."""
@@ -127,8 +128,11 @@ class _Moran:
         return z.size / self.total * float(z @ (self.weights @ z)) / float(z @ z)
 
     def p(self, t: float) -> float:
-        rng = np.random.default_rng(0)
+        """From the eigenvalues; from draws where there are too many places for them."""
         size = self.weights.shape[0]
+        if size <= _DENSE:
+            return form_p(t * self.spread, np.linalg.eigvalsh(np.asarray(self.weights)))
+        rng = np.random.default_rng(0)
         return p_two_sided(
             t, np.array([self.form(rng.standard_normal(size)) for _ in range(_DRAWS)])
         )
@@ -314,15 +318,11 @@ def clusters_test(by: str | ArrayLike) -> Test:
         return products / math.sqrt(max(2 * float(np.sum(size * (size - 1))), 1.0))
 
     def p(r: Residuals, t: float) -> float:
-        """From draws of the same form of independent normal numbers, by their chi-squares."""
-        _, size = pairs(r)
-        rng, some = np.random.default_rng(0), size[size > 1]
-        scale = math.sqrt(max(2 * float(np.sum(some * (some - 1))), 1.0))
-        means = rng.chisquare(1, (_DRAWS, some.size)) @ (some - 1)
-        rest = rng.chisquare(max(float(np.sum(some - 1)), 1e-9), _DRAWS)
-        draws = (means - rest) / scale
-        upper, lower = p_upper(t, draws), p_upper(-t, -draws)
-        return min(1.0, 2 * min(upper, lower))
+        """A group of m independent normal numbers has m - 1 times a chi-square less another."""
+        products, size = pairs(r)
+        sizes, count = np.unique(size[size > 1], return_counts=True)
+        weights = np.append(sizes - 1, -1.0)
+        return form_p(products, weights, np.append(count, float(np.sum(count * (sizes - 1)))))
 
     def describe(r: Residuals, t: float, draws: Array) -> Said:
         products, size = pairs(r)

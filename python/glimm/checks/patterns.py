@@ -42,19 +42,29 @@ def curves(x: Array, degree: int) -> Array:
     return np.asarray(np.linalg.qr(powers)[0][:, 1:])
 
 
-def _basis(r: Residuals, column: str | ArrayLike, degree: int) -> tuple[Array, Array]:
-    """Values and curves of a column; kept with the residuals where the column is the same."""
-    x = numbers(r, column)
-    return x, curves(x, degree)
+class _Basis:
+    """Values and curves of a column, which are the same in every simulated data set."""
+
+    def __init__(self, column: str | ArrayLike, degree: int) -> None:
+        self.column, self.degree = column, degree
+        self._last: tuple[Array, Array] | None = None
+
+    def __call__(self, r: Residuals) -> tuple[Array, Array]:
+        """Return the values (N,) and curves (N, k) at the rows of the residuals."""
+        x = numbers(r, self.column)
+        if self._last is None or not np.array_equal(self._last[0], x):
+            self._last = x, curves(x, self.degree)
+        return self._last
 
 
 def trend_test(column: str | ArrayLike = "fitted") -> Test:
     """Return the test of `trend`."""
     tau = np.array(QUANTILES)
     weight = np.linalg.inv(np.minimum.outer(tau, tau) - np.outer(tau, tau))
+    made = _Basis(column, _DEGREE)
 
     def shares(r: Residuals) -> tuple[Array, Array, Array]:
-        x, basis = _basis(r, column, _DEGREE)
+        x, basis = made(r)
         below = (r.values[:, None] < tau).astype(np.float64) - tau
         return x, basis, basis.T @ below
 
@@ -65,7 +75,7 @@ def trend_test(column: str | ArrayLike = "fitted") -> Test:
     def p(r: Residuals, t: float) -> float:
         from scipy.stats import chi2
 
-        basis = _basis(r, column, _DEGREE)[1]
+        basis = made(r)[1]
         return float(chi2.sf(t, tau.size * basis.shape[1])) if basis.shape[1] else 1.0
 
     def describe(r: Residuals, t: float, draws: Array) -> Said:
@@ -136,15 +146,16 @@ def _wide(u: Array) -> Array:
 
 def heteroscedasticity_test(column: str | ArrayLike = "fitted") -> Test:
     """Return the test of `heteroscedasticity`."""
+    made = _Basis(column, _SPREAD_DEGREE)
 
     def statistic(r: Residuals) -> float:
-        sums = _basis(r, column, _SPREAD_DEGREE)[1].T @ _wide(r.values)
+        sums = made(r)[1].T @ _wide(r.values)
         return float(sums @ sums)
 
     def p(r: Residuals, t: float) -> float:
         from scipy.stats import chi2
 
-        k = _basis(r, column, _SPREAD_DEGREE)[1].shape[1]
+        k = made(r)[1].shape[1]
         return float(chi2.sf(t, k)) if k else 1.0
 
     def describe(r: Residuals, t: float, draws: Array) -> Said:

@@ -168,8 +168,9 @@ def residuals(
         small. ``"marginal"``: averaged over `n` draws of new effects; the residuals of a group are
         then dependent.
     parameters : str
-        ``"estimates"``; or ``"drawn"``, from the normal approximation to their likelihood, which
-        puts back the variation that estimation takes out of the residuals.
+        ``"estimates"``; or ``"drawn"``, in proportion to their likelihood (of more than 20,000
+        rows, from its normal approximation), which puts back the variation that estimation takes
+        out of the residuals.
     n : int
         Simulations, where any are made.
     seed : int

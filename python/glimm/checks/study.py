@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from ..custom import CustomFamily
 from ..errors import DataError, FitError
 from ..fit import Fit, one_of
 from ..inference.bootstrap import Refits, batches, refit_many
+from ..progress import Counting
 from ..simulate import draws
 from .base import Check, p_two_sided, p_upper
 from .posterior import Drawn, Posterior, at
@@ -27,6 +29,9 @@ Array = NDArray[np.float64]
 NULLS = ("auto", "refit", "exact")
 SMALL = 5000
 """Observations up to which the model is refitted to its own simulations."""
+
+_TOGETHER = 25
+"""Refits from which on progress is told."""
 
 _WORDS = {
     "refit": "{n} refits to simulations",
@@ -76,8 +81,10 @@ class Study:
         Simulated data sets under the null, and their seed.
     """
 
-    def __init__(self, source: Any, null: str, n: int, seed: int) -> None:
-        self.n, self.seed, self.source = n, seed, source
+    def __init__(
+        self, source: Any, null: str, n: int, seed: int, progress: bool | None = None
+    ) -> None:
+        self.n, self.seed, self.source, self.progress = n, seed, source, progress
         self.null = null
         self._refits: dict[int, Refits] = {}
         self.parameters = "drawn" if null == "exact" and isinstance(source, Fit) else "estimates"
@@ -98,10 +105,11 @@ class Study:
 
     def _refitted(self) -> Iterator[Residuals]:
         fit, posterior = self.source, Posterior(self.source)
-        for batch in batches(self.n, fit.design.n):
+        most = max(_TOGETHER, 2 * (fit.model.threads or os.cpu_count() or 1))
+        for batch in batches(self.n, fit.design.n, most):
             ys = draws(fit, range(1 + batch.start, 1 + batch.stop), self.seed)
             if batch.start not in self._refits:
-                self._refits[batch.start] = refit_many(fit, ys, fit.model.threads)
+                self._refits[batch.start] = refit_many(fit, ys, fit.model.threads, False)
             refits = self._refits[batch.start]
             for k in np.flatnonzero(refits.good):
                 again = at(fit, ys[k], refits.parameters[k])
@@ -133,10 +141,12 @@ class Study:
         simulated = [self.null == "refit" or test.p is None for test in tests]
         found: list[list[float]] = [[] for _ in tests]
         if any(simulated):
-            for again in self.replicates():
-                for k, test in enumerate(tests):
-                    if simulated[k]:
-                        found[k].append(test.statistic(again))
+            with Counting(self.progress, "simulated data sets", self.n) as show:
+                for count, again in enumerate(self.replicates(), 1):
+                    for k, test in enumerate(tests):
+                        if simulated[k]:
+                            found[k].append(test.statistic(again))
+                    show.done(count)
         return [
             self._check(test, t, np.array(d, dtype=np.float64))
             for test, t, d in zip(tests, observed, found, strict=True)
@@ -168,7 +178,14 @@ def _prior(effects: Drawn, seed: int, replicate: int) -> Drawn:
 Source: TypeAlias = "Fit | GEEFit | Residuals | Study"
 
 
-def study(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0) -> Study:
+def study(
+    source: Source,
+    *,
+    null: str = "auto",
+    n: int = 199,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Study:
     """Return the residuals of a fit beside those of data simulated from it.
 
     Parameters
@@ -178,12 +195,14 @@ def study(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0) ->
     null : str
         ``"refit"``: the model is refitted to data simulated from it, and everything is done again
         with each; p-values hold whatever the size of the data. ``"exact"``: residuals at
-        parameters drawn from the normal approximation to their likelihood, which are independent
-        and uniform to first order, compared with the statistic's distribution for such numbers,
-        or with simulations of the same responses. ``"auto"``: refits up to 5000 observations.
+        parameters drawn in proportion to their likelihood, which are independent and uniform to
+        first order, compared with the statistic's distribution for such numbers, or with
+        simulations of the same responses. ``"auto"``: refits up to 5000 observations.
     n : int
         Simulated data sets.
     seed : int
+    progress : bool, optional
+        As in `glimm.fit`.
 
     Returns
     -------
@@ -212,9 +231,9 @@ def study(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0) ->
     if not isinstance(n, int | np.integer) or n < 19:
         raise DataError(f"n={n!r}; at least 19", code="unknown_option")
     if isinstance(source, Residuals):
-        return Study(source, "exact", min(n, _most(source)), seed)
+        return Study(source, "exact", min(n, _most(source)), seed, progress)
     if not isinstance(source, Fit):
-        return Study(source, "none", n, seed)
+        return Study(source, "none", n, seed, progress)
     can = repeats(source) is None and _draws(source)
     if null == "refit" and not can:
         message = (
@@ -224,7 +243,7 @@ def study(source: Source, *, null: str = "auto", n: int = 199, seed: int = 0) ->
         raise DataError(message, code="unknown_option")
     if null == "auto":
         null = "refit" if can and source.nobs <= SMALL else "exact"
-    return Study(source, null, n, seed)
+    return Study(source, null, n, seed, progress)
 
 
 def _most(r: Residuals) -> int:

@@ -24,6 +24,7 @@ class Checks:
         null: str = "auto",
         time: str | ArrayLike | None = None,
         try_next: bool | None = None,
+        progress: bool | None = None,
     ) -> CheckPage:
         """Check every assumption of the model; one page of verdicts, and what to try next.
 
@@ -46,6 +47,8 @@ class Checks:
         try_next : bool, optional
             Whether changes that are advised are fitted, to say what they do to the AIC (maximum
             likelihood) and leave out those that do not help. By default up to 20,000 rows.
+        progress : bool, optional
+            As in `glimm.fit`.
 
         Returns
         -------
@@ -72,4 +75,4 @@ class Checks:
         from ..checks.assess import page
 
         fit = cast("Fit", self)
-        return page(fit, seed=seed, n=n, null=null, time=time, try_next=try_next)
+        return page(fit, seed=seed, n=n, null=null, time=time, try_next=try_next, progress=progress)

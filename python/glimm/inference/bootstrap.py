@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..confidence import level_checked
-from ..errors import DataError
+from ..errors import DataError, GlimmError
 from ..fit import Fit, one_of
-from ..problem import explain, make_problem, solve
-from ..progress import Progress
+from ..problem import explain, make_problem
+from ..progress import Counting, Progress
 from ..simulate import draws
 from ..tables import Column, Printed, Table
 from .goals import Goal, goals_of
@@ -32,6 +32,8 @@ Statistic = Callable[[Fit], float | Mapping[str, float]]
 KINDS = ("percentile", "basic", "studentized", "bias-corrected", "bca")
 HELD = 2**26
 """Simulated responses that are held at a time, half a gigabyte."""
+_PROBLEMS = 8
+"""Problems of one thread that are held at once, where each refit has its own."""
 _MORE_NODES = 2
 _MOST_NODES = 51
 
@@ -246,15 +248,21 @@ def bootstrap(
     return Bootstrap(names, estimates, np.array(rows), refits, fit, tuple(goals))
 
 
-def batches(n: int, rows: int) -> list[range]:
+def batches(n: int, rows: int, most: int | None = None) -> list[range]:
     """Split n data sets into batches of at most `HELD` responses, so that memory has a bound.
+
+    Parameters
+    ----------
+    n, rows : int
+    most : int, optional
+        Data sets of one batch.
 
     Examples
     --------
     >>> batches(5, HELD // 2)
     [range(0, 2), range(2, 4), range(4, 5)]
     """
-    step = max(HELD // rows, 1)
+    step = min(max(HELD // rows, 1), most or n)
     return [range(k, min(k + step, n)) for k in range(0, n, step)]
 
 
@@ -284,10 +292,10 @@ def refit_many(
         message = f"threads={threads}; at least 1, or None for all cores"
         raise DataError(message, code="unknown_option")
     model = replace(fit.model, threads=1, compress=False)
-    if model.family.ordered:
-        return _each_anew(fit, model, ys)
     count = min(threads or os.cpu_count() or 1, len(ys))
     try:
+        if model.family.ordered:
+            return _each_anew(fit, model, ys, count, progress)
         problems = [make_problem(model, fit.design) for _ in range(count)]
         with Progress(progress, sum(p.memory for p in problems)) as show:
             found = _core.refit_many(
@@ -309,25 +317,42 @@ def nodes_of(fit: Fit) -> int:
     return min(math.ceil(root - 1e-9) + _MORE_NODES, _MOST_NODES)
 
 
-def _each_anew(fit: Fit, model: Model, ys: Array) -> Refits:
+def _each_anew(fit: Fit, model: Model, ys: Array, threads: int, progress: bool | None) -> Refits:
     """Thresholds are picked out by the responses, so that each refit has a problem of its own."""
-    from ..errors import GlimmError
-
-    p, count = fit.estimates.parameters.size, len(ys)
+    p, count, step = fit.estimates.parameters.size, len(ys), _PROBLEMS * threads
     parameters, covariance = np.full((count, p), np.nan), np.full((count, p, p), np.nan)
-    loglik, states = np.full(count, np.nan), []
-    for k, y in enumerate(ys):
-        design = fit.design.with_response(y)
-        try:
-            found = solve(
-                make_problem(model, design), model, design, start=fit.estimates.parameters
-            )
-        except GlimmError as error:
-            states.append(error.code)
-            continue
-        parameters[k], covariance[k], loglik[k] = found.parameters, found.covariance, found.loglik
-        states.append("converged" if found.converged else "not_converged")
+    loglik, states = np.full(count, np.nan), [""] * count
+    with Counting(progress, "refits", count) as show:
+        for start in range(0, count, step):
+            these = range(start, min(start + step, count))
+            made = _problems(fit, model, ys, these, states)
+            if not made:
+                continue
+            found = _core.refit_each(
+                list(made.values()), [ys[k] for k in made], fit.estimates.parameters, nodes_of(fit),
+                threads,
+            )  # fmt: skip
+            places = list(made)
+            parameters[places] = found["parameters"].reshape(-1, p)
+            covariance[places] = found["covariance"].reshape(-1, p, p)
+            loglik[places] = found["loglik"]
+            for k, state in zip(places, found["state"], strict=True):
+                states[k] = state
+            show.done(these.stop)
     return Refits(parameters, covariance, loglik, tuple(states))
+
+
+def _problems(
+    fit: Fit, model: Model, ys: Array, these: Iterable[int], states: list[str]
+) -> dict[int, _core.Problem]:
+    """Problems of some responses; the state of those that have none is written down."""
+    made = {}
+    for k in these:
+        try:
+            made[k] = make_problem(model, fit.design.with_response(ys[k]))
+        except GlimmError as error:
+            states[k] = error.code
+    return made
 
 
 def _statistics(fit: Fit, ys: Array, refits: Refits, statistic: Statistic) -> list[list[float]]:
