@@ -13,7 +13,7 @@ from glimm import _core
 
 Array = NDArray[np.float64]
 TAILS = [0.025, 0.975]
-ROWS = 2000
+ROWS = 1100
 # Rows that are sought one by one as well, in easy and hard cases.
 LOOKED = {False: 40, True: 12}
 # Of continuous responses: both searches stop at 1e-10 of the spread, polynomials hold to 2e-9.
@@ -30,6 +30,8 @@ class Kind:
     others: tuple[float, ...] = ()
     trials: float | None = None
     zero: bool = False
+    cheap: bool = False
+    """Whether the hard cases take no minutes."""
 
     def __str__(self) -> str:
         zeros = "zeros" if self.zero else ""
@@ -38,15 +40,18 @@ class Kind:
 
 LOG, LOGIT = "log", "logit"
 KINDS = [
-    *(Kind("binomial", LOGIT, 20, trials=size) for size in (1.0, 7.0, 400.0)),
-    *(Kind("binomial", link, 6, trials=12.0) for link in ("probit", "cloglog", "cauchit")),
-    *(Kind("betabinomial", LOGIT, 10, (phi,), 30.0) for phi in (-3.0, 1.0, 6.0)),
+    *(Kind("binomial", LOGIT, 20, trials=size, cheap=size < 9) for size in (1.0, 7.0, 400.0)),
+    *(
+        Kind("binomial", link, 6, trials=12.0, cheap=True)
+        for link in ("probit", "cloglog", "cauchit")
+    ),
+    *(Kind("betabinomial", LOGIT, 10, (phi,), 30.0, cheap=phi == 1) for phi in (-3.0, 1.0, 6.0)),
     Kind("poisson", LOG, 20),
-    Kind("poisson", LOG, 8, (-1.0,), zero=True),
+    Kind("poisson", LOG, 4, (-1.0,), zero=True, cheap=True),
     Kind("poisson", LOG, 8, (-5.0,), zero=True),
     Kind("truncated_poisson", LOG, 8),
     Kind("truncated_poisson", LOG, 8, (-1.0,), zero=True),
-    *(Kind("nbinom2", LOG, 20, (theta,)) for theta in (-4.0, 0.9, 12.0)),
+    *(Kind("nbinom2", LOG, 6, (theta,), cheap=theta < 1) for theta in (-4.0, 0.9, 12.0)),
     *(Kind("nbinom1", LOG, 10, (phi,)) for phi in (-4.0, 0.5, 4.0)),
     Kind("nbinom", LOG, 8, (0.5, 0.3)),
     Kind("truncated_nbinom2", LOG, 8, (0.5,)),
@@ -56,7 +61,7 @@ KINDS = [
     *(Kind("beta", LOGIT, 5, (phi,)) for phi in (0.5, 2.0, 8.0)),
     *(Kind("lognormal", LOG, 20, (sd,)) for sd in (-6.0, 0.0, 1.0)),
     Kind("inverse_gaussian", LOG, 8, (-0.3,)),
-    *(Kind("student_t", "identity", 20, (0.2, df)) for df in (0.5, 3.0)),
+    *(Kind("student_t", "identity", 20, (0.2, df), cheap=True) for df in (0.5, 3.0)),
     Kind("skewnormal", "identity", 20, (0.1, 1.5)),
     Kind("gaussian", LOG, 5, (0.3,)),
     Kind("tweedie", LOG, 4, (0.3, 0.0)),
@@ -81,8 +86,10 @@ def draw(kind: Kind, hard: bool) -> tuple[Array, Array]:
     return rng.uniform(-reach, reach, ROWS), sd
 
 
-@pytest.mark.parametrize("hard", [False, True], ids=["easy", "hard"])
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+CASES = [(kind, hard) for kind in KINDS for hard in (False, True) if kind.cheap or not hard]
+
+
+@pytest.mark.parametrize(("kind", "hard"), CASES, ids=str)
 def test_many_rows_are_as_each(kind: Kind, hard: bool) -> None:
     eta, sd = draw(kind, hard)
     at = np.linspace(0, ROWS - 1, LOOKED[hard]).astype(int)

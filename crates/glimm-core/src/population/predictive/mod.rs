@@ -23,8 +23,9 @@ use crate::family::Family;
 use mixture::Mixture;
 use support::Support;
 
-/// Distinct rows up to which each is sought by itself.
+/// Distinct rows up to which each is sought by itself, and the same for each count that a response may be.
 const FEW: usize = 1024;
+const FEW_PER_COUNT: f64 = 32.0;
 
 /// What rows have in common that differ in the first predictor and its standard deviation alone.
 struct Line<'a> {
@@ -136,15 +137,16 @@ impl Asked<'_> {
     fn together(&self, group: &[usize], out: &mut [f64], left: &mut Vec<usize>) {
         let (eta, sd): (Vec<f64>, Vec<f64>) =
             group.iter().map(|&i| (self.eta(i)[0], self.sd(i).unwrap_or(f64::NAN))).unzip();
-        let mut distinct = HashSet::new();
-        let pairs = eta.iter().zip(&sd).map(|(e, s)| (e.to_bits(), s.to_bits()));
-        if !pairs.into_iter().any(|pair| distinct.insert(pair) && distinct.len() > FEW) {
-            left.extend(group);
-            return;
-        }
         let first = group[0];
         let (size, others) = (self.size(first), &self.eta(first)[1..]);
         let line = Line { family: self.family, size, support: Support::of(self.family, size), others };
+        let few = if line.support.whole { FEW.min((FEW_PER_COUNT * line.support.high) as usize) } else { FEW };
+        let mut distinct = HashSet::new();
+        let pairs = eta.iter().zip(&sd).map(|(e, s)| (e.to_bits(), s.to_bits()));
+        if !pairs.into_iter().any(|pair| distinct.insert(pair) && distinct.len() > few) {
+            left.extend(group);
+            return;
+        }
         let of = |&p: &f64| match line.support.whole {
             true => counts::quantiles(&line, &eta, &sd, p),
             false => amounts::quantiles(&line, &eta, &sd, p),
