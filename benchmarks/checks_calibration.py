@@ -231,7 +231,8 @@ def head() -> str:
     return (
         "# Checks: how often they reject at 5 %\n\n"
         "`make calibrate-checks`: per cent of data sets with p <= 0.05, parameters estimated, then "
-        "the number of data sets and the Monte Carlo standard error of a rate of 5 % in that row. "
+        "the number of data sets, of the check that has most (`zeros`, `slopes` and `link` have "
+        "fewer), and the Monte Carlo standard error of a rate of 5 % in that many. "
         "Data that could not be fitted, and checks that do not apply, are left out. `refit`: "
         f"{N} refits to the model's own simulations, the default up to 5000 rows. `exact`: "
         "parameters drawn from their likelihood, no refit. DHARMa's tests are computed by its "
