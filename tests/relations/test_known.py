@@ -75,7 +75,7 @@ def test_gaussian_is_the_dense_likelihood(reml: bool) -> None:
 
 
 def test_poisson_is_the_dense_laplace() -> None:
-    d, found = data(), fit("count ~ x + (1 | animal, known=K)", "poisson")
+    d, found = data(), fit("count ~ x + (1 | animal, known=K)", "poisson", integration="laplace")
     problem = make_problem(found.model, found.design)
     x = np.column_stack([np.ones(N), d["x"]])
     for parameters in (found.estimates.parameters, np.array([0.2, 0.4, 0.9])):
@@ -84,6 +84,7 @@ def test_poisson_is_the_dense_laplace() -> None:
         expected = poisson(d["count"], x, parameters[:2], z_of(d["animal"]), sigma)
         assert value == pytest.approx(expected, rel=1e-10)
     assert found.certificate.method == "laplace"
+    assert found.certificate.measured
 
 
 def test_dense_covariance_is_its_sparse_precision() -> None:
