@@ -22,7 +22,7 @@ FAMILIES = ("gaussian", "binomial", "binomial, 1 to 20 trials", "poisson", "nbin
 COUNTS = (10_000, 100_000, 1_000_000)
 GROUPS = 10_000
 FITTED = 100_000
-CALLS = 3
+CALLS = 2
 
 
 def response(draw: np.random.Generator, family: str, eta: Any, trials: Any) -> Any:
@@ -84,7 +84,7 @@ if __name__ == "__main__":
     text = [
         "# What intervals of predictions cost",
         "",
-        "Made by `make bench-prediction`: processor time, the least of three calls. The model has "
+        "Made by `make bench-prediction`: processor time, the least of two calls. The model has "
         f"two covariates and {GROUPS:,} random intercepts; the standard error of the linear "
         "predictor differs from row to row.",
         "",

@@ -67,9 +67,9 @@ fn extend(pieces: &mut Vec<Piece>, ends: [f64; 2], f: &impl Fn(f64) -> f64, befo
     // Terms that halving does not make smaller are rounding of f.
     let rounding = last <= NOISE && last > SHRINKS * before;
     // A turn between the last point and an end shows at the end.
-    let off = |(end, x): (f64, f64)| (value(&found, x) - f(end)).abs() > AT_ENDS;
+    let off = |(end, x): (f64, f64)| (value(&found, x) - f(end)).abs() > AT_ENDS + 10.0 * last;
     let whole = || ![(ends[0], -1.0), (ends[1], 1.0)].into_iter().any(off);
-    if depth < MOST_HALVES && !rounding && !(last <= TOLERANCE && whole()) {
+    if depth < MOST_HALVES && !((rounding || last <= TOLERANCE) && whole()) {
         let middle = 0.5 * (ends[0] + ends[1]);
         extend(pieces, [ends[0], middle], f, last, depth + 1);
         extend(pieces, [middle, ends[1]], f, last, depth + 1);
