@@ -49,7 +49,7 @@ _FIT_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--integration": {
         "default": "auto",
-        "help": "auto, laplace, agq:K, exact, importance:N or ep: the integral over the random effects",
+        "help": "auto, laplace, agq:K, exact, importance:N, ep: integral over random effects",
     },
     "--trials": {"metavar": "COL", "help": "column with the number of trials"},
     "--freq": {"metavar": "COL", "help": "column with frequency weights"},
