@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..confidence import normal_reach
+from ..confidence import MOST, log_interval, logit_interval, normal_reach
 from ..data import frame_like
 from ..errors import DataError
 from ..inference.delta import jacobian
@@ -166,15 +166,13 @@ def _bounds(name: str, value: float, error: float, reach: float) -> tuple[float,
         if size <= 0:
             return value, math.nan, math.nan
         half = reach * error / value / size
-        return value, math.exp(size * math.exp(-half)), math.exp(size * math.exp(half))
+        low, high = log_interval(size, half)
+        return value, math.exp(low), math.exp(high) if high < MOST else math.inf
     if name.startswith(("R2", "ICC")):
         if value >= 1:
             return value, math.nan, math.nan
-        half, odds = reach * error / (value * (1 - value)), value / (1 - value)
-        ends = [odds * math.exp(sign * half) for sign in (-1, 1)]
-        return value, ends[0] / (1 + ends[0]), ends[1] / (1 + ends[1])
-    half = reach * error / value
-    return value, value * math.exp(-half), value * math.exp(half)
+        return value, *logit_interval(value, reach * error / (value * (1 - value)))
+    return value, *log_interval(value, reach * error / value)
 
 
 def _require_variance(fit: Fit) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..confidence import normal_reach
+from ..confidence import log_interval, logit_interval, normal_reach
 from ..data import frame_like
 from ..errors import DataError
 from ..inference.delta import delta
@@ -173,23 +173,14 @@ def bounds(kind: str, value: float, error: float, reach: float) -> tuple[float, 
     if kind in ("variance", "size"):
         if value <= 0:
             return math.nan, math.nan
-        return value * math.exp(-half / value), value * math.exp(half / value)
+        return log_interval(value, half / value)
     if kind == "share":
         if not 0 < value < 1:
             return math.nan, math.nan
-        half /= value * (1 - value)
-        return _expit(_logit(value) - half), _expit(_logit(value) + half)
+        return logit_interval(value, half / (value * (1 - value)))
     if kind == "correlation":
         if not abs(value) < 1:
             return math.nan, math.nan
         half /= 1 - value * value
         return math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
     return value - half, value + half
-
-
-def _logit(x: float) -> float:
-    return math.log(x / (1 - x))
-
-
-def _expit(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
