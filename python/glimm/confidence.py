@@ -31,7 +31,7 @@ MOST = 709.0
 
 
 def log_interval(value: float, half: float) -> tuple[float, float]:
-    """Return the ends `half` to either side on the log scale; 0 and infinity where nothing is known.
+    """Return the ends `half` to either side on the log scale; 0 and infinity if that is far.
 
     Examples
     --------
