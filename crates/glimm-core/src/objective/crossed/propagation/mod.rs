@@ -289,8 +289,9 @@ impl Sites {
         for i in 0..self.tau.len() {
             let (alpha, kappa, v) = (tilted.alpha[i], tilted.kappa[i], at.v[i]);
             let part = 1.0 + v * kappa;
-            // Not "part <= 0": a NaN is no variance.
-            if !(part > 0.0) {
+            // A NaN is no variance either.
+            let varies = part > 0.0;
+            if !varies {
                 return Err(Reject::NotPositiveDefinite);
             }
             self.tau[i] -= damping * kappa / part;

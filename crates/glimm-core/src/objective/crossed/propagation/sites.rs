@@ -141,8 +141,9 @@ impl Strip<'_> {
         for (k, i) in self.rows.clone().enumerate() {
             let (tau, nu, v) = (self.sites.tau[i], self.sites.nu[i], self.at.v[i]);
             let log_w = log_weight + f[k] - nu * eta[k] + 0.5 * tau * eta[k] * eta[k];
-            // Not "log_w <= ...": a NaN has no weight.
-            if !(log_w > f64::NEG_INFINITY) {
+            // A NaN has no weight either.
+            let weighs = log_w > f64::NEG_INFINITY;
+            if !weighs {
                 continue;
             }
             if log_w > sums.top[k] {
