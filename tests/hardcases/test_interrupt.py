@@ -15,7 +15,7 @@ SOON = 0.2
 ROWS = 150_000
 
 PROGRAM = """
-import sys, time
+import sys, time, warnings
 import numpy as np
 import glimm
 from glimm.model import Model
@@ -27,6 +27,8 @@ g, h, x = rng.integers(0, n // 20, n), rng.integers(0, 60, n), rng.normal(size=n
 eta = 0.4 * x + rng.normal(size=n // 20)[g] + rng.normal(size=60)[h]
 y = rng.poisson(np.exp(0.5 * eta))
 data = dict(y=y, x=x, g=g, h=h)
+# The few rows are too few for the integral that is asked for.
+warnings.simplefilter("ignore", glimm.FitWarning)
 small = glimm.fit(
     "y ~ x + {random}", {{k: v[:2000] for k, v in data.items()}}, "poisson",
     integration="laplace",
