@@ -220,7 +220,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             let tilted = tilt(self.data, &self.fixed, sites, &here, nodes, Depth::Moments);
             let off = distance(&tilted, &at.v[0]);
             if off < CLOSE || (off < ROUNDING && off > STALLED * left) {
-                return self.conclude(sites, at, [nodes, more]);
+                return self.conclude(sites, at, [nodes, more], control);
             }
             damping = match off < left {
                 true => 1.0_f64.min(damping / DAMPING.sqrt()),
@@ -259,7 +259,13 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
     }
 
     /// Value, gradient and remainder at the last sites.
-    fn conclude(&mut self, sites: &Sites, mut at: AtMode, nodes: [&Nodes; 2]) -> Result<Settled, Reject> {
+    fn conclude(
+        &mut self,
+        sites: &Sites,
+        mut at: AtMode,
+        nodes: [&Nodes; 2],
+        control: &Control,
+    ) -> Result<Settled, Reject> {
         let gaussian = self.gaussian(sites, &mut at)?;
         let here = Marginals { m: &self.eta[0], v: &at.v[0] };
         let [tilted, finer] = [(nodes[0], Depth::All), (nodes[1], Depth::Moments)]
@@ -271,7 +277,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         self.geometry.add_dyads(&at.zr, self.u, &mut share.lambda);
         self.geometry.subtract_product(&at.s, self.lambda, &at.c, &mut share.lambda);
         let rule: f64 = tilted.log_z.iter().zip(&finer.log_z).map(|(a, b)| (a - b).abs()).sum();
-        let remainder = self.remainder(&tilted, &at.v[0], rule);
+        let remainder = self.remainder(&tilted, &at.v[0], rule, control)?;
         Ok(Settled { share, remainder })
     }
 }

@@ -14,8 +14,10 @@
 
 use super::super::{Cells, Rows};
 use super::sites::Tilted;
+use crate::control::Control;
 use crate::objective::geometry::{Effects, Geometry};
 use crate::objective::laplace::Patch;
+use crate::objective::{Reject, proceed};
 
 /// Most rows i.
 const ROWS: usize = 256;
@@ -56,11 +58,21 @@ impl Remainder {
 
 impl Patch<'_, Cells<'_, Rows<'_>>> {
     /// With the factor of H in the geometry.
-    pub(super) fn remainder(&mut self, tilted: &Tilted, v: &[f64], rule: f64) -> Remainder {
+    pub(super) fn remainder(
+        &mut self,
+        tilted: &Tilted,
+        v: &[f64],
+        rule: f64,
+        control: &Control,
+    ) -> Result<Remainder, Reject> {
         let (n, count) = (self.rows, self.rows.min(ROWS));
         let half = 0.5 * n as f64;
-        let each = (0..count).map(|k| half * self.with_others(k * n / count, tilted, v)).collect();
-        Remainder { each, part: count as f64 / n as f64, rule }
+        let one = |k: usize| {
+            proceed(control)?;
+            Ok(half * self.with_others(k * n / count, tilted, v))
+        };
+        let each = (0..count).map(one).collect::<Result<_, Reject>>()?;
+        Ok(Remainder { each, part: count as f64 / n as f64, rule })
     }
 
     /// sum over j != i of E[F_i F_j] - 1.
