@@ -24,6 +24,7 @@ from .gee import GEEFit, dropout_weights, gee
 from .gee import beside as gee_beside
 from .graphs import Graph
 from .inference.contrasts import adjust
+from .mixed import FamilyBy
 from .model import Model, fit
 from .pedigree import Pedigree, Phylogeny
 from .penalty import Penalty
@@ -43,6 +44,7 @@ __all__ = [
     "Diagnostics",
     "Effects",
     "Family",
+    "FamilyBy",
     "FamilyError",
     "Finding",
     "Fit",

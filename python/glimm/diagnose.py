@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .certificate import SMALL
 from .errors import CODES, listed
+from .mixed import FamilyBy
 from .structures import bare
 
 if TYPE_CHECKING:
@@ -202,6 +203,12 @@ def _findings(fit: Fit, singular: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding("rows_dropped", f"{drop}.", "missing='error' refuses such data.")
 
 
+def _better(fit: Fit) -> str:
+    """Name the ways of integration that are worth a try."""
+    ways = ("auto", "exact") if fit.estimates.path == "block" else ("auto", "ep")
+    return " or ".join(f"integration={way!r}" for way in ways if way != fit.model.integration)
+
+
 def _integral(fit: Fit) -> Iterator[Finding]:
     """An integral over the random effects that is too wrong, or not known to be right."""
     found = fit.certificate
@@ -211,7 +218,7 @@ def _integral(fit: Fit) -> Iterator[Finding]:
             "How far the Laplace approximation of the integral over the random effects is from the "
             "truth is not known for this model.",
             "It is good where every level has many rows or large counts, and poor for binary rows "
-            "in small groups.",
+            "in small groups. integration='ep' looks, whatever it costs.",
         )
     elif found.worst > SMALL:
         worst = int(np.nanargmax(np.abs(found.bias) + 2 * found.bias_se))
@@ -220,7 +227,7 @@ def _integral(fit: Fit) -> Iterator[Finding]:
             f"The integral over the random effects ({fit.model.integration}) is too coarse: "
             f"estimates are off by up to {found.worst:.2g} of their standard errors "
             f"({fit.parameter_names[worst]}).",
-            "integration='auto' or 'exact' removes that error.",
+            f"{_better(fit)} removes that error.",
         )
     if found.runaway:
         yield Finding(
@@ -280,8 +287,17 @@ _ENDS: dict[tuple[str, str], tuple[str, float, str]] = {
 
 def _dispersion(fit: Fit) -> Iterator[Finding]:
     for name, value in ((fit.dispersion or {}) | fit.shape).items():
-        side, end, simpler = _ENDS.get((fit.model.family.name, name), ("above", math.inf, ""))
-        if name in fit.model.held or not (value > end if side == "above" else value < end):
+        family, held = fit.model.family.name, set(fit.model.held)
+        own = name
+        if isinstance(fit.model.family, FamilyBy):
+            member = next(m for m in fit.model.family.members if m.label == name)
+            family, own, held = (
+                member.family.name,
+                name.partition("[")[0],
+                set(dict(fit.model.family.held)),
+            )
+        side, end, simpler = _ENDS.get((family, own), ("above", math.inf, ""))
+        if name in held or not (value > end if side == "above" else value < end):
             continue
         remedy = (
             f"Family {simpler!r} says the same with one parameter less." if simpler else _VARIES
@@ -331,6 +347,34 @@ def _rows_carry_variance(fit: Fit) -> bool:
     return name in ("poisson", "truncated_poisson") or (family.trials and many_trials)
 
 
+def _units(fit: Fit, term: DesignTerm) -> Array | float:
+    """The size of a notable change of the mean's linear predictor, by column of a term."""
+    family, codes, z = fit.model.family, None, term.z != 0
+    if fit.residual_covariance is not None:
+        own = next(t for t in fit.design.terms if t.residual)
+        rows = np.sqrt(own.z @ np.diag(fit.residual_covariance))
+    elif isinstance(family, FamilyBy):
+        codes = fit.design.parts[-1].offset
+        assert codes is not None
+        eta = np.abs(fit.predict(scale="link"))
+        each = [
+            _unit_of_member(fit, code, eta[codes == code]) for code in range(len(family.members))
+        ]
+        rows = np.array(each)[codes.astype(np.int64)]
+    else:
+        return _unit(fit)
+    return np.asarray(np.min(np.where(z, rows[:, None], np.inf), axis=0))
+
+
+def _unit_of_member(fit: Fit, code: int, eta: Array) -> float:
+    """The same in the rows of one of several families."""
+    assert isinstance(fit.model.family, FamilyBy)
+    member = fit.model.family.members[code]
+    if member.family.name == "gaussian" and member.link == "identity":
+        return (fit.dispersion or {}).get(str(member.label), 1.0)
+    return 1.0 if member.link in _WITHOUT_UNITS else float(eta.mean())
+
+
 def _unit(fit: Fit) -> float:
     """The size of a notable change of the mean's linear predictor."""
     if fit.model.family.name == "gaussian" and fit.model.link == "identity":
@@ -344,7 +388,7 @@ def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
     sd = np.sqrt(np.diag(covariance))
     size = np.sqrt(sum((z**2).mean(axis=0) for _, z in term.memberships))
     mean = np.array(term.predictors) == 0
-    if bool((sd * size < _ZERO_SD * np.where(mean, _unit(fit), 1.0)).any()):
+    if bool((sd * size < _ZERO_SD * np.where(mean, _units(fit, term), 1.0)).any()):
         return True
     if bare(term.structure) == "rr" and len(sd) > 1:
         # Of lower rank by intent.

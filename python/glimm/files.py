@@ -20,6 +20,8 @@ from .fit import Fit
 from .formula import parse, parse_side
 from .gee import GEEFit
 from .gee import files as equations
+from .mixed import FamilyBy
+from .mixed import restored as several
 from .model import Model
 from .penalty import Penalty
 from .problem import Estimates
@@ -93,6 +95,7 @@ def _parts(fit: Fit) -> tuple[dict[str, Any], dict[str, Any]]:
     header: dict[str, Any] = {
         "family": fit.model.family.name,
         "custom": family.record() if isinstance(family, CustomFamily) else None,
+        "several": family.record() if isinstance(family, FamilyBy) else None,
         "link": fit.model.link,
         "missing": fit.model.missing,
         "reml": fit.model.reml,
@@ -143,10 +146,14 @@ def from_bytes(content: bytes, name: str = "the pickle") -> Any:
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> Fit:
     custom = header.get("custom")
     known = header["family"] if custom is None else restored(custom)
+    if header.get("several") is not None:
+        known = several(header["several"])
     family, link = choose(known, header["link"])
     formula, missing = parse(header["design"]["formula"]), header["missing"]
     options: dict[str, Any] = {name: header[name] for name in ("reml", "engine", "integration")}
-    for name, _, text in header["design"]["others"]:
+    implied = {(name, side.text) for name, _, side in Model(formula, family, link).others}
+    given = [(name, text) for name, _, text in header["design"]["others"]]
+    for name, text in [other for other in given if other not in implied]:
         options["disp" if name == "dispersion" else name] = parse_side(text)
     options["hold"] = tuple((name, value) for name, value in header["hold"])
     options["random_hold"] = tuple((name, value) for name, value in header.get("random_hold", ()))

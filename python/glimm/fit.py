@@ -15,6 +15,7 @@ from . import _core
 from .diagnose import Diagnostics, Finding, diagnose
 from .doors import Doors
 from .errors import DataError, listed, nearest_first
+from .mixed import FamilyBy
 from .parts import Coefficients, parts
 from .problem import factor_of, order, solve_again
 from .restrictions import ties_of
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 __all__ = ["Diagnostics", "Finding", "Fit"]
+
+RESIDUAL = "residual"
+"""What residuals are called beside groups."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,12 +143,14 @@ class Fit(Doors):
 
     def _constants(self, dispersion: bool) -> dict[str, float]:
         """Parameters of the family that are one number for all rows."""
-        found = {}
+        several = self.model.family if isinstance(self.model.family, FamilyBy) else None
+        found = dict(several.held) if several is not None and dispersion else {}
         for part in self.parts[1 : 1 + len(self.model.family.parameters)]:
             assert part.parameter is not None
-            value = self.model.held.get(part.part, part.value)
-            if value is not None and part.parameter.dispersion == dispersion:
-                found[part.part] = value
+            held = self.model.held.get(part.part)
+            values = part.values if held is None else {part.part: held}
+            if part.parameter.dispersion == dispersion:
+                found |= values
         return found
 
     @cached_property
@@ -160,6 +166,16 @@ class Fit(Doors):
         """Covariance (q, q) of each term's random effects."""
         return tuple(factor @ factor.T for factor in self.factors)
 
+    @property
+    def residual_covariance(self) -> Array | None:
+        """Covariance (q, q) of the residuals of a record; None without ``residual(...)``.
+
+        Rows and columns are the columns of that term, such as the traits.
+        """
+        floors = np.diag(np.square(self.design.floors))
+        terms = zip(self.design.terms, self.covariances, strict=True)
+        return next((found + floors for term, found in terms if term.residual), None)
+
     def varcorr(self) -> Any:
         """Return variances, standard deviations and correlations of the random effects.
 
@@ -168,14 +184,18 @@ class Fit(Doors):
         frame
             Of the user's kind: `group`, `name`, `variance`, `sd` (link scale), and `corr`, the
             correlation with the group's first effect; `corr_2` with its second, and so on. NaN
-            where there is none.
+            where there is none. Residuals of a record, ``residual(...)``, have ``"residual"`` for
+            their group.
         """
         rows = []
         parts = zip(self.design.terms, self.covariances, self.estimates.thetas, strict=True)
         for term, covariance, (start, end) in parts:
             theta = self.estimates.parameters[start:end]
-            found = report(term, self.effect_names(term), covariance, theta)
-            rows += [{"group": term.label} | row for row in found]
+            whole = self.residual_covariance if term.residual else None
+            found = report(
+                term, self.effect_names(term), covariance if whole is None else whole, theta
+            )
+            rows += [{"group": RESIDUAL if term.residual else term.label} | row for row in found]
         return self.frame(columns(rows))
 
     def ranef(self) -> Any:

@@ -10,16 +10,16 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .design import Design, build
-from .errors import DataError, FamilyError, FitWarning, listed, nearest_first
-from .families import Family, choose, families
+from .errors import DataError, FitWarning
+from .families import Family, choose
 from .fit import Fit
 from .formula import Formula, parse, parse_side
+from .mixed import FamilyBy
 from .penalty import Penalty
 from .problem import make_problem, solve
 from .relations import Relation
 from .restrictions import is_random
-
-_MOST_WITH_ZEROS = 2
+from .suits import check_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,10 @@ class Model:
         return dict(self.hold)
 
     @property
-    def core_name(self) -> tuple[Any, ...]:
+    def core_name(self) -> Any:
         """The family as the core knows it."""
+        if isinstance(self.family, FamilyBy):
+            return self.family.core_name
         name, program = (self.family.name, self.link, self.zi is not None), self.family.program
         return name if program is None else (*name, program)
 
@@ -88,7 +90,14 @@ class Model:
     def others(self) -> tuple[tuple[str, int, Formula], ...]:
         """Formulas besides that of the mean: name, number of the predictor, formula."""
         last = 1 + len(self.family.parameters)
-        found = (("dispersion", 1, self.disp), ("zi", last, self.zi))
+        if isinstance(self.family, FamilyBy):
+            side = parse_side(self.family.side)
+            member = ("member", last - 1, side)
+            return (("dispersion", 1, self.disp or side), member)[last == 2 :]
+        disp = self.disp
+        if self.formula.residual is not None:
+            disp = parse_side(f"~ {self.formula.residual.columns}")
+        found = (("dispersion", 1, disp), ("zi", last, self.zi))
         return tuple((name, k, side) for name, k, side in found if side is not None)
 
 
@@ -129,11 +138,13 @@ def fit(
     formula : str
         ``"y ~ x + (1 + x | group)"``. Fixed effects in the syntax of formulaic; random effects
         ``(1 | g)``, ``(1 + x | g)``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``; ``offset(...)``.
-        Responses: a column, ``cbind(successes, failures)`` or ``successes / trials``.
+        Responses: a column, ``cbind(successes, failures)`` or ``successes / trials``. For gaussian
+        responses ``residual(0 + trait | record)`` is the covariance of the residuals of a record.
     data : frame
         A pandas or polars frame, a pyarrow Table, or a dict of columns, of n rows.
     family : str or Family
-        See `families`.
+        See `families`. `FamilyBy` has a family for each level of a column, and `CustomFamily` one
+        of your own.
     link : str, optional
         The family's usual one by default.
     zi : str, optional
@@ -146,9 +157,10 @@ def fit(
         ``(1 |a| g)`` here and there.
     hold : mapping of str to float, optional
         Parameters of the family besides the mean that are not estimated but held at a value, such
-        as ``{"df": 4}``; and parameters of random effects by the names that `Fit.confint` prints,
-        on the scale printed, such as ``{"subject: sd[(Intercept)]": 1.5}``. They count as known:
-        they have no standard errors and are no parameters of `Fit.aic`.
+        as ``{"df": 4}`` or, with `FamilyBy`, ``{"sigma[weight]": 1}``; and parameters of random
+        effects by the names that `Fit.confint` prints, on the scale printed, such as
+        ``{"subject: sd[(Intercept)]": 1.5}``. They count as known: they have no standard errors
+        and are no parameters of `Fit.aic`.
     share : sequence of (str, str), optional
         Pairs of such names: the second parameter equals the first, as in
         ``[("a: sd[(Intercept)]", "b: sd[(Intercept)]")]``. Fits with parameters of random effects
@@ -283,6 +295,8 @@ def specify(
         reml, plain and chosen.name == "gaussian" and link == "identity", parsed
     )
     held = tuple((n, v) for n, v in (hold or {}).items() if not is_random(n))
+    if isinstance(chosen, FamilyBy):
+        chosen, held = chosen.holding(dict(held)), ()
     random_hold = tuple((n, float(v)) for n, v in (hold or {}).items() if is_random(n))
     shared = tuple((str(a), str(b)) for a, b in share or ())
     if reml and (random_hold or shared):
@@ -305,7 +319,7 @@ def specify(
         random_hold,
         shared,
     )
-    _check_parts(model, precision is not None)
+    check_parts(model, precision is not None)
     design = build(
         model.formula,
         data,
@@ -325,51 +339,6 @@ def fit_design(model: Model, design: Design, progress: bool | None = None) -> Fi
     """Fit a model to a design."""
     problem = make_problem(model, design)
     return Fit(model, design, solve(problem, model, design, progress=progress), problem)
-
-
-def _check_parts(model: Model, precision: bool) -> None:
-    """Refuse parts that the family has not.
-
-    Raises
-    ------
-    FamilyError
-    """
-    family = model.family
-    if model.disp is not None and family.dispersion is None:
-        has = listed([f.name for f in families().values() if f.dispersion is not None], 40)
-        message = f"disp= is given, but family {family.name!r} has no dispersion parameter"
-        raise FamilyError(f"{message}; those that have one: {has}")
-    if model.zi is not None and family.ordered:
-        raise FamilyError(f"zi= is given, but family {family.name!r} has classes, not zeros")
-    if model.zi is not None and len(family.parameters) > _MOST_WITH_ZEROS:
-        raise FamilyError(
-            f"zi= is given, but family {family.name!r} has {len(family.parameters)} parameters "
-            f"besides the mean; with extra zeros it can have {_MOST_WITH_ZEROS}"
-        )
-    if model.reml and model.penalty is not None:
-        message = "reml=True gives the coefficients a flat prior; it goes without penalty="
-        raise FamilyError(message)
-    if model.reml and family.ordered:
-        raise FamilyError(
-            f"reml=True integrates the coefficients out, but not the thresholds of family "
-            f"{family.name!r}, which stand for an intercept; leave reml out for maximum likelihood"
-        )
-    known = {parameter.name: parameter for parameter in family.parameters}
-    for name, value in model.hold:
-        if name not in known:
-            names = listed(nearest_first(name, known)) if known else "none"
-            message = f"hold= names {name!r}; parameters of family {family.name!r}: {names}"
-            raise FamilyError(message)
-        if model.disp is not None and known[name].dispersion:
-            raise FamilyError(
-                f"hold= names {name!r}, which has a formula in disp=; use one of them"
-            )
-        known[name].predictor(float(value))
-    if precision and not any(parameter.precision for parameter in family.parameters):
-        raise FamilyError(
-            f"precision= is given, but the variance of family {family.name!r} follows from its "
-            "mean, so that a row cannot be more precise; freq= says how often a row occurs"
-        )
 
 
 def _restricted(reml: bool | None, linear: bool, formula: Formula) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .families import Parameter
+from .mixed import FamilyBy
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -73,15 +74,21 @@ class Coefficients:
         if self.part in ("mean", "thresholds"):
             return self.names
         if not self.modelled and self.parameter is not None:
-            return (self.parameter.label,) if self.names else ()
+            of = (replace(self.parameter, name=name).label for name in self.names)
+            return tuple(of)
         return tuple(f"{self.part}: {name}" for name in self.names)
 
     @property
     def value(self) -> float | None:
         """The parameter, where it is one number for all rows."""
-        if self.modelled or self.parameter is None or not self.names:
-            return None
-        return self.parameter.value(float(self.estimates[0]))
+        return next(iter(self.values.values())) if len(self.names) == 1 else None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The parameter by name, where it is a number: one for all rows, or one for each trait."""
+        if self.modelled or self.parameter is None:
+            return {}
+        return {name: self.parameter.value(eta) for name, eta in self.coef.items()}
 
 
 def parts(fit: Fit) -> tuple[Coefficients, ...]:
@@ -99,10 +106,13 @@ def parts(fit: Fit) -> tuple[Coefficients, ...]:
         )
 
     found = [made(0, "mean", model.link, design.x_names, None, True)]
+    several = isinstance(model.family, FamilyBy)
     for k, parameter in enumerate(model.family.parameters, 1):
         if k in formulas:
-            names = formulas[k].x_names
-            found.append(made(k, formulas[k].name, parameter.scale, names, parameter, True))
+            own, names = formulas[k].name, formulas[k].x_names
+            implied = several or design.floors
+            modelled = not implied or (own == "dispersion" and model.disp is not None)
+            found.append(made(k, own, parameter.scale, names, parameter, modelled))
         else:
             found.append(
                 made(k, parameter.name, parameter.scale, (parameter.name,), parameter, False)

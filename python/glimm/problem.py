@@ -21,6 +21,7 @@ from .errors import (
     rows_text,
 )
 from .memory import available, size_text
+from .mixed import FamilyBy
 from .penalty import core_penalty
 from .progress import Progress
 from .restrictions import ties_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _Predictor = tuple[Array | None, Array | None, float | None]
-_Arrays = tuple[tuple[Any, ...], Array, Array | None, Array | None, list[_Predictor], list[Any]]
+_Arrays = tuple[Any, Array, Array | None, Array | None, list[_Predictor], list[Any]]
 
 _log = logging.getLogger("glimm")
 
@@ -288,9 +289,17 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
 
 def _outside_domain(model: Model, design: Design, message: str, row: int) -> DataError:
     """The first rows that the family cannot have, and the families that could."""
-    families, wrong = _core.accepting(model.core_name, design.y, sizes(model, design))
-    where = rows_text(design.rows[wrong].tolist())
-    text = message.replace(f"in row {row}", f"in {where} (counted from 0)")
+    name, size, own, of = model.core_name, sizes(model, design), np.arange(design.n), ""
+    if isinstance(model.family, FamilyBy):
+        codes = design.parts[-1].offset
+        assert codes is not None
+        member = model.family.members[int(codes[row])]
+        name, own = member.core_name, np.flatnonzero(codes == codes[row])
+        of = f" where {model.family.column!r} is {member.level!r}"
+    size = None if size is None else np.ascontiguousarray(size[own])
+    families, wrong = _core.accepting(name, np.ascontiguousarray(design.y[own]), size)
+    where = rows_text(design.rows[own[wrong]].tolist())
+    text = message.replace(f"in row {row}", f"in {where}{of}")
     text = text.replace("response", f"response {design.response_name!r}:", 1)
     if families:
         text += f"; families that accept all its values: {listed(families, 12)}"

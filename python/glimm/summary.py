@@ -11,8 +11,10 @@ import numpy as np
 
 from .data import Frame
 from .errors import CODES
+from .fit import RESIDUAL
 from .inference.freedom import Freedom, Normal, freedom, t_tail
 from .inference.wald import bounds
+from .mixed import MIXED, FamilyBy
 from .problem import ENGINES
 from .tables import WIDTH, Block, Bullets, Cell, Column, Facts, Table, draw, even_decimals
 
@@ -37,6 +39,7 @@ _SCALES: Mapping[str, tuple[str, str]] = {
     "1/mu^2": ("1 / (expected {response})^2", ""),
     "cauchit": ("cauchit, a standard Cauchy quantile", ""),
     "inverse": ("1 / expected {response}", ""),
+    MIXED: ("scale of each link", ""),
 }
 _ORDERED: Mapping[str, tuple[str, str]] = {
     "logit": ("log odds of a higher {response}", "an odds ratio, the same at every threshold"),
@@ -116,8 +119,7 @@ def summary(fit: Fit, df: str = "auto") -> Summary:
     subject  days          5.92  0.07
     """
     blocks: list[Block] = [Facts(_title(fit), tuple(_facts(fit)))]
-    if fit.design.terms:
-        blocks.append(_random_effects(fit))
+    blocks += [_random_effects(fit, own) for own in _sources(fit)]
     if constants := (fit.dispersion or {}) | fit.shape:
         blocks.append(_constants(fit, constants))
     blocks.append(_fixed_effects(fit, freedom(fit, df)))
@@ -170,7 +172,9 @@ def record(fit: Fit) -> dict[str, Any]:
             for part in fit.parts
             if part.part != "mean" and _is_table(part)
         },
-        "random_effects": _records(_random_effects(fit)) if fit.design.terms else [],
+        "random_effects": [
+            row for own in _sources(fit) for row in _records(_random_effects(fit, own))
+        ],
         "fixed_effects": _records(_fixed_effects(fit, freedom(fit))),
         "findings": [
             {"code": f.code, "message": f.message, "remedy": f.remedy} for f in diagnostics.findings
@@ -208,7 +212,9 @@ def _known(term: DesignTerm) -> str:
 
 def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     yield "Formula", fit.model.formula.text
-    yield "Family", f"{fit.model.family.name}, {fit.model.link} link"
+    family, link = fit.model.family, fit.model.link
+    words = family.words if isinstance(family, FamilyBy) else f"{family.name}, {link} link"
+    yield "Family", words
     for name, side in (("Dispersion", fit.model.disp), ("Extra zeros", fit.model.zi)):
         if side is not None:
             yield name, side.text
@@ -282,10 +288,16 @@ def _below(value: float, floor: float) -> str:
     return f"< {digit}" if small else digit
 
 
-def _random_effects(fit: Fit) -> Table:
+def _sources(fit: Fit) -> list[bool]:
+    """Whether each table of random effects is that of residuals."""
+    return sorted({term.residual for term in fit.design.terms})
+
+
+def _random_effects(fit: Fit, residual: bool) -> Table:
     """One row per random effect: group, name, standard deviation, correlations with earlier."""
     frame = fit.varcorr()
-    values = {name: np.asarray(frame[name]).tolist() for name in Frame(frame).names}
+    own = np.asarray([group == RESIDUAL for group in frame["group"]]) == residual
+    values = {name: np.asarray(frame[name])[own].tolist() for name in Frame(frame).names}
     corr = [name for name in values if name.startswith("corr") and not _all_nan(values[name])]
     heads = ["corr"] if len(corr) == 1 else [f"corr {k + 1}" for k in range(len(corr))]
     columns = (
@@ -298,9 +310,11 @@ def _random_effects(fit: Fit) -> Table:
     cells = tuple(tuple(None if _is_nan(cell) else cell for cell in row) for row in rows)
     notes: tuple[str, ...] = ()
     notes += ("corr k: correlation with the k-th effect of the group.",) if len(corr) > 1 else ()
-    notes += tuple(f"{name} = {value:g} (held)." for name, value in fit.model.random_hold)
-    notes += tuple(f"{b} = {a} (shared)." for a, b in fit.model.share)
-    return Table(f"Random effects ({_scale(fit)[0]})", columns, cells, notes)
+    if not residual:
+        notes += tuple(f"{name} = {value:g} (held)." for name, value in fit.model.random_hold)
+        notes += tuple(f"{b} = {a} (shared)." for a, b in fit.model.share)
+    title = "Residuals of a record" if residual else "Random effects"
+    return Table(f"{title} ({_scale(fit)[0]})", columns, cells, notes)
 
 
 def _is_nan(cell: Cell) -> bool:
@@ -313,8 +327,12 @@ def _all_nan(cells: Sequence[Cell]) -> bool:
 
 def _constants(fit: Fit, values: Mapping[str, float]) -> Table:
     """Parameters of the family that are one number for all rows."""
-    known = {parameter.name: parameter for parameter in fit.model.family.parameters}
-    held = {name: " (held)" for name, _ in fit.model.hold}
+    family = fit.model.family
+    known = {parameter.name: parameter for parameter in family.parameters}
+    if isinstance(family, FamilyBy):
+        known |= family.named
+    of_family = family.held if isinstance(family, FamilyBy) else fit.model.hold
+    held = {name: " (held)" for name, _ in of_family}
     rows = tuple(
         (name, value, known[name].meaning + held.get(name, "")) for name, value in values.items()
     )
@@ -394,6 +412,8 @@ def _readings(fit: Fit, known: Freedom) -> Iterator[str]:
     _, ratio = _scale(fit)
     if ratio:
         yield f"exp(estimate) is {ratio}."
+    if fit.model.link == MIXED:
+        yield "Each row is on the scale of the link of its family, named above."
     name = "z = estimate / SE; p is two-sided, from the"
     if isinstance(known, Normal):
         yield f"{name} {known.source}."
@@ -410,7 +430,7 @@ def _next(fit: Fit) -> Iterator[str]:
     if fit.design.terms:
         yield f"fit.ranef(): how each {fit.design.terms[0].label} differs, with its uncertainty"
     expected = f"expected {fit.design.response_name}"
-    if fit.model.family.trials:
+    if fit.model.family.trials and not isinstance(fit.model.family, FamilyBy):
         expected = "probabilities"
     yield (
         f"fit.predict(new): {expected} of new rows; "

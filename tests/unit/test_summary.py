@@ -27,7 +27,7 @@ def _certificate(**changes: Any) -> Certificate:
 
 def _fit(**changes: Any) -> Any:
     """A made-up fit with the attributes that the summary reads."""
-    term = SimpleNamespace(label="patient", relation=None)
+    term = SimpleNamespace(label="patient", relation=None, residual=False)
     fit = SimpleNamespace(
         model=SimpleNamespace(
             formula=SimpleNamespace(text="y ~ x + (1 + x | patient)"),

@@ -181,6 +181,24 @@ impl Data {
         self.size.as_ref().map_or(1.0, |s| s[i])
     }
 
+    /// The family that row `i` comes from.
+    pub fn family_at(&self, i: usize) -> &dyn Family {
+        let code = self.predictors.last().and_then(|p| p.offset.as_ref()).map(|o| o[i]);
+        code.and_then(|code| self.family.member(code)).unwrap_or(self.family.as_ref())
+    }
+
+    /// The families that rows come from, with their rows.
+    pub fn families(&self) -> Vec<(&dyn Family, Vec<usize>)> {
+        let members: Vec<&dyn Family> = (0..).map_while(|code| self.family.member(f64::from(code))).collect();
+        let codes = self.predictors.last().and_then(|p| p.offset.as_ref()).filter(|_| !members.is_empty());
+        let Some(codes) = codes else {
+            return vec![(self.family.as_ref(), (0..self.n()).collect())];
+        };
+        let rows = |m: usize| (0..self.n()).filter(|&i| codes[i] == m as f64).collect::<Vec<usize>>();
+        let all = members.into_iter().enumerate().map(|(m, family)| (family, rows(m)));
+        all.filter(|(_, rows)| !rows.is_empty()).collect()
+    }
+
     pub fn freq_at(&self, i: usize) -> f64 {
         self.freq.as_ref().map_or(1.0, |w| w[i])
     }
@@ -211,7 +229,8 @@ impl Data {
         if let Some(constants) = &self.constants {
             return constants.iter().sum();
         }
-        (0..self.n()).map(|i| self.freq_at(i) * self.family.log_constant(self.y[i], self.size_at(i))).sum()
+        let constant = |i: usize| self.family_at(i).log_constant(self.y[i], self.size_at(i));
+        (0..self.n()).map(|i| self.freq_at(i) * constant(i)).sum()
     }
 
     /// The given rows, in the given order, without random effects; copies of groups become weights.
@@ -274,7 +293,7 @@ impl Data {
             t.check(n)?;
         }
         for i in 0..n {
-            self.family.check(self.y[i], self.size_at(i)).map_err(|why| Error::Response {
+            self.family_at(i).check(self.y[i], self.size_at(i)).map_err(|why| Error::Response {
                 row: i,
                 value: self.y[i],
                 size: self.size_at(i),

@@ -26,7 +26,6 @@ pub fn quantile(
     seed: u64,
     replicate: u64,
 ) -> (Vec<f64>, Vec<f64>) {
-    let whole = family.check(0.5, 2.0).is_err() && family.check(1.0, 2.0).is_ok();
     let block = |b: usize| {
         let mut rng = Random::seed_from_u64(seed ^ SALT);
         rng.set_stream((replicate << 40) | b as u64);
@@ -34,14 +33,16 @@ pub fn quantile(
         let rows = b * BLOCK..y.len().min((b + 1) * BLOCK);
         let one = |i: usize| {
             at.iter_mut().zip(eta).for_each(|(a, e)| *a = e[i]);
-            row(family, y[i], size.map_or(1.0, |s| s[i]), &at, whole, rng.random())
+            row(family, y[i], size.map_or(1.0, |s| s[i]), &at, rng.random())
         };
         rows.map(one).collect::<Vec<(f64, f64)>>()
     };
     (0..y.len().div_ceil(BLOCK)).into_par_iter().flat_map_iter(block).unzip()
 }
 
-fn row(family: &dyn Family, y: f64, size: f64, eta: &[f64], whole: bool, draw: f64) -> (f64, f64) {
+fn row(family: &dyn Family, y: f64, size: f64, eta: &[f64], draw: f64) -> (f64, f64) {
+    let own = eta.last().and_then(|&code| family.member(code)).unwrap_or(family);
+    let whole = own.check(0.5, 2.0).is_err() && own.check(1.0, 2.0).is_ok();
     let before = if whole { y - 1.0 } else { y.next_down() };
     let ((low, above), (high, beyond)) = (family.cdf(before, size, eta), family.cdf(y, size, eta));
     let lower = draw.mul_add(high - low, low);

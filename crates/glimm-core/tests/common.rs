@@ -7,6 +7,7 @@ use glimm_core::objective::{Evaluation, Objective, Order};
 use glimm_core::structure;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use std::sync::Arc;
 
 /// Which random effects a test problem has.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,6 +138,16 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
     let freq = Some((0..n).map(|_| f64::from(rng.random_range(1..4))).collect());
     let terms = terms(shape, &x, &w, &mut rng);
     Data { family, y, size, freq, predictors, terms, copies: None, constants: None }
+}
+
+/// The same with rows of three families in turn.
+pub fn mixed(shape: Shape, seed: u64) -> Data {
+    let mut data = problem("nbinom2", "log", shape, seed);
+    let members = ["nbinom2", "poisson", "gaussian"].map(|name| family::lookup(name, None).unwrap());
+    data.family = Arc::new(family::Mixed::new(members.to_vec()).unwrap());
+    let codes = (0..data.n()).map(|i| (i % 3) as f64).collect();
+    data.predictors.push(Predictor::new(Vec::new(), Some(codes)));
+    data
 }
 
 /// A point near which the problem is well behaved.

@@ -52,6 +52,19 @@ fn sparse_derivatives_match_differences_for_every_family_and_structure() {
 }
 
 #[test]
+fn derivatives_match_differences_where_rows_are_of_several_families() {
+    for shape in ONE_FACTOR.into_iter().chain([Shape::None]) {
+        let data = mixed(shape, 13);
+        check_derivatives(&mut Block::new(&data), &point(&data, 5), &format!("mixed {shape:?}"));
+    }
+    for shape in SPARSE {
+        let data = mixed(shape, 13);
+        let mut sparse = Crossed::new(&data, Engine::Sparse).unwrap();
+        check_derivatives(&mut sparse, &point(&data, 6), &format!("mixed {shape:?}"));
+    }
+}
+
+#[test]
 fn dense_and_sparse_engines_agree_for_every_family_and_structure() {
     each_family(|name, link| {
         for shape in SPARSE.into_iter().chain(ONE_FACTOR) {

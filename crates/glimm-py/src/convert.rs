@@ -21,9 +21,11 @@ pub type Codes<'py> = PyReadonlyArray1<'py, i64>;
 pub type Ties<'py> = (Option<Bound<'py, Precision>>, Vec<(Codes<'py>, Matrix<'py>)>);
 /// (X, offset, value) of a linear predictor: an intercept where there is no X, nothing to estimate where it has a value.
 pub type PredictorArrays<'py> = (Option<Matrix<'py>>, Option<Vector<'py>>, Option<f64>);
-/// (name, link, whether zero inflated), then for a family written by the user what it consists of.
+/// (name, link, whether zero inflated), then for a family written by the user what it consists of; or several, in the
+/// order of their numbers.
 #[derive(FromPyObject)]
 pub enum FamilyName {
+    Mixed(Vec<FamilyName>),
     Custom(String, String, bool, CustomParts),
     Known(String, String, bool),
 }
@@ -74,6 +76,10 @@ pub fn family_of(name: &FamilyName) -> Result<Arc<dyn Family>, Error> {
                 tapes: tapes.clone(),
             };
             (Arc::new(family::Custom::new(&spec)?), zero_inflated)
+        }
+        FamilyName::Mixed(members) => {
+            let members = members.iter().map(family_of).collect::<Result<_, Error>>()?;
+            return Ok(Arc::new(family::Mixed::new(members)?));
         }
     };
     Ok(if *zero_inflated { Arc::new(ZeroInflated::new(family)) } else { family })

@@ -420,6 +420,7 @@ fn profiled(py: Python<'_>, profile: Profile) -> PyResult<Bound<'_, PyDict>> {
     let psi: Vec<f64> = points.iter().flat_map(|p| p.psi.iter().copied()).collect();
     out.set_item("parameters", psi.into_pyarray(py))?;
     out.set_item("evaluations", profile.evaluations)?;
+    out.set_item("surface", profile.surface)?;
     Ok(out)
 }
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..design import fixed_terms
 from ..errors import GlimmError
 from ..fit import Fit
+from ..mixed import FamilyBy
 from . import advice as advise
 from .advice import Advice
 from .base import Check
@@ -155,9 +156,11 @@ def _with_draws(test: Test) -> Test:
 def _title(source: Any) -> str:
     if isinstance(source, Residuals):
         return f"a model of {source.n:,} responses"
-    family = source.model.family.name
+    family = source.model.family
+    if isinstance(family, FamilyBy):
+        return f"{source.model.formula.text} ({family.words})"
     zeros = ", extra zeros" if getattr(source.model, "zi", None) is not None else ""
-    return f"{source.model.formula.text} ({family}, {source.model.link}{zeros})"
+    return f"{source.model.formula.text} ({family.name}, {source.model.link}{zeros})"
 
 
 def _items(fit: Fit | None, r: Residuals, time: str | ArrayLike | None) -> Iterator[_Item]:

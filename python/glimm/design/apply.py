@@ -15,6 +15,7 @@ from .build import offset_of, optional_names, part_columns
 from .design import Design, NewRows, Request
 from .levels import check_levels, coded
 from .members import Several, optional
+from .residual import floored
 from .response import columns_of, trials_of
 from .sides import Met, Side, applied_terms, joined, split_parts, sum_of
 
@@ -34,7 +35,7 @@ def apply_design(
     rows = np.arange(n)
     covariates = {name: _covariate(design, columns[name]) for name in part_columns(design.request)}
     made = matrices.apply(design.learned, covariates, n)
-    sides = split_parts(design.request, made, rows)
+    sides = floored(split_parts(design.request, made, rows), design.floors)
     terms = joined(_met(design, sides, columns, new_levels))
     return NewRows(
         x=sides[0].x.values,
@@ -72,7 +73,9 @@ def _read(
         )
         raise DataError(message, code="missing_values")
     names = dict.fromkeys(part_columns(request))
-    for source in design.sources if groups else ():
+    written = [term for _, formula in request.formulas for term in formula.random]
+    pairs = zip(written, design.sources, strict=True)
+    for source in [source for term, source in pairs if groups and not term.residual]:
         names.update(dict.fromkeys(source.columns))
         names.update(dict.fromkeys(source.weights if isinstance(source, Several) else ()))
     if isinstance(request.offset, str) and request.offset != "offset=":

@@ -16,9 +16,11 @@ from ..formula.expressions import single_column
 from ..relations import Relation
 from .design import Design, Request
 from .members import optional, optional_columns
+from .residual import check_weights, floored, floors_of
 from .response import FamilyLike, alone, columns_of, read_response
 from .rows import Drop, Rows, keep_rows
 from .sides import joined, other_parts, split_parts, terms_of
+from .traits import check_trials
 
 if TYPE_CHECKING:
     from .matrices import Learned, Matrix
@@ -114,6 +116,11 @@ def assemble(
     answer = read_response(formula, request.family, columns, request.trials, rows)
     made, learned = _matrices(request, columns, rows)
     sides = split_parts(request, made, rows)
+    check_trials(request, sides, answer.trials, rows)
+    floors = floors_of(sides, columns, answer.y, rows)
+    sides = floored(sides, floors)
+    if floors and request.freq is not None:
+        check_weights(columns[request.freq], rows)
     found = [met for side in sides for met in terms_of(side, columns, rows, request.relations)]
     x, offsets = sides[0].x, sides[0].offsets
     freq = None if request.freq is None else columns[request.freq].values.astype(np.float64)
@@ -125,7 +132,7 @@ def assemble(
         parts=other_parts(request, sides[1:]), rows=rows, n_input=n_input, dropped=dropped,
         response_name=formula.response.text, response_levels=answer.levels, frame_kind=kind,
         used_columns=_owned(columns, request, x), request=request, learned=learned,
-        sources=tuple(source for _, source in found),
+        sources=tuple(source for _, source in found), floors=floors,
     )  # fmt: skip
     _freeze(design)
     return design

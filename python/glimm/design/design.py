@@ -50,6 +50,8 @@ class DesignTerm:
     also : tuple of (codes, z)
         Further groups that each row belongs to, -1 for none, (n,), with columns for the same
         effects (n, q).
+    residual : bool
+        Whether it is the covariance of the residuals of a record.
     """
 
     label: str
@@ -63,6 +65,7 @@ class DesignTerm:
     relation: Relation | None = None
     named: str = ""
     also: tuple[tuple[Codes, Values], ...] = ()
+    residual: bool = False
 
     @property
     def memberships(self) -> tuple[tuple[Codes, Values], ...]:
@@ -191,6 +194,9 @@ class Design:
     request, learned, sources
         What was asked, and what re-applying to new data needs; `sources` are the groups of each
         term as written.
+    floors : tuple of float
+        Where residuals have a covariance R the standard deviation of each column that is beside the
+        random effects of its term: R = Sigma + diag(floors^2).
     """
 
     formula: Formula
@@ -213,6 +219,7 @@ class Design:
     request: Request
     learned: Any
     sources: tuple[Source, ...]
+    floors: tuple[float, ...] = ()
 
     @property
     def n(self) -> int:

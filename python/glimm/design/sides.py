@@ -19,6 +19,7 @@ from .members import Shares, Source, apply_source, learn_source
 from .places import at_places, is_placed, with_places
 from .rows import Rows
 from .times import with_times
+from .traits import by_row
 
 if TYPE_CHECKING:
     from .matrices import Matrix
@@ -67,10 +68,11 @@ def applied_terms(
     """The terms of one formula for new data, with the groups and places learned."""
     found = []
     for term, matrix, source in zip(side.formula.random, side.z, sources, strict=True):
-        shares = apply_source(source, columns, policy, len(side.x.values))
+        own = "none" if term.residual else policy
+        shares = apply_source(source, columns, own, len(side.x.values))
         if is_placed(term.structure):
-            own = (t for t in learned if t.text == term.text and side.predictor in t.predictors)
-            matrix = at_places(next(own), matrix, shares[0][0] >= 0)
+            same = (t for t in learned if t.text == term.text and side.predictor in t.predictors)
+            matrix = at_places(next(same), matrix, shares[0][0] >= 0)
         found.append((_met(side, matrix, source, shares, term), term))
     return found
 
@@ -94,6 +96,7 @@ def _met(
         text=term.text,
         named="" if term.relation is None else term.relation[1],
         also=tuple(pairs[1:]),
+        residual=term.residual,
     )
 
 
@@ -186,7 +189,7 @@ def split_parts(request: Request, made: Sequence[Matrix], rows: Rows) -> list[Si
                 found = f"{matrix.values.shape[1]} columns"
                 raise DataError(f"offset({text}) makes {found}; it must be one column of numbers")
         sides.append(Side(predictor, formula, x, z, offsets))
-    return sides
+    return by_row(request, sides, rows)
 
 
 def _without_intercept(x: Matrix) -> Matrix:

@@ -176,7 +176,8 @@ class Answers:
         of z'Sigma z of each term (Johnson 2014), and that of the response's distribution (latent
         variance of the link for proportions and ordered classes; ln(1 + variance / mean^2) for log
         links). On the scale of the response, exactly, by integration over the random effects:
-        Var E, E Var and the mean variance of a response (one trial).
+        Var E, E Var and the mean variance of a response (one trial). What is in
+        ``residual(0 + trait | record)`` belongs to the distribution.
 
         Parameters
         ----------
@@ -187,6 +188,11 @@ class Answers:
         Returns
         -------
         VarianceShares
+
+        Raises
+        ------
+        DataError
+            Where the families of rows differ (`FamilyBy`), as do the scales of their variances.
 
         References
         ----------

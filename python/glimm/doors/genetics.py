@@ -54,12 +54,15 @@ class Genetics:
         Heritability
             ``found["h2"]`` on the first scale, ``found["h2", "observed"]``; `lines`, `line`,
             `to_frame`, `plot`; `print` shows tables. Traits of a term ``(0 + trait | animal)``
-            have lines of their own.
+            have lines of their own, each on the scales of its family (`FamilyBy`). What is in
+            ``residual(0 + trait | record)`` is the residual variance, and the correlations of
+            residuals are among the lines.
 
         Raises
         ------
         FitError
-            Where no term has relatives as levels; code ``"no_heritability"``.
+            Where no term has relatives as levels, or rows of several families share their
+            effects; code ``"no_heritability"``.
 
         References
         ----------

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from .. import _core
 from ..confidence import level_checked, normal_reach
 from ..data import frame_like
+from ..errors import DataError
+from ..mixed import MIXED
 from ..predict.integrated import require_finite, state_of
 from ..predict.points import training_rows
 from ..tables import Cell, Column, Printed, Table
@@ -139,6 +141,12 @@ class PopulationAveraged(Printed):
 def population_averaged(fit: Fit, level: float = 0.95) -> PopulationAveraged:
     """Return population-averaged coefficients; see `Fit.population_averaged`."""
     level_checked(level)
+    if fit.model.link == MIXED:
+        message = (
+            "rows have families with different links, so there is no one scale of the link for "
+            "population-averaged coefficients; predict(kind='population') averages each row"
+        )
+        raise DataError(message, code="no_interval")
     rows = training_rows(fit)
     everywhere = tuple(np.ones(rows.n, dtype=bool) for _ in rows.terms)
     state = state_of(fit, rows, fit.estimates.modes, everywhere)

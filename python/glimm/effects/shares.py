@@ -16,6 +16,7 @@ from ..confidence import MOST, log_interval, logit_interval, normal_reach
 from ..data import frame_like
 from ..errors import DataError
 from ..inference.delta import jacobian
+from ..mixed import FamilyBy
 from ..predict.integrated import roots
 from ..predict.points import training_rows, typical
 from ..problem import explain, factor_of, factor_slopes
@@ -112,6 +113,13 @@ class VarianceShares(Printed):
 
 def variance_shares(fit: Fit, level: float = 0.95) -> VarianceShares:
     """Return the decomposition of the variance; see `Fit.variance_shares`."""
+    if isinstance(fit.model.family, FamilyBy):
+        message = (
+            f"the families differ by {fit.model.family.column!r}, so that variances of different "
+            "rows are on different scales and have no sum; Fit.heritability(term=...) has the "
+            "shares of each trait"
+        )
+        raise DataError(message, code="no_interval")
     if fit.model.family.ordered and fit.model.link not in LATENT:
         raise DataError("no latent variance under this link", code="no_interval")
     _require_variance(fit)
@@ -218,7 +226,7 @@ class Components:
         }
         design = fit.design
         self.weights = np.ones(design.n) if design.freq is None else design.freq
-        self.terms = [t for t in design.terms if 0 in t.predictors]
+        self.terms = [t for t in design.terms if 0 in t.predictors and not t.residual]
         self.own = [np.array(t.predictors) == 0 for t in self.terms]
         # Effects of single rows are dispersion, not similarity of rows (Nakagawa et al. 2017).
         self.single = [len(t.levels) == design.n and not t.tied for t in self.terms]
@@ -311,7 +319,7 @@ class Components:
         count = 1 + len(fit.model.family.parameters)
         eta = [self.predictor(psi, k) for k in range(count)]
         if link == "identity":
-            return self.average(_core.variances(name, eta, None))
+            return self.average(_core.variances(name, eta, None) + self.residual(psi))
         total = np.sqrt(np.sum(spreads, axis=0)) if spreads else np.zeros(fit.design.n)
         mean = self.average(_core.population(link, eta[0], total)[0])
         point = _core.link(link, np.array([mean]))
@@ -349,6 +357,7 @@ class Components:
             integral(what) for what in ("mean", "squared", "variance")
         )
         off = 2.0 * weights * (mean - share @ mean) / (weights.sum() - 1)
+        within = within + self.residual(psi)[taken]
         values = [0.5 * off @ (mean - share @ mean), share @ (square - mean**2), share @ within]
         moved = [
             [(off, by_mean)],
@@ -363,7 +372,30 @@ class Components:
             )
             for pairs in moved
         ]
+        rows[2] += self._residual_slopes(share, taken)
         return np.array(values), np.array(rows)
+
+    def residual(self, psi: Array) -> Array:
+        """What the covariance of a record's residuals adds to the variance of each row, (n,)."""
+        found = np.zeros(self.fit.design.n)
+        for term, (start, end) in self._residual_terms():
+            found += np.square(term.z @ factor_of(term, psi[start:end])).sum(axis=1)
+        return found
+
+    def _residual_terms(self) -> list[tuple[DesignTerm, tuple[int, int]]]:
+        pairs = zip(self.fit.design.terms, self.fit.estimates.thetas, strict=True)
+        return [(term, place) for term, place in pairs if term.residual]
+
+    def _residual_slopes(self, share: Array, taken: slice) -> Array:
+        """Derivatives (P,) of the mean of `residual` with weights."""
+        psi = self.fit.estimates.parameters
+        total = np.zeros(psi.size)
+        for term, (start, end) in self._residual_terms():
+            z, factor = term.z[taken], factor_of(term, psi[start:end])
+            outer = z.T @ (share[:, None] * z)
+            for j, moved in enumerate(factor_slopes(term, psi[start:end])[0]):
+                total[start + j] = 2.0 * float(np.sum(outer * (moved @ factor.T)))
+        return total
 
     def _pulled(self, by_eta: Array, by_covariance: Array, taken: slice) -> Array:
         """Derivatives (P,) from those in each row's predictors and their covariance."""
@@ -374,6 +406,8 @@ class Components:
             x = self.matrices[k][0][taken] if k in self.matrices else 1.0
             total[start:end] += (by_eta[:, k, None] * x).sum(axis=0)[: end - start]
         for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
+            if term.residual:
+                continue
             factor, of = factor_of(term, psi[start:end]), np.array(term.predictors)
             # Of z'L L'z: sum of C z z' over rows once, whatever the number of parameters.
             curvature, outer = by_covariance[:, of][:, :, of], np.zeros((of.size, of.size))
@@ -391,6 +425,8 @@ class Components:
         fit, count = self.fit, len(self.fit.parts)
         out = np.zeros((fit.design.n, count, count))
         for term, (start, end) in zip(fit.design.terms, fit.estimates.thetas, strict=True):
+            if term.residual:
+                continue
             factor, of = factor_of(term, psi[start:end]), np.array(term.predictors)
             white = [[(z * (of == k)) @ factor for _, z in term.memberships] for k in range(count)]
             for k in range(count):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import DataError
 from ..fit import one_of
+from ..mixed import MIXED
 from ..predict import Rows
 from ..predict.integrated import State, mean_of_response, state_of
 from .grid import Grid, Settings, set_columns
@@ -75,7 +76,7 @@ def evaluate_frame(fit: Any, frame: Any, offset: Array | None, effect: str, scal
 
 def linked(fit: Fit, values: Values) -> Values:
     """Return the values on the scale of the link."""
-    link = fit.model.link
+    link = _one_link(fit)
     eta = _core.link(link, values.value)
     slope = _core.population(link, eta, np.zeros(eta.size))[1]
     return Values(eta, values.jacobian / slope[:, None])
@@ -83,8 +84,17 @@ def linked(fit: Fit, values: Values) -> Values:
 
 def unlinked(fit: Fit, values: Values) -> Values:
     """Return values of the scale of the link on that of the response."""
-    mean, slope, _ = _core.population(fit.model.link, values.value, np.zeros(values.value.size))
+    mean, slope, _ = _core.population(_one_link(fit), values.value, np.zeros(values.value.size))
     return Values(mean, values.jacobian * slope[:, None])
+
+
+def _one_link(fit: Any) -> str:
+    """The link of all rows."""
+    link = str(fit.model.link)
+    if link == MIXED:
+        message = "rows have families with different links, so there is no one scale of the link"
+        raise DataError(f"{message}; use scale='response', average='response'", code="no_interval")
+    return link
 
 
 @singledispatch

@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from ..errors import listed
+from ..mixed import MIXED, FamilyBy
 
 if TYPE_CHECKING:
     from ..fit import Fit
@@ -16,6 +17,7 @@ _SCALES = {
     "log": "log",
     "identity": "units of the response",
     "probit": "probit scale",
+    MIXED: "each row's own",
 }
 
 
@@ -46,7 +48,8 @@ def scale_words(fit: Fit, scale: str) -> str:
     """Return the scale of an estimate."""
     if scale == "link":
         return f"link ({_SCALES.get(fit.model.link, fit.model.link)})"
-    return f"response ({'probability' if fit.model.family.trials else 'expected response'})"
+    probability = fit.model.family.trials and not isinstance(fit.model.family, FamilyBy)
+    return f"response ({'probability' if probability else 'expected response'})"
 
 
 def averaged(fit: Fit, grid: Grid, average: str, by: tuple[str, ...] = ()) -> str:

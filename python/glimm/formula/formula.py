@@ -30,6 +30,9 @@ class RandomTerm:
         Whether a row belongs to a group in each of the columns, from ``mm(a, b)``.
     weights : tuple of str
         The columns with the weights of these groups; none: equal ones.
+    residual : bool
+        Whether it is the covariance of the residuals of a record, from
+        ``residual(0 + trait | record)``.
     """
 
     columns: str
@@ -40,6 +43,7 @@ class RandomTerm:
     relation: tuple[str, str] | None = None
     several: bool = False
     weights: tuple[str, ...] = ()
+    residual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,11 @@ class Formula:
     fixed: str
     offsets: tuple[str, ...]
     random: tuple[RandomTerm, ...]
+
+    @property
+    def residual(self) -> RandomTerm | None:
+        """The term that is the covariance of the residuals, if there is one."""
+        return next((term for term in self.random if term.residual), None)
 
     def __str__(self) -> str:
         return self.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ..errors import FormulaError
@@ -17,6 +18,8 @@ _EXAMPLE = "a term such as (1 + x | group)"
 _STRUCTURES = "(columns | group) for any covariance, (columns || group) for independent columns"
 _MEMBERS = "columns that hold groups: (1 | mm(a, b)) or (1 | mm(a, b, weights=(v, w)))"
 _TWO = 2
+RESIDUAL = "residual"
+_RESIDUAL = "residual(0 + trait | record), once, with one column that holds records"
 _GROUPS = "column names joined by : (interaction) or / (nesting), as in (1 | school/class)"
 
 
@@ -240,6 +243,9 @@ class _Terms:
 
     def structured(self, node: Node) -> None:
         """A term with a covariance structure by name, such as ``ar1(0 + time | person)``."""
+        if node.text == RESIDUAL:
+            self.residuals(node)
+            return
         row = STRUCTURES.get(node.text)
         if row is None:
             message = f"the covariance structure {node.text}() is not available"
@@ -253,6 +259,17 @@ class _Terms:
             raise self.term_error(f"{node.text}() cannot be read", node, row.example)
         relation = self.relation([self.option(piece) for piece in named])
         self.random_terms(node, tree, node.text + self.constants(node, row, rest), relation)
+
+    def residuals(self, node: Node) -> None:
+        """The covariance of the residuals of a record, ``residual(0 + trait | record)``."""
+        tree = build_tree(self.text, tuple(self.within(node.parts[0])))
+        plain = len(node.parts) == 1 and tree.is_operator("|") and tree.parts[1].kind == "name"
+        if not plain or tree.parts[0].is_operator("|", "||"):
+            raise self.term_error("residual() cannot be read", node, _RESIDUAL)
+        if any(term.residual for term in self.random):
+            raise self.term_error("residuals have one covariance", node, "one residual()")
+        self.random_terms(node, tree, "us")
+        self.random[-1] = replace(self.random[-1], residual=True)
 
     def option(self, piece: Node) -> Node:
         word, _, name = self.raw(piece).partition("=")

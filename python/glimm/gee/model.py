@@ -13,6 +13,7 @@ from ..design import Design, build
 from ..errors import DataError, FamilyError, FitWarning, FormulaError, listed, nearest_first
 from ..families import Family, choose
 from ..formula import Formula, parse, parse_side
+from ..mixed import FamilyBy
 from .columns import weights_differ
 from .covariance import COVARIANCES, FEW, FREEDOMS
 from .fit import GEEFit
@@ -207,6 +208,9 @@ def gee(
     (2, {'patient': 59})
     """
     chosen, link = choose(family, link)
+    if isinstance(chosen, FamilyBy):
+        message = "an estimating equation has one mean and variance function for all rows"
+        raise FamilyError(f"{message}; FamilyBy is for glimm.fit")
     parsed = _parsed(formula)
     working = correlation(corr, corr_formula, corr_link)
     model = GEEModel(

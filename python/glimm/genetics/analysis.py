@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..effects.shares import LATENT
 from ..errors import FitError
+from .kinds import Kind, kind_of
 from .parts import Latent, Piece, Trait
 from .transform import Population, observed, shared
 
@@ -50,20 +50,22 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
+def _below(sigma: Array) -> list[float]:
+    """Correlations of a covariance, row by row below the diagonal."""
+    sd = np.sqrt(np.diag(sigma))
+    return [_ratio(float(sigma[j, i]), sd[i] * sd[j]) for i in range(len(sd)) for j in range(i)]
+
+
 class Analysis:
     """All numbers as one function of all parameters."""
 
     def __init__(self, fit: Fit, term: str | None, average: bool, fixed_variance: bool) -> None:
         self.fit, self.average, self.fixed_variance = fit, average, fixed_variance
         self.latent = Latent(fit, term)
-        model = fit.model
-        self.plain = model.link == "identity" and not model.family.ordered
-        binary = model.family.ordered or model.family.trials
-        self.liability = LATENT.get(model.link) if binary else None
-        self.has_response = not model.family.ordered
+        self.kinds = {trait.name: kind_of(fit, trait) for trait in self.latent.traits}
         self.weights = self.latent.rows.weights
         self._chosen: dict[tuple[str, int], Places] = {}
-        if self.has_response and not self.plain:
+        if any(kind.has_response and not kind.plain for kind in self.kinds.values()):
             self._check()
 
     def _check(self) -> None:
@@ -118,11 +120,11 @@ class Analysis:
         """What the numbers are, in their order."""
         found: list[Name] = []
         for trait in self.latent.traits:
-            t = trait.name
-            first = "observed" if self.plain else "latent"
+            t, kind = trait.name, self.kinds[trait.name]
+            first = "observed" if kind.plain else "latent"
             found += [(t, first, "variance", self.label(p)) for p in self._pieces()]
             found += [(t, first, "covariance", f"additive, {p.name}") for p in self._maternal()]
-            if self.plain:
+            if kind.plain:
                 found.append((t, first, "variance", "residual"))
             found.append((t, first, "variance", "phenotypic"))
             shares = [self.share(p) for p in self._pieces()]
@@ -131,9 +133,9 @@ class Analysis:
             if self.latent.repeated(trait.rows):
                 shares.append("repeatability")
             found += [(t, first, "share", name) for name in shares]
-            if self.plain:
+            if kind.plain:
                 found.append((t, first, "mean", "mean"))
-            elif self.has_response:
+            elif kind.has_response:
                 found += [(t, "observed", "mean", "mean")]
                 words = ("additive", "phenotypic, expected", "phenotypic")
                 found += [
@@ -142,15 +144,18 @@ class Analysis:
                 ]
                 found += [(t, "expected", "share", name) for name in shares]
                 found += [(t, "observed", "share", name) for name in shares]
-            if self.liability is not None:
+            if kind.liability is not None:
                 found += [(t, "liability", "share", name) for name in shares]
-            if self.plain or self.has_response:
+            if kind.has_response:
                 found += [(t, "observed", "size", name) for name in ("I_A", "CV_A (%)")]
         return found + self._correlation_names()
 
     def _correlated(self) -> list[Piece]:
         """Pieces whose terms have genetic correlations."""
         return [p for p in self.latent.pieces if p.genetic or p is self.latent.additive]
+
+    def _residual_terms(self) -> list[int]:
+        return [t for t, term in enumerate(self.fit.design.terms) if term.residual]
 
     def _correlation_names(self) -> list[Name]:
         terms = dict.fromkeys(p.term for p in self._correlated())
@@ -161,6 +166,13 @@ class Analysis:
                 found += [
                     ("", "latent", "correlation", f"{names[j]}, {names[i]}") for j in range(i)
                 ]
+        for t in self._residual_terms():
+            names = list(self.fit.design.terms[t].columns)
+            found += [
+                ("", "observed", "residual correlation", f"{names[j]}, {names[i]}")
+                for i in range(len(names))
+                for j in range(i)
+            ]
         return found
 
     def _effects(self, t: int) -> list[str]:
@@ -195,22 +207,22 @@ class Analysis:
 
     def _of_trait(self, psi: Array, trait: Trait, rows: Places) -> list[float]:
         """The numbers of one trait, in the order of `names`."""
-        parts = self._parts(psi, trait, rows)
+        parts, kind = self._parts(psi, trait, rows), self.kinds[trait.name]
         found = [parts.each[id(p)] for p in self._pieces()] + parts.crossed
-        found += [parts.residual] if self.plain else []
+        found += [parts.residual] if kind.plain else []
         found.append(parts.phenotypic)
         found += [_ratio(top, parts.phenotypic) for top in parts.tops]
         mean, additive = parts.mean, parts.each[id(self.latent.additive)]
-        if self.plain:
+        if kind.plain:
             found.append(mean)
-        elif self.has_response:
+        elif kind.has_response:
             more = self._transformed(parts)
             mean, additive = more[:2]
             found += more
-        if self.liability is not None:
-            whole = parts.phenotypic + self.liability
+        if kind.liability is not None:
+            whole = parts.phenotypic + kind.liability
             found += [_ratio(top, whole) for top in parts.tops]
-        if self.plain or self.has_response:
+        if kind.has_response:
             found.append(_ratio(additive, mean**2))
             found.append(100 * _ratio(math.sqrt(max(additive, 0.0)), abs(mean)))
         return found
@@ -229,10 +241,12 @@ class Analysis:
             eta = np.broadcast_to(weights @ eta, eta.shape).copy()
         mean = float(weights @ eta[:, 0])
         between = float(weights @ (eta[:, 0] - mean) ** 2) if self.fixed_variance else 0.0
+        kind = self.kinds[trait.name]
         population = Population(
-            self.fit.model.core_name, eta, spread, weights, self._dilution(eta, rows)
+            self.fit.model.core_name, eta, spread, weights, self._dilution(kind, eta, rows)
         )
-        residual = self._residual(population) if self.plain else 0.0
+        residual = self._residual(kind, population) if kind.plain else 0.0
+        residual += float(weights @ latent.residual(psi, rows))
         stays = {
             id(p): of_rows[id(p)]
             for p in self._pieces()
@@ -277,17 +291,17 @@ class Analysis:
         found = [at.mean, gain * parts.each[id(self.latent.additive)], expected, total]
         return found + [_ratio(top, whole) for whole in (expected, total) for top in tops]
 
-    def _residual(self, population: Population) -> float:
+    def _residual(self, kind: Kind, population: Population) -> float:
         """Mean variance of a response given the effects."""
         varies = np.any(population.covariance[:, 1:, 1:])
-        if self.fit.model.family.name == "gaussian" and not varies:
+        if kind.family == "gaussian" and not varies:
             return float(population.weights @ np.exp(2 * population.eta[:, 1]))
         return observed(population).distribution
 
-    def _dilution(self, eta: Array, rows: Places) -> Array:
+    def _dilution(self, kind: Kind, eta: Array, rows: Places) -> Array:
         """Variance of a proportion of the row's trials, in units of that of one trial."""
         trials, name = self.fit.design.trials, self.fit.model.core_name
-        if trials is None or not self.fit.model.family.trials:
+        if trials is None or not kind.trials:
             return np.ones(rows.size)
         size, columns = trials[rows], [np.ascontiguousarray(c) for c in eta.T]
         many = _core.variances(name, columns, np.ascontiguousarray(size))
@@ -298,13 +312,10 @@ class Analysis:
         found = []
         for t in dict.fromkeys(p.term for p in self._correlated()):
             columns = [c for p in self.latent.pieces if p.term == t for c in p.columns]
-            sigma = self.latent.covariance(psi, t)[np.ix_(columns, columns)]
-            sd = np.sqrt(np.diag(sigma))
-            for i in range(len(columns)):
-                found += [
-                    float(sigma[j, i] / (sd[i] * sd[j])) if sd[i] * sd[j] > 0 else math.nan
-                    for j in range(i)
-                ]
+            found += _below(self.latent.covariance(psi, t)[np.ix_(columns, columns)])
+        floors = np.diag(np.square(self.fit.design.floors))
+        for t in self._residual_terms():
+            found += _below(self.latent.covariance(psi, t) + floors)
         return found
 
     def notes(self) -> tuple[str, ...]:
@@ -314,15 +325,16 @@ class Analysis:
             f"Variance of the fixed effects: {fixed} the phenotypic variance. V_A is that of the "
             "base population.",
         ]
-        if not self.plain and self.has_response:
+        kinds = self.kinds.values()
+        if any(kind.has_response and not kind.plain for kind in kinds):
             how = (
                 "averaged over the fixed parts of the rows"
                 if self.average
                 else "at the mean predictor"
             )
             found.append(f"Expected and observed scale (de Villemereuil et al. 2016): {how}.")
-        if not self.has_response:
+        if not all(kind.has_response for kind in kinds):
             found.append("Ordered classes have no mean: latent and liability scale only.")
-        elif self.fit.model.family.trials and self.fit.design.trials is not None:
+        elif any(kind.trials for kind in kinds) and self.fit.design.trials is not None:
             found.append("Observed scale: the proportion of successes among a record's trials.")
         return tuple(found)

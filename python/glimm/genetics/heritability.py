@@ -40,7 +40,8 @@ class Line:
     scale : str
         ``"latent"``, ``"liability"``, ``"expected"`` or ``"observed"``.
     kind : str
-        ``"variance"``, ``"covariance"``, ``"share"``, ``"correlation"``, ``"size"`` or ``"mean"``.
+        ``"variance"``, ``"covariance"``, ``"share"``, ``"correlation"``,
+        ``"residual correlation"``, ``"size"`` or ``"mean"``.
     name : str
     estimate, se, lower, upper : float
     note : str
@@ -110,6 +111,7 @@ class Heritability(Printed):
             ("Variances", ("variance", "covariance", "mean")),
             ("Shares of the phenotypic variance", ("share",)),
             ("Genetic correlations", ("correlation",)),
+            ("Residual correlations", ("residual correlation",)),
             ("Evolvability", ("size",)),
         ):
             lines = [line for line in self.lines if line.kind in kinds]
@@ -178,7 +180,7 @@ def bounds(kind: str, value: float, error: float, reach: float) -> tuple[float, 
         if not 0 < value < 1:
             return math.nan, math.nan
         return logit_interval(value, half / (value * (1 - value)))
-    if kind == "correlation":
+    if kind.endswith("correlation"):
         if not abs(value) < 1:
             return math.nan, math.nan
         half /= 1 - value * value

@@ -74,7 +74,7 @@ def pieces_of(fit: Fit) -> list[Piece]:
     """The sources of variance of the mean's predictor, term by term."""
     found = []
     for t, term in enumerate(fit.design.terms):
-        own = np.array(term.predictors) == 0
+        own = (np.array(term.predictors) == 0) & (not term.residual)
         by_columns: dict[tuple[int, ...], list[tuple[Codes, Array]]] = {}
         for codes, z in term.memberships:
             z = z * own * (codes >= 0)[:, None]
@@ -171,6 +171,8 @@ class Latent:
         count = len(self.fit.parts)
         found = np.zeros((rows.size, count, count))
         for t, term in enumerate(self.fit.design.terms):
+            if term.residual:
+                continue
             covariance, of = self.covariance(psi, t), np.array(term.predictors)
             for codes, z in term.memberships:
                 seen = z[rows] * (codes[rows] >= 0)[:, None]
@@ -179,6 +181,15 @@ class Latent:
                     found[:, k, j] += np.einsum("ia,ab,ib->i", split[k], covariance, split[j])
         for a, b in self.pairs:
             found[:, 0, 0] += 2 * self.meets(a, b) * self.crossing(psi, a, b)[rows]
+        return found
+
+    def residual(self, psi: Array, rows: Codes) -> Array:
+        """The part of the residual variance that is by the covariance of a record, (m,)."""
+        found = np.zeros(rows.size)
+        for t, term in enumerate(self.fit.design.terms):
+            if term.residual:
+                z = term.z[rows]
+                found += np.einsum("ia,ab,ib->i", z, self.covariance(psi, t), z)
         return found
 
     def predictors(self, psi: Array, rows: Codes) -> Array:

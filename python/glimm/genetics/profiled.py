@@ -68,22 +68,25 @@ def with_profiles(
     for trait in at.latent.traits:
         if (total := _total(at, trait)) is None:
             continue
-        products, logs = total
-        scales = [("observed" if at.plain else "latent", 0.0)]
-        scales += [] if at.liability is None else [("liability", at.liability)]
+        products, logs, fixed = total
+        kind = at.kinds[trait.name]
+        scales = [("observed" if kind.plain else "latent", 0.0)]
+        scales += [] if kind.liability is None else [("liability", kind.liability)]
         for piece in at._pieces():
             row = _row(at, piece, trait)
             for scale, constant in scales if row else ():
+                if not constant and not logs and set(products) == {(j, j) for j in row}:
+                    continue  # All of the variance, whatever it is.
                 name = (trait.name, scale, at.share(piece))
                 goals[name] = Share(
                     " ".join(filter(None, name)), "root", row, (), at.fit.df_model, 1.0,
                     tuple((a, b, w) for (a, b), w in products.items()), tuple(logs.items()),
-                    constant,
+                    constant + fixed,
                 )  # fmt: skip
     if not goals:
         return lines, ("No profile intervals: rows differ in the sizes of their random effects.",)
     about = by_likelihood(at.fit)
-    found = solve_intervals(about, list(goals.values()), level)
+    found, points = solve_intervals(about, list(goals.values()), level)
     ends = dict(
         zip(goals, zip(found["lower"], found["upper"], found["note"], strict=True), strict=True)
     )
@@ -96,7 +99,7 @@ def with_profiles(
         changed.append(line)
     note = (
         f"Intervals of {len(goals)} shares ({', '.join(dict.fromkeys(s for _, s, _ in goals))} "
-        f"scale): profile {likelihood_of(at.fit)}; all others by the delta method."
+        f"scale): profile {likelihood_of(at.fit, points)}; all others by the delta method."
     )
     return tuple(changed), (note,)
 
@@ -120,8 +123,8 @@ def _column(piece: Piece, trait: Trait) -> int | None:
     return int(columns[0]) if columns.size == 1 and (z[:, columns[0]] == 1).all() else None
 
 
-def _total(at: Analysis, trait: Trait) -> tuple[Entries, dict[int, float]] | None:
-    """Q as products of parameters and exponentials; None where it is no such sum."""
+def _total(at: Analysis, trait: Trait) -> tuple[Entries, dict[int, float], float] | None:
+    """Q as products of parameters, exponentials and a constant; None where it is no such sum."""
     products: Entries = {}
     for piece in at._pieces():
         row = _row(at, piece, trait)
@@ -134,16 +137,34 @@ def _total(at: Analysis, trait: Trait) -> tuple[Entries, dict[int, float]] | Non
         meets = 2 * at.latent.meets(a, b)
         for j, k in zip(*rows, strict=False):
             products[j, k] = products.get((j, k), 0.0) + meets
-    if not at.plain:
-        return products, {}
+    if not at.kinds[trait.name].plain:
+        return products, {}, 0.0
+    if at.fit.design.floors:
+        return _with_residuals(at, trait, products)
     place = _sigma(at, trait)
-    return None if place is None else (products, {place: 1.0})
+    return None if place is None else (products, {place: 1.0}, 0.0)
+
+
+def _with_residuals(
+    at: Analysis, trait: Trait, products: Entries
+) -> tuple[Entries, dict[int, float], float] | None:
+    """Q where the residuals of a record have a covariance."""
+    design = at.fit.design
+    t = next(t for t, term in enumerate(design.terms) if term.residual)
+    term, start = design.terms[t], at.fit.estimates.thetas[t][0]
+    columns = np.flatnonzero((term.z[trait.rows] != 0).any(axis=0))
+    if columns.size != 1:
+        return None
+    column = int(columns[0])
+    for j in row_of("us", order(term).index(column), start):
+        products[j, j] = products.get((j, j), 0.0) + 1.0
+    return products, {}, design.floors[column] ** 2
 
 
 def _sigma(at: Analysis, trait: Trait) -> int | None:
     """The parameter that is the log of the residual standard deviation of a trait."""
     fit = at.fit
-    if fit.model.family.name != "gaussian":
+    if at.kinds[trait.name].family != "gaussian":
         return None
     start, end = fit.estimates.fixed[1]
     if end - start == 1 and 1 not in at.latent.rows.matrices:

@@ -111,6 +111,8 @@ def test_random(fit: Fit, simulations: int, seed: int) -> RandomTests:
         raise DataError(f"simulations={simulations!r}; 0 or more", code="unknown_option")
     rows = []
     for t, term in enumerate(fit.design.terms):
+        if term.residual:
+            continue
         names, null = fit.effect_names(term), null_of(term.structure, len(term.columns))
         if bare(term.structure) not in ("us", "diag"):
             name = f"{shared(names)} ({bare(term.structure)})"

@@ -41,7 +41,7 @@ def confint(
         return intervals(fit.part(part), level, known)
     goals = goals_of(fit, part)
     if method == "profile":
-        return solve_intervals(by_likelihood(fit), goals, level, progress)
+        return solve_intervals(by_likelihood(fit), goals, level, progress)[0]
     if method == "boot":
         from .bootstrap import bootstrap
 

@@ -95,12 +95,12 @@ class Profile(Printed):
 
     def confint(self, level: float = 0.95) -> Any:
         """Return intervals, solved for exactly rather than interpolated; see `Fit.confint`."""
-        return self.fit.frame(solve_intervals(self.fit, list(self.goals), level))
+        return self.fit.frame(solve_intervals(self.fit, list(self.goals), level)[0])
 
     @property
     def table(self) -> Table:
         """The numbers, as they are printed."""
-        found = solve_intervals(self.fit, list(self.goals), 0.95)
+        found, _ = solve_intervals(self.fit, list(self.goals), 0.95)
         columns = tuple(Column(k, "text" if k in ("name", "note") else "number") for k in found)
         return Table(
             f"Profile of the {self.likelihood}, 95 %",
@@ -124,22 +124,28 @@ def profile(
     roots = [reach * (k + 1) / POINTS for k in range(POINTS)]
     found = walk(about, goals, [roots] * len(goals), progress=progress)
     curves = tuple(_curve(about, goal, points) for goal, points in zip(goals, found, strict=True))
-    return Profile(curves, likelihood_of(fit), about, tuple(goals))
+    return Profile(curves, likelihood_of(fit, found), about, tuple(goals))
 
 
-CORRECTED = ("importance", "propagation", "propagation, corrected", "laplace, corrected")
-"""Methods whose maximum is not that of the likelihood that is walked over."""
+_FIRST_ORDER = "corrected to first order about the estimates"
+_SURFACES = {
+    "own": "",
+    "tilted": f" ({_FIRST_ORDER})",
+    "propagation": " (by expectation propagation)",
+    "propagation, tilted": f" (by expectation propagation, {_FIRST_ORDER})",
+}
+"""What the core walked over, in words."""
 
 
-def likelihood_of(fit: Fit) -> str:
-    """Name the likelihood that is profiled."""
+def likelihood_of(fit: Fit, found: list[Points]) -> str:
+    """Name the likelihood that was profiled."""
     if fit.model.reml:
         return "likelihood (maximum likelihood; the fit itself is REML)"
     if fit.model.penalty is not None:
         return "penalised likelihood"
-    if fit.certificate.method in CORRECTED:
-        return "likelihood (corrected to first order about the estimates)"
-    return "likelihood"
+    return "likelihood" + next(
+        (_SURFACES[points.surface] for points in found if points.surface), ""
+    )
 
 
 def chosen(goals: list[Goal], names: str | Sequence[str] | None) -> list[Goal]:
@@ -168,6 +174,7 @@ class Points:
     value: Array
     root: Array
     parameters: Array
+    surface: str = ""
 
 
 def walk(
@@ -201,7 +208,7 @@ def walk(
         raise explain(error, fit.model, fit.design) from None
     for k, one in zip(asked, raw, strict=True):
         psi = one["parameters"].reshape(-1, fit.estimates.parameters.size)
-        found[k] = Points(one["ending"], one["value"], one["root"], psi)
+        found[k] = Points(one["ending"], one["value"], one["root"], psi, one["surface"])
         if "higher" in one["ending"]:
             _refuse_higher(goals[k], found[k])
     return list(found.values())
@@ -244,13 +251,14 @@ def _curve(fit: Fit, goal: Goal, points: Points) -> Curve:
 
 def solve_intervals(
     fit: Fit, goals: list[Goal], level: float, progress: bool | None = None
-) -> dict[str, list[Any]]:
-    """Return columns `name`, `estimate`, `lower`, `upper`, `note`: profile intervals."""
+) -> tuple[dict[str, list[Any]], list[Points]]:
+    """Return columns `name`, `estimate`, `lower`, `upper`, `note`, and what the core found."""
     reach = normal_reach(level)
     found = walk(fit, goals, [[reach]] * len(goals), progress=progress)
     rows = [_interval(fit, goal, points) for goal, points in zip(goals, found, strict=True)]
     keys = ("name", "estimate", "lower", "upper", "note")
-    return {key: [row[k] for row in rows] for k, key in enumerate(keys)}
+    columns = {key: [row[k] for row in rows] for k, key in enumerate(keys)}
+    return columns, found
 
 
 def _interval(fit: Fit, goal: Goal, points: Points) -> tuple[str, float, float, float, str]:

@@ -227,7 +227,7 @@ def variation(fit: Fit) -> Variation:
     """
     if reason := refusal(fit):
         raise FitError(f"no degrees of freedom for this fit: {reason}", code="no_freedom")
-    sigma2 = (fit.dispersion or {})["sigma"] ** 2
+    sigma2 = _residual_variance(fit)
     weight, x, residual = _rows(fit, sigma2)
     phi, d, t, u, s = _woodbury(fit, weight, x, residual)
     freq = fit.design.freq
@@ -290,6 +290,12 @@ def effects_of(fit: Fit) -> int:
     return sum(len(term.levels) * len(term.columns) for term in fit.design.terms)
 
 
+def _residual_variance(fit: Fit) -> float:
+    """That of a row of weight one; beside a covariance of residuals the smallest that is fixed."""
+    floors = fit.design.floors
+    return (min(floors) if floors else (fit.dispersion or {})["sigma"]) ** 2
+
+
 def _rows(fit: Fit, sigma2: float) -> tuple[Array, Array, Array]:
     """Weights of the rows over sigma^2, (n,); columns of X, (n, p); residuals, (n,)."""
     design = fit.design
@@ -297,6 +303,10 @@ def _rows(fit: Fit, sigma2: float) -> tuple[Array, Array, Array]:
     for known in (design.freq, design.precision):
         if known is not None:
             weight = weight * known
+    if design.floors:
+        log_sd = design.parts[0].offset
+        assert log_sd is not None
+        weight = weight * np.exp(-2 * log_sd) * sigma2
     x = design.x[:, list(fit.estimates.kept[0])]
     residual = design.y - x @ fit.estimates.parameters[: x.shape[1]]
     if design.offset is not None:

@@ -21,6 +21,7 @@ from ..formula import Formula, parse
 from ..formula.expressions import single_column, uses
 from ..inference.freedom import automatic
 from ..memory import available
+from ..mixed import FamilyBy
 from ..model import specify
 from ..problem import make_problem, solve_again
 from ..progress import Counting
@@ -159,7 +160,14 @@ def power(
                    "integration": integration}  # fmt: skip
         if design is None:
             raise DataError("a formula needs a design= to simulate", code="empty_data")
-        frame = with_response(parse(formula), design, choose(family, link)[0], parameters or {})
+        parsed = parse(formula)
+        if isinstance(family, FamilyBy) or parsed.residual is not None:
+            message = (
+                "the power of a model of several traits (FamilyBy, residual()) starts from a fit: "
+                "give power() a fit to real or made-up data in place of the formula"
+            )
+            raise DataError(message, code="unknown_option")
+        frame = with_response(parsed, design, choose(family, link)[0], parameters or {})
         model, made = specify(formula, frame, family, missing="error", **options)  # type: ignore[arg-type]
         truth = fit_at(model, made, effects or {}, random or {}, parameters or {})
         kind = Frame(design).kind

@@ -11,6 +11,7 @@ from .. import _core
 from ..confidence import level_checked
 from ..errors import DataError
 from ..fit import one_of
+from ..mixed import MEMBER
 from .integrated import (
     Mean,
     State,
@@ -20,6 +21,7 @@ from .integrated import (
     predictors_of,
     state_of,
 )
+from .pieces import by_member, link_of, without_parameter
 from .points import Rows, expected, training_rows
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def predict(
     offset: str | ArrayLike | None = None,
 ) -> Any:
     """See `Fit.predict`."""
-    names = [p.part for p in fit.parts if p.part != "thresholds"]
+    names = [p.part for p in fit.parts if p.part not in ("thresholds", MEMBER.name)]
     one_of("kind", kind, KINDS)
     one_of("scale", scale, ("response", "link"))
     one_of("part", part, ("response", *names))
@@ -57,14 +59,15 @@ def predict(
     rows = training_rows(fit) if new is None else _new_rows(fit, new, kind, new_levels, offset)
     k = max(names.index(part), 0) if part != "response" else 0
     if interval is None:
-        return values(situation(fit, rows, kind, new_levels, seed), k, scale, part)
+        state = situation(fit, rows, kind, new_levels, seed)
+        return without_parameter(state, k, {"value": values(state, k, scale, part)})["value"]
     from .intervals import confidence, prediction
 
     one_of("interval", interval, INTERVALS)
     level_checked(level)
     state = situation(fit, rows, kind, new_levels, seed)
     if interval == "confidence":
-        return fit.frame(confidence(state, k, scale, part, level))
+        return fit.frame(without_parameter(state, k, confidence(state, k, scale, part, level)))
     if part != "response" or scale != "response":
         message = "interval='prediction' is of a new response: use part= and scale='response'"
         raise DataError(message, code="unknown_option")
@@ -85,7 +88,7 @@ def _new_rows(
 def situation(fit: Fit, rows: Rows, kind: str, new_levels: str, seed: int) -> State:
     """Return the linear predictors of rows, and which effects are integrated out of them."""
     everywhere = np.ones(rows.n, dtype=bool)
-    effects = fit.estimates.modes
+    effects, rows = fit.estimates.modes, _without_residuals(fit, rows)
     if kind == "population":
         return state_of(fit, rows, effects, tuple(everywhere for _ in rows.terms))
     if new_levels == "draw":
@@ -96,8 +99,20 @@ def situation(fit: Fit, rows: Rows, kind: str, new_levels: str, seed: int) -> St
             for (codes, z), count in zip(rows.terms, counts, strict=True)
         )
         rows = Rows(rows.matrices, terms, rows.precision, rows.n, rows.trials)
-    unseen = tuple((codes < 0) & (new_levels == "integrate") for codes, _ in rows.terms)
+    own = [fit.design.terms[t].residual for t in fit.design.members]
+    unseen = tuple(
+        (codes < 0) & (residual or new_levels == "integrate")
+        for (codes, _), residual in zip(rows.terms, own, strict=True)
+    )
     return state_of(fit, rows, effects, unseen)
+
+
+def _without_residuals(fit: Fit, rows: Rows) -> Rows:
+    """The rows with records that nothing is known of: residuals are no part of a prediction."""
+    own = [fit.design.terms[t].residual for t in fit.design.members]
+    pairs = zip(rows.terms, own, strict=True)
+    terms = tuple((np.full(rows.n, -1) if gone else codes, z) for (codes, z), gone in pairs)
+    return Rows(rows.matrices, terms, rows.precision, rows.n, rows.trials)
 
 
 def _drawn(fit: Fit, rows: Rows, seed: int) -> tuple[Array, ...]:
@@ -119,8 +134,12 @@ def values(state: State, k: int, scale: str, part: str) -> Array:
         return _plain_values(state, k, scale, part)
     if part == "response" and fit.model.family.ordered and scale == "response":
         return np.column_stack([mean.value for mean in class_means(state)])
+    return np.asarray(by_member(state, lambda own: _integrated(own, k, scale, part))["value"])
+
+
+def _integrated(state: State, k: int, scale: str, part: str) -> dict[str, Array]:
     found = mean_of(state, k, part)
-    return found.value if scale == "response" else to_link(fit, k, found.value)
+    return {"value": found.value if scale == "response" else to_link(state, k, found.value)}
 
 
 def _plain_values(state: State, k: int, scale: str, part: str) -> Array:
@@ -130,7 +149,8 @@ def _plain_values(state: State, k: int, scale: str, part: str) -> Array:
     if scale == "link":
         return eta
     if k == 0:
-        return _core.inverse_link(fit.model.link, eta)
+        of = by_member(state, lambda own: {"value": _core.inverse_link(link_of(own), own.eta[0])})
+        return np.asarray(of["value"])
     return mean_of(state, k, part).value
 
 
@@ -140,7 +160,7 @@ def mean_of(state: State, k: int, part: str) -> Mean:
     if part == "response" and not fit.model.family.ordered:
         return mean_of_response(state)
     if k == 0:
-        return mean_of_link(state, 0, fit.model.link)
+        return mean_of_link(state, 0, link_of(state))
     parameter = fit.parts[k].parameter
     assert parameter is not None
     if parameter.scale != "logit":
@@ -148,30 +168,30 @@ def mean_of(state: State, k: int, part: str) -> Mean:
     return mean_of_link(state, k, "logit", parameter.low, parameter.high)
 
 
-def to_link(fit: Fit, k: int, value: Array) -> Array:
+def to_link(state: State, k: int, value: Array) -> Array:
     """Return the linear predictor of a mean of predictor k."""
     if k == 0:
-        return _core.link(fit.model.link, value)
-    parameter = fit.parts[k].parameter
+        return _core.link(link_of(state), value)
+    parameter = state.fit.parts[k].parameter
     assert parameter is not None
     if parameter.scale != "logit":
         return _core.link(parameter.scale, value)
     return _core.link("logit", (value - parameter.low) / (parameter.high - parameter.low))
 
 
-def inverse(fit: Fit, k: int, eta: Array) -> Array:
+def inverse(state: State, k: int, eta: Array) -> Array:
     """Return the mean of a linear predictor."""
-    parameter = fit.parts[k].parameter if k else None
-    mean = _core.inverse_link(fit.model.link if parameter is None else parameter.scale, eta)
+    parameter = state.fit.parts[k].parameter if k else None
+    mean = _core.inverse_link(link_of(state) if parameter is None else parameter.scale, eta)
     if parameter is not None and parameter.scale == "logit":
         return parameter.low + (parameter.high - parameter.low) * mean
     return mean
 
 
-def from_link(fit: Fit, k: int, eta: Array) -> tuple[Array, Array]:
+def from_link(state: State, k: int, eta: Array) -> tuple[Array, Array]:
     """Return the mean of a linear predictor and its derivative."""
-    parameter = fit.parts[k].parameter if k else None
-    link = fit.model.link if parameter is None else parameter.scale
+    parameter = state.fit.parts[k].parameter if k else None
+    link = link_of(state) if parameter is None else parameter.scale
     mean, slope, _ = _core.population(link, eta, np.zeros(eta.size))
     if parameter is not None and parameter.scale == "logit":
         span = parameter.high - parameter.low

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import FitError
+from ..mixed import FamilyBy
 from ..problem import factor_slopes
 from .points import Rows, linear_predictor, typical
 
@@ -232,7 +233,8 @@ def predictors_of(state: State) -> list[Array]:
 
 def is_plain(fit: Fit) -> bool:
     """Whether the mean of the response is the inverse link of the first predictor alone."""
-    if fit.model.zi is not None or fit.model.family.ordered:
+    family = fit.model.family
+    if fit.model.zi is not None or family.ordered or isinstance(family, FamilyBy):
         return False
     probe = np.array([0.3, 0.7])
     others = [np.array([0.1, -0.4]) for _ in fit.parts[1:]]

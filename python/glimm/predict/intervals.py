@@ -7,9 +7,8 @@ C of the joint covariance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +20,13 @@ from ..errors import DataError, FitError
 from ..problem import explain
 from .ask import from_link, inverse, mean_of, to_link
 from .integrated import Mean, State, class_means, predictors_of, roots
-from .points import Rows, Terms
+from .pieces import Columns, by_member, joined, link_of, member_of
+from .points import Terms
 
 if TYPE_CHECKING:
     from .joint import Joint
 
 Array = NDArray[np.float64]
-Columns = dict[str, Any]
-
-CHUNK = 65_536
-"""Rows that are taken at a time, so that memory does not grow with the rows."""
 
 
 def confidence(state: State, k: int, scale: str, part: str, level: float) -> Columns:
@@ -38,7 +34,9 @@ def confidence(state: State, k: int, scale: str, part: str, level: float) -> Col
     if part == "response" and state.fit.model.family.ordered and scale == "response":
         return _of_classes(state, level)
     reach = normal_reach(level)
-    return _joined(state, lambda piece: _confidence(piece, k, scale, part, reach))
+    return by_member(
+        state, lambda own: joined(own, lambda piece: _confidence(piece, k, scale, part, reach))
+    )
 
 
 def prediction(state: State, level: float) -> Columns:
@@ -64,39 +62,30 @@ def prediction(state: State, level: float) -> Columns:
         )
         raise DataError(message, code="unknown_column")
     tails = [(1 - level) / 2, (1 + level) / 2]
-    if family.name == "gaussian" and fit.model.link == "identity":
-        return _joined(state, lambda piece: _normal(piece, tails))
-    found = _joined(state, _uncertain)
+    return by_member(state, lambda own: _of_family(own, tails))
+
+
+def _of_family(state: State, tails: list[float]) -> Columns:
+    """Quantiles of new responses of one family."""
+    model, member = state.fit.model, member_of(state)
+    name = model.core_name if member is None else member.core_name
+    if name[0] == "gaussian" and link_of(state) == "identity":
+        return joined(state, lambda piece: _normal(piece, tails))
+    found = joined(state, _uncertain)
     eta, root, lost = (found.pop(key) for key in ("eta", "root", "lost"))
-    trials = state.rows.trials
+    if member is not None:
+        count = 1 + len(member.family.parameters)
+        eta = np.ascontiguousarray(eta[:, :count])
+        root = roots((root @ root.transpose(0, 2, 1))[:, :count, :count])
+    trials = state.rows.trials if member is None or member.family.trials else None
     size = None if trials is None else np.ascontiguousarray(trials)
     try:
         # All rows at once: what many have in common is found once.
-        both = _core.predictive(fit.model.core_name, eta, root, size, tails)
+        both = _core.predictive(name, eta, root, size, tails)
     except _core.CoreError as failure:
-        raise explain(failure, fit.model, fit.design) from None
+        raise explain(failure, model, state.fit.design) from None
     both[lost] = np.nan
     return found | {"lower": both[:, 0].copy(), "upper": both[:, 1].copy()}
-
-
-def _joined(state: State, of: Callable[[State], Columns]) -> Columns:
-    pieces = [of(_slice(state, start)) for start in range(0, max(state.rows.n, 1), CHUNK)]
-    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
-
-
-def _slice(state: State, start: int) -> State:
-    at = slice(start, start + CHUNK)
-
-    def cut(v: Array | None) -> Array | None:
-        return None if v is None else v[at]
-
-    rows = state.rows
-    matrices = {k: (x[at], cut(offset)) for k, (x, offset) in rows.matrices.items()}
-    terms = tuple((codes[at], z[at]) for codes, z in rows.terms)
-    n = len(range(*at.indices(rows.n)))
-    cut_rows = Rows(matrices, terms, cut(rows.precision), n, cut(rows.trials))
-    eta = [np.ascontiguousarray(e[at]) for e in state.eta]
-    return State(state.fit, cut_rows, eta, tuple(mask[at] for mask in state.masks))
 
 
 def _kept(state: State) -> Terms:
@@ -148,23 +137,23 @@ def _has_effects(state: State, k: int) -> bool:
 
 def _confidence(state: State, k: int, scale: str, part: str, reach: float) -> dict[str, Array]:
     """On the link scale, and from there to the response."""
-    fit, by = state.fit, gradients(state)
-    whole = part == "response" and not fit.model.family.ordered
+    by = gradients(state)
+    whole = part == "response" and not state.fit.model.family.ordered
     if not state.integrates and (scale == "link" or not whole):
         eta = state.eta[k]
         error = standard_error(state, Mean(eta, {k: np.ones_like(eta)}, []), by)
-        mean, slope = from_link(fit, k, eta)
+        mean, slope = from_link(state, k, eta)
         value, spread = (eta, error) if scale == "link" else (mean, np.abs(slope) * error)
     else:
         found = mean_of(state, k, part)
         value = found.value
         spread = standard_error(state, found, by)
-        eta = to_link(fit, k, value)
-        error = spread / np.abs(from_link(fit, k, eta)[1])
+        eta = to_link(state, k, value)
+        error = spread / np.abs(from_link(state, k, eta)[1])
         value, spread = (eta, error) if scale == "link" else (value, spread)
     low, high = eta - reach * error, eta + reach * error
     if scale == "response":
-        low, high = inverse(fit, k, low), inverse(fit, k, high)
+        low, high = inverse(state, k, low), inverse(state, k, high)
     return {
         "estimate": value,
         "se": spread,

@@ -232,7 +232,7 @@ fn constants(data: &Data, rows: &[u32], cell_of: &[u32], cells: &Cells) -> Vec<f
     let family = data.family.as_ref();
     for (&row, &cell) in rows.iter().zip(cell_of) {
         let i = row as usize;
-        lacking[cell as usize] += data.freq_at(i) * family.log_constant(data.y[i], data.size_at(i));
+        lacking[cell as usize] += data.freq_at(i) * data.family_at(i).log_constant(data.y[i], data.size_at(i));
     }
     if !family.exponential() {
         return lacking;

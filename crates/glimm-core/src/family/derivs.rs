@@ -113,6 +113,23 @@ impl Derivs {
     }
 }
 
+/// Where the components in the first `dims` of `all` predictors stand among those in all of them, up to `order`.
+pub(super) fn places(dims: usize, all: usize, order: usize) -> Vec<usize> {
+    fn walk(dims: usize, all: usize, index: &mut Vec<usize>, length: usize, out: &mut Vec<usize>) {
+        if index.len() == length {
+            return out.push(component_offset(all, index));
+        }
+        for next in index.last().copied().unwrap_or(0)..dims {
+            index.push(next);
+            walk(dims, all, index, length, out);
+            index.pop();
+        }
+    }
+    let mut out = Vec::new();
+    (0..=order).for_each(|length| walk(dims, all, &mut Vec::new(), length, &mut out));
+    out
+}
+
 /// For every component up to `order`: itself and its derivatives in predictor 0, one after another.
 pub fn chains(dims: usize, order: usize) -> Vec<Vec<usize>> {
     fn walk(dims: usize, index: &mut Vec<usize>, order: usize, out: &mut Vec<Vec<usize>>) {

@@ -19,6 +19,7 @@ mod genpois;
 mod inverse_gaussian;
 mod jets;
 mod lognormal;
+mod mixed;
 mod nbinom;
 mod nbinom1;
 mod nbinom2;
@@ -39,6 +40,7 @@ mod zero;
 
 pub use custom::{Custom, Spec, Step};
 pub use derivs::{Derivs, Want, chains, component_count, component_offset};
+pub use mixed::Mixed;
 pub use ordinal::{probabilities, start_thresholds};
 pub use registry::{Entry, REGISTRY, families, lookup};
 pub use zero::ZeroInflated;
@@ -147,6 +149,11 @@ pub trait Family: Send + Sync {
     /// Whether responses are ordered classes, so that predictors 1 and 2 are the thresholds around a row's class.
     fn ordered(&self) -> bool {
         false
+    }
+
+    /// Of a family made of several the one that rows come from whose last predictor is `code`.
+    fn member(&self, _code: f64) -> Option<&dyn Family> {
+        None
     }
 
     /// Partial derivatives of the row log densities, without [`Family::log_constant`], with respect

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
+use super::derivs::places;
 use super::jets::{Jet, order, softplus_derivatives};
 use super::{Derivs, Family, Parameter, Random, Rows, Want, component_offset};
 use crate::link::Link;
@@ -45,7 +46,7 @@ impl ZeroInflated {
     fn fill<const D: usize, const N: usize>(&self, rows: Rows<'_>, z: &[f64], own: &Derivs, out: &mut Derivs) {
         let order = order(D, N);
         out.reshape(D, order, z.len());
-        let places = places::<D>(own.dims(), order);
+        let places = places(own.dims(), D, order);
         let columns = &mut out.columns::<N>();
         columns.iter_mut().for_each(|column| column.fill(0.0));
         for (c, &place) in places.iter().enumerate() {
@@ -88,23 +89,6 @@ impl ZeroInflated {
             columns[c][i] = found[c];
         }
     }
-}
-
-/// Where the components in the first `dims` of D predictors stand among those in all D.
-fn places<const D: usize>(dims: usize, order: usize) -> Vec<usize> {
-    fn walk(dims: usize, all: usize, index: &mut Vec<usize>, length: usize, out: &mut Vec<usize>) {
-        if index.len() == length {
-            return out.push(component_offset(all, index));
-        }
-        for next in index.last().copied().unwrap_or(0)..dims {
-            index.push(next);
-            walk(dims, all, index, length, out);
-            index.pop();
-        }
-    }
-    let mut out = Vec::new();
-    (0..=order).for_each(|length| walk(dims, D, &mut Vec::new(), length, &mut out));
-    out
 }
 
 /// ln(exp(a) + exp(b)).

@@ -18,14 +18,14 @@ impl Problem {
             if !value.is_finite() {
                 return Err(Error::NotFinite { what: "response".into(), row: i });
             }
-            self.data.family.check(value, size).map_err(|why| Error::Response {
+            self.data.family_at(i).check(value, size).map_err(|why| Error::Response {
                 row: i,
                 value,
                 size,
                 why: why.into(),
             })?;
         }
-        self.data.y.iter_mut().zip(y).for_each(|(a, &b)| *a = self.standard.response(b));
+        self.data.y.iter_mut().zip(y).enumerate().for_each(|(i, (a, &b))| *a = self.standard.response(i, b));
         refuse_constant(&self.data)?;
         self.sample.set_response(&self.data.y);
         match &mut self.engine {

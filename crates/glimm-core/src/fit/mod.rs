@@ -1,5 +1,6 @@
 //! From data to a maximum-likelihood fit.
 
+mod apart;
 mod at;
 mod finish;
 mod importance;
@@ -90,6 +91,7 @@ pub struct Problem {
     engine: Engine,
     path: Path,
     weight: f64,
+    log_scale: f64,
     compressed: Option<Compressed>,
     memory: u64,
     prior: Option<Prior>,
@@ -143,7 +145,7 @@ impl Problem {
                 ),
             });
         }
-        let (weight, sample) = (data.weight(), start::Sample::new(&data));
+        let (weight, log_scale, sample) = (data.weight(), standard.log_scale(&data), start::Sample::new(&data));
         let (path, engine) = match path {
             Path::Lmm => (path, Engine::Lmm(Box::new(Lmm::new(&data, options.reml)?))),
             Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::take(&mut data)))),
@@ -173,6 +175,7 @@ impl Problem {
             engine,
             path,
             weight,
+            log_scale,
             compressed,
             memory,
             prior,
@@ -312,6 +315,7 @@ impl Problem {
     fn climb(&mut self, start: Vec<f64>, warm: bool, observe: Observer<'_>) -> Result<Outcome, Error> {
         let mut start = match &self.engine {
             Engine::Block(block) if !warm => self.climb_sample(block, &start, observe).unwrap_or(start),
+            Engine::Crossed(_) if !warm => self.climb_apart(&start, observe).unwrap_or(start),
             _ => start,
         };
         // Exact derivatives are dear where several factors hang together.

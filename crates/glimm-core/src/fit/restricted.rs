@@ -44,7 +44,7 @@ impl Problem {
     pub(super) fn unit_change(&self) -> f64 {
         let integrated = if self.restricted() { self.layout.beta[0].clone() } else { 0..0 };
         let columns: f64 = integrated.map(|j| self.standard.unit(j).ln()).sum();
-        columns - self.weight * self.standard.log_scale()
+        columns - self.log_scale
     }
 
     /// The coefficients where they are best, and how they depend on the other parameters.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::design::{Column, Data, Layout, Term};
+use crate::linalg::dense;
 use crate::precision::Precision;
 
 /// Squared length, relative to the column's own, below which what a column adds to the earlier ones is rounding.
@@ -28,6 +29,8 @@ pub struct Standard {
     shift: Vec<f64>,
     y_center: f64,
     y_scale: f64,
+    /// Of a family made of several what each row's response is divided by besides; empty: one.
+    row_scale: Vec<f64>,
     /// Range of each kept column of predictor 0 in standard units.
     pub ranges: Vec<f64>,
     /// Position of the intercept among the kept columns of predictor 1.
@@ -55,6 +58,7 @@ impl Standard {
     /// Standardises `data` in place; columns that add nothing are removed. Effects of terms `as_they_are`
     /// have the units of the response alone.
     pub fn new(data: &mut Data, as_they_are: &[bool]) -> Standard {
+        let row_scale = standardise_rows(data);
         let (mut kept, mut dropped, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for k in 0..data.predictors.len() {
             // Thresholds of ordered classes are told apart by the responses and stay as they are.
@@ -83,16 +87,30 @@ impl Standard {
         let (jacobian, shift) = linear_map(data, &layout, &parts, (y_center, y_scale), &factor_maps);
         let ranges = parts[0].scalings.iter().map(|s| s.range / s.scale.abs()).collect();
         let dispersion_intercept = parts.get(1).and_then(|p| p.intercept);
-        Standard { kept, dropped, jacobian, shift, y_center, y_scale, ranges, dispersion_intercept, effect_maps }
+        Standard {
+            kept,
+            dropped,
+            jacobian,
+            shift,
+            y_center,
+            y_scale,
+            row_scale,
+            ranges,
+            dispersion_intercept,
+            effect_maps,
+        }
     }
 
-    pub fn response(&self, y: f64) -> f64 {
-        (y - self.y_center) / self.y_scale
+    /// The response `y` of row `i`.
+    pub fn response(&self, i: usize, y: f64) -> f64 {
+        (y - self.y_center) / self.y_scale / self.row_scale.get(i).copied().unwrap_or(1.0)
     }
 
-    /// What the log density of one observation loses by the change of units of the response.
-    pub fn log_scale(&self) -> f64 {
-        self.y_scale.ln()
+    /// What the log-likelihood loses by the change of units of the response.
+    pub fn log_scale(&self, data: &Data) -> f64 {
+        let of_rows = self.row_scale.iter().enumerate();
+        let of_rows: f64 = of_rows.map(|(i, s)| data.freq_at(i) * data.copies_at(i) * s.ln()).sum();
+        data.weight() * self.y_scale.ln() + of_rows
     }
 
     /// User's units of parameter `j` in one standard unit.
@@ -141,21 +159,13 @@ impl Standard {
 
     /// The standard parameters of the user's: J^-1 (psi - shift).
     pub fn to_standard(&self, psi: &[f64]) -> Vec<f64> {
-        use faer::linalg::solvers::Solve;
-        let p = psi.len();
-        let j = faer::Mat::from_fn(p, p, |r, c| self.jacobian[r * p + c]);
-        let b = faer::Mat::from_fn(p, 1, |r, _| psi[r] - self.shift[r]);
-        let x = j.full_piv_lu().solve(&b);
-        (0..p).map(|i| x[(i, 0)]).collect()
+        let moved: Vec<f64> = psi.iter().zip(&self.shift).map(|(psi, shift)| psi - shift).collect();
+        dense::solve(&self.jacobian, false, &moved)
     }
 
     /// A gradient in the user's parameters from one in standard parameters: J^-T g.
     pub fn gradient_to_user(&self, g: &[f64]) -> Vec<f64> {
-        use faer::linalg::solvers::Solve;
-        let p = g.len();
-        let jt = faer::Mat::from_fn(p, p, |r, c| self.jacobian[c * p + r]);
-        let x = jt.full_piv_lu().solve(&faer::Mat::from_fn(p, 1, |r, _| g[r]));
-        (0..p).map(|i| x[(i, 0)]).collect()
+        dense::solve(&self.jacobian, true, g)
     }
 
     /// Second derivatives likewise: J^-T H J^-1.
@@ -251,6 +261,51 @@ fn independent_columns(columns: &[&Column], n: usize) -> Vec<bool> {
         gram[i * p + i] = left.max(0.0).sqrt();
     }
     keep
+}
+
+/// Of a family made of several, rows of one that allows it are divided by the spread of its responses: coefficients
+/// stay what they are, as their columns are divided too.
+fn standardise_rows(data: &mut Data) -> Vec<f64> {
+    let mut scales = Vec::new();
+    if data.family.member(0.0).is_some() {
+        scales.resize(data.n(), 1.0);
+        for (_, rows) in data.families().into_iter().filter(|(family, _)| family.affine()) {
+            let scale = spread(&data.y, &rows);
+            rows.into_iter().for_each(|i| scales[i] = scale);
+        }
+    }
+    if scales.iter().all(|s| *s == 1.0) {
+        return Vec::new();
+    }
+    let divide = |v: &mut [f64]| v.iter_mut().zip(&scales).for_each(|(v, s)| *v /= s);
+    let divide_column = |column: &mut Column| {
+        let mut values: Vec<f64> = (0..scales.len()).map(|i| column.at(i)).collect();
+        divide(&mut values);
+        *column = Column::Values(values);
+    };
+    divide(&mut data.y);
+    data.predictors[0].columns.iter_mut().for_each(divide_column);
+    data.predictors[0].offset.iter_mut().for_each(|o| divide(o));
+    for term in &mut data.terms {
+        let also = term.also.iter_mut().map(|m| &mut m.columns);
+        for columns in std::iter::once(&mut term.columns).chain(also) {
+            columns.iter_mut().zip(&term.predictors).filter(|(_, k)| **k == 0).for_each(|(c, _)| divide_column(c));
+        }
+    }
+    let offset = data.predictors[1].offset.get_or_insert_with(|| vec![0.0; scales.len()]);
+    offset.iter_mut().zip(&scales).for_each(|(o, s)| *o -= s.ln());
+    scales
+}
+
+/// Root mean square deviation of some values from their mean; one where they do not vary.
+fn spread(y: &[f64], rows: &[usize]) -> f64 {
+    let (first, n) = (y[rows[0]], rows.len() as f64);
+    let center = first + rows.iter().map(|&i| y[i] - first).sum::<f64>() / n;
+    let largest = rows.iter().fold(0.0_f64, |m, &i| m.max((y[i] - center).abs()));
+    if largest == 0.0 {
+        return 1.0;
+    }
+    largest * (rows.iter().map(|&i| ((y[i] - center) / largest).powi(2)).sum::<f64>() / n).sqrt()
 }
 
 /// Families that allow it are fitted to (y - center) / scale.

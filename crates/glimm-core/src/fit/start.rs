@@ -56,7 +56,7 @@ fn start_effects(term: &Term, unit: f64) -> Vec<f64> {
 }
 
 fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
-    let target: Vec<f64> = (0..rows.n()).map(|i| rows.family.start(rows.y[i], rows.size_at(i))).collect();
+    let target: Vec<f64> = (0..rows.n()).map(|i| rows.family_at(i).start(rows.y[i], rows.size_at(i))).collect();
     let mut psi = least_squares(rows, 0, &target);
     if rows.family.ordered() {
         let (link, freq) = (rows.family.link(), rows.freq.as_deref().unwrap_or(&[]));
@@ -64,9 +64,8 @@ fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
         psi.extend(start_thresholds(link, &rows.y, freq, rows.size_at(0) as usize));
     } else if rows.predictors.len() > 1 {
         let mean = fitted(rows, &psi);
-        let start = rows.family.start_parameters(&rows.y, &mean, rows.freq.as_deref().unwrap_or(&[]));
-        for (k, value) in start.into_iter().enumerate() {
-            psi.extend(least_squares(rows, k + 1, &vec![value; rows.n()]));
+        for (k, target) in further_targets(rows, &mean).into_iter().enumerate() {
+            psi.extend(least_squares(rows, k + 1, &target));
         }
     }
     let settings = Settings {
@@ -87,6 +86,20 @@ fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
         psi.iter_mut().rev().take(count).for_each(|z| *z = z.clamp(-MOST_ODDS, MOST_ODDS));
     }
     psi
+}
+
+/// Starting values of predictors 1, 2, ... for each row, NaN where its family has no such parameter.
+fn further_targets(rows: &Data, mean: &[f64]) -> Vec<Vec<f64>> {
+    let mut targets = vec![vec![f64::NAN; rows.n()]; rows.predictors.len() - 1];
+    for (family, places) in rows.families() {
+        let pick = |v: &[f64]| places.iter().map(|&i| v[i]).collect::<Vec<f64>>();
+        let freq = rows.freq.as_deref().map_or(Vec::new(), pick);
+        let start = family.start_parameters(&pick(&rows.y), &pick(mean), &freq);
+        for (target, value) in targets.iter_mut().zip(start) {
+            places.iter().for_each(|&i| target[i] = value);
+        }
+    }
+    targets
 }
 
 /// Least squares of starting values for predictor `k`, NaN where there is none, on its X.
@@ -123,11 +136,11 @@ fn fitted(rows: &Data, psi: &[f64]) -> Vec<f64> {
     // No extra zeros.
     let mut eta = vec![0.0; rows.family.predictors()];
     eta[rows.family.predictors() - 1] = if rows.family.zero_inflated() { -NEVER } else { 0.0 };
-    let mean = |e: f64| {
+    let mean = |(i, e): (usize, f64)| {
         eta[0] = e;
-        rows.family.mean(&eta)
+        rows.family_at(i).mean(&eta)
     };
-    linear_predictor(rows, psi).into_iter().map(mean).collect()
+    linear_predictor(rows, psi).into_iter().enumerate().map(mean).collect()
 }
 
 /// The size of a notable change of eta: one on log- and logit-like scales; the scale of the noise

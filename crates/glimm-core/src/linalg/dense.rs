@@ -4,6 +4,10 @@
 //! Functions take the size q as an argument and are always inlined: called through [`by_size`] they
 //! are compiled for the small sizes that matter, with their loops unrolled.
 
+use faer::linalg::solvers::Solve;
+
+use super::clean::clean;
+
 /// Calls `f(q)` with q known to the compiler when it is small.
 #[inline(always)]
 pub fn by_size<R>(q: usize, mut f: impl FnMut(usize) -> R) -> R {
@@ -153,15 +157,24 @@ pub fn eigen(a: &[f64], n: usize) -> Option<(Vec<f64>, Vec<f64>)> {
         return None;
     }
     let m = faer::Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
-    let e = m.self_adjoint_eigen(faer::Side::Lower).ok()?;
+    let e = clean(|| m.self_adjoint_eigen(faer::Side::Lower)).ok()?;
     let values = (0..n).map(|i| e.S()[i]).collect();
     let vectors = (0..n * n).map(|k| e.U()[(k / n, k % n)]).collect();
     Some((values, vectors))
 }
 
+/// The solution of A x = b for a square matrix, row by row or, if `transposed`, column by column.
+pub fn solve(a: &[f64], transposed: bool, b: &[f64]) -> Vec<f64> {
+    let n = b.len();
+    let at = |i: usize, j: usize| if transposed { a[j * n + i] } else { a[i * n + j] };
+    let b = faer::Mat::from_fn(n, 1, |i, _| b[i]);
+    let x = clean(|| faer::Mat::from_fn(n, n, at).full_piv_lu().solve(&b));
+    (0..n).map(|i| x[(i, 0)]).collect()
+}
+
 /// Singular values of a q x q matrix, largest first; `None` when they cannot be found.
 pub fn singular_values(a: &[f64], q: usize) -> Option<Vec<f64>> {
-    faer::Mat::from_fn(q, q, |i, j| a[i * q + j]).singular_values().ok()
+    clean(|| faer::Mat::from_fn(q, q, |i, j| a[i * q + j]).singular_values()).ok()
 }
 
 /// For every q x q block M of `m`: out += L'M R when `INNER`, else out += L M R'.

@@ -10,6 +10,8 @@ use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Accum, MatMut, MatRef, Par};
 
+use super::clean::clean;
+
 /// Columns of a right-hand side beyond which blocked solves are quicker than one column at a time.
 const BLOCKED: usize = 4;
 /// Edge of the tiles in which a matrix is mirrored: one of the two accesses is strided.
@@ -28,9 +30,8 @@ fn mat_mut(data: &mut [f64], rows: usize, cols: usize) -> MatMut<'_, f64> {
 pub fn cholesky(a: &mut [f64], n: usize) -> Option<f64> {
     let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default());
     let mut memory = MemBuffer::new(scratch);
-    let none = Default::default();
-    llt::factor::cholesky_in_place(mat_mut(a, n, n), none, Par::Seq, MemStack::new(&mut memory), Default::default())
-        .ok()?;
+    let (none, stack) = (Default::default(), MemStack::new(&mut memory));
+    clean(|| llt::factor::cholesky_in_place(mat_mut(a, n, n), none, Par::Seq, stack, Default::default())).ok()?;
     let half: f64 = (0..n).map(|j| a[j * n + j].ln()).sum();
     half.is_finite().then_some(2.0 * half)
 }
@@ -40,8 +41,10 @@ pub fn solve(l: &[f64], n: usize, x: &mut [f64]) {
     let columns = x.len().checked_div(n).unwrap_or(0);
     if columns >= BLOCKED {
         let (lower, mut x) = (mat(l, n, n), mat_mut(x, n, columns));
-        solve_lower_triangular_in_place(lower, x.as_mut(), Par::Seq);
-        return solve_upper_triangular_in_place(lower.transpose(), x, Par::Seq);
+        return clean(|| {
+            solve_lower_triangular_in_place(lower, x.as_mut(), Par::Seq);
+            solve_upper_triangular_in_place(lower.transpose(), x, Par::Seq);
+        });
     }
     for x in x.chunks_exact_mut(n.max(1)) {
         solve_one(l, n, x);
@@ -83,25 +86,20 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Both triangles of (L L')^-1.
 pub fn inverse(l: &[f64], n: usize, out: &mut [f64]) {
     let mut memory = MemBuffer::new(llt::inverse::inverse_scratch::<f64>(n, Par::Seq));
-    llt::inverse::inverse(mat_mut(out, n, n), mat(l, n, n), Par::Seq, MemStack::new(&mut memory));
+    let stack = MemStack::new(&mut memory);
+    clean(|| llt::inverse::inverse(mat_mut(out, n, n), mat(l, n, n), Par::Seq, stack));
     mirror(out, n);
 }
 
 /// Lower triangle of C A C in `a`, for symmetric `a` and `c` of which both triangles are read; `product` is
 /// scratch of the same size.
 pub fn sandwich(c: &[f64], a: &mut [f64], n: usize, product: &mut [f64]) {
-    matmul(mat_mut(product, n, n), Accum::Replace, mat(c, n, n), mat(a, n, n), 1.0, Par::Seq);
-    triangular::matmul(
-        mat_mut(a, n, n),
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        mat(product, n, n),
-        BlockStructure::Rectangular,
-        mat(c, n, n),
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
+    let (replace, c) = (Accum::Replace, mat(c, n, n));
+    let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    clean(|| {
+        matmul(mat_mut(product, n, n), replace, c, mat(a, n, n), 1.0, Par::Seq);
+        triangular::matmul(mat_mut(a, n, n), lower, replace, mat(product, n, n), whole, c, whole, 1.0, Par::Seq);
+    });
 }
 
 /// Copies the lower triangle to the upper one.

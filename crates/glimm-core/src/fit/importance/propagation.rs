@@ -11,8 +11,11 @@ use crate::objective::{Evaluation, Objective, Order, Reject};
 use crate::optim::{Curvature, Outcome, Reason, Settings, stationary};
 
 /// Row evaluations, in units of a cheap family's, that "auto" spends at most, and "laplace" for no more than a look.
-const LIMIT: f64 = 3e8;
+const LIMIT: f64 = 2e9;
 const LIMIT_OF_LOOK: f64 = 1e7;
+/// The same for profiles, and evaluations with second derivatives that the profile of one goal takes, about.
+const LIMIT_OF_PROFILES: f64 = 2e10;
+const OF_PROFILE: usize = 20;
 /// Evaluations of a search, about.
 const SEARCH: usize = 6;
 const DECREMENT: f64 = 1e-8;
@@ -45,29 +48,38 @@ impl Problem {
         last: &mut Evaluation,
         observe: Observer<'_>,
     ) -> Result<Option<Judgement>, Error> {
-        let (limit, search) = match self.integration {
-            Integration::Propagation => (f64::INFINITY, SEARCH),
-            Integration::Auto => (LIMIT, SEARCH + 2 * outcome.psi.len()),
-            _ => (LIMIT_OF_LOOK, 0),
+        let auto = self.integration == Integration::Auto;
+        let bend = 1 + 2 * outcome.psi.len();
+        let (limit, search, looks) = match self.integration {
+            Integration::Propagation => (f64::INFINITY, 0, 0),
+            Integration::Auto => (LIMIT, SEARCH, 1 + 2 * bend),
+            _ => (LIMIT_OF_LOOK, 0, bend),
         };
         if self.data.random_predictors() != 1 || !settled(outcome) {
             return Ok(None);
         }
         let mut ep = self.propagation()?;
-        let evaluations = (1 + search + 2 * outcome.psi.len()) as f64;
-        if evaluations * ep.cost() * self.data.family.price() > limit {
+        let [evaluation, remainder] = ep.cost();
+        let cost = (search + looks) as f64 * evaluation + looks as f64 * remainder;
+        if looks > 0 && cost * self.data.family.price() > limit {
             return Ok(None);
         }
-        if self.integration != Integration::Propagation {
+        if !(auto && self.is_coarse(&mut ep, &outcome.psi, last)?) && looks > 0 {
             let Some(seen) = self.bend(&mut ep, &outcome.psi)? else { return Ok(None) };
             let certificate = self.certify_at_laplace(ep.left(), &seen, last);
             let worst = certificate.bias.iter().zip(&certificate.bias_se).map(|(b, se)| b.abs() + 2.0 * se);
             let negligible = certificate.loglik_error < LOGLIK && worst.fold(0.0, f64::max) < ESTIMATE;
-            if negligible || self.integration != Integration::Auto {
+            if negligible || !auto {
                 return Ok(Some(Judgement { certificate, chance: None, passes: ep.passes() }));
             }
         }
         self.take_propagation(&mut ep, outcome, last, observe)
+    }
+
+    /// Whether a glance tells that Laplace's approximation must be left.
+    fn is_coarse(&self, ep: &mut Propagation, psi: &[f64], laplace: &Evaluation) -> Result<bool, Error> {
+        let seen = self.propagate(ep, psi, Order::Gradient)?;
+        Ok(seen.is_some_and(|seen| (laplace.value - seen.value - ep.left().remainder.value()).abs() > LOGLIK))
     }
 
     /// Moves the fit to the maximum, corrected for the remainder where that is small.
@@ -100,9 +112,8 @@ impl Problem {
         let Some(mut plain) = self.bend(ep, &psi)? else { return Ok(None) };
         let mut moved = vec![0.0; psi.len()];
         for _ in 0..MOST_CORRECTIONS {
-            let mut corrected = plain.clone();
-            corrected.value += ep.left().remainder.value();
-            corrected.gradient.iter_mut().zip(self.slope(ep.left())).for_each(|(g, s)| *g += s);
+            let slope = self.slope(ep.left());
+            let mut corrected = with_remainder(&plain, ep.left(), &slope);
             let left = inference::decrement(&corrected);
             if left < CONVERGED {
                 return Ok(Some(Top { psi, evaluation: corrected, moved: Some(moved) }));
@@ -110,13 +121,11 @@ impl Problem {
             if left > SHORT {
                 break;
             }
-            let step = inference::newton_step(&corrected);
-            // A zero variance stays zero.
-            for ((x, moved), step) in psi.iter_mut().zip(&mut moved).zip(step).filter(|((x, _), _)| **x != 0.0) {
-                *x += step;
-                *moved += step;
-            }
-            self.tie(&mut psi);
+            self.step(&mut psi, &mut moved, &corrected);
+            // Second derivatives are dear, a gradient is not: a step with those of before.
+            let Some(near) = self.propagate(ep, &psi, Order::Gradient)? else { return Ok(None) };
+            corrected.gradient = near.gradient.iter().zip(&slope).map(|(g, s)| g + s).collect();
+            self.step(&mut psi, &mut moved, &corrected);
             match self.bend(ep, &psi)? {
                 Some(bent) => plain = bent,
                 None => return Ok(None),
@@ -125,11 +134,52 @@ impl Problem {
         Ok(Some(Top { psi, evaluation: plain, moved: None }))
     }
 
+    /// A Newton step; a zero variance stays zero.
+    fn step(&self, psi: &mut [f64], moved: &mut [f64], at: &Evaluation) {
+        let step = inference::newton_step(at);
+        for ((x, moved), step) in psi.iter_mut().zip(moved).zip(step).filter(|((x, _), _)| **x != 0.0) {
+            *x += step;
+            *moved += step;
+        }
+        self.tie(psi);
+    }
+
     /// The gradient of the remainder.
     fn slope(&self, left: &Left) -> Vec<f64> {
         let mut slope: Vec<f64> = left.slopes.iter().map(|s| left.remainder.mean(s).0).collect();
         self.prior.iter().for_each(|prior| prior.pull(&mut slope));
         slope
+    }
+
+    /// Expectation propagation for profiles of so many goals from `psi`, with its derivatives there; `None` where the
+    /// fit does not rest on it, or that is too dear.
+    pub(in crate::fit) fn propagation_of_profiles(
+        &self,
+        goals: usize,
+        psi: &[f64],
+    ) -> Result<Option<(Propagation, Evaluation)>, Error> {
+        let limit = match self.integration {
+            Integration::Propagation => f64::INFINITY,
+            Integration::Auto => LIMIT_OF_PROFILES,
+            _ => return Ok(None),
+        };
+        if self.data.random_predictors() != 1 {
+            return Ok(None);
+        }
+        // Nested factors are integrated by nodes.
+        let Ok(mut ep) = self.propagation() else { return Ok(None) };
+        let evaluations = OF_PROFILE * goals * (1 + 2 * psi.len());
+        let cost = evaluations as f64 * ep.cost().iter().sum::<f64>() * self.data.family.price();
+        if cost > limit {
+            return Ok(None);
+        }
+        Ok(self.bend_whole(&mut ep, psi)?.map(|found| (ep, found)))
+    }
+
+    /// All derivatives of expectation propagation; value and gradient with the remainder.
+    pub(in crate::fit) fn bend_whole(&self, ep: &mut Propagation, psi: &[f64]) -> Result<Option<Evaluation>, Error> {
+        let plain = self.bend(ep, psi)?;
+        Ok(plain.map(|plain| with_remainder(&plain, ep.left(), &self.slope(ep.left()))))
     }
 
     fn propagation(&self) -> Result<Propagation, Error> {
@@ -142,8 +192,12 @@ impl Problem {
 
     /// All derivatives, and those of the remainder.
     fn bend(&self, ep: &mut Propagation, psi: &[f64]) -> Result<Option<Evaluation>, Error> {
-        match (Penalised { objective: ep, prior: self.prior.as_ref() }).evaluate(psi, Order::Hessian, INNER_LAST) {
-            Ok(bent) => Ok(Some(bent)),
+        self.propagate(ep, psi, Order::Hessian)
+    }
+
+    fn propagate(&self, ep: &mut Propagation, psi: &[f64], order: Order) -> Result<Option<Evaluation>, Error> {
+        match (Penalised { objective: ep, prior: self.prior.as_ref() }).evaluate(psi, order, INNER_LAST) {
+            Ok(found) => Ok(Some(found)),
             Err(Reject::Interrupted) => Err(Error::Interrupted),
             Err(_) => Ok(None),
         }
@@ -165,10 +219,12 @@ impl Problem {
             limits: Vec::new(),
             rows: Vec::new(),
         };
+        ep.set_remainder(false);
         ep.set_curvature(laplace.hessian.iter().flatten().map(|h| -h).collect());
         let mut objective = Penalised { objective: ep, prior: self.prior.as_ref() };
         let mut found =
             stationary(&mut objective, &outcome.psi, &settings, &mut |i, v, d| observe("propagation", i, v, d));
+        ep.set_remainder(true);
         if found.reason == Reason::Interrupted {
             return Err(Error::Interrupted);
         }
@@ -229,6 +285,11 @@ impl Problem {
         };
         (0..p).map(of).unzip()
     }
+}
+
+fn with_remainder(plain: &Evaluation, left: &Left, slope: &[f64]) -> Evaluation {
+    let gradient = plain.gradient.iter().zip(slope).map(|(g, s)| g + s).collect();
+    Evaluation { value: plain.value + left.remainder.value(), gradient, hessian: plain.hessian.clone() }
 }
 
 fn certificate(method: &'static str, nodes: usize, laplace_error: f64) -> Certificate {

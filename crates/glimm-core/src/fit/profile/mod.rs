@@ -1,8 +1,9 @@
 //! Profiles of the likelihood: maxima with one function of the parameters held, and where they are too low.
 //!
 //! The integral over the random effects is that of the fit, with nodes placed anew at every point that is reported.
-//! Where a fit was corrected by draws or on a sample, the cheaper approximation is walked over with a linear term that
-//! gives it the fit's maximum.
+//! Where a fit rests on expectation propagation, or was corrected by draws and that is not too dear, it is walked over
+//! with its remainder. Where a fit was corrected by draws or on a sample the surface gets a linear term that gives it
+//! the fit's maximum.
 
 mod ends;
 mod goal;
@@ -51,6 +52,8 @@ pub struct Profiled {
 pub struct Profile {
     pub points: Vec<Profiled>,
     pub evaluations: usize,
+    /// What was walked over: the likelihood as the fit has it ("own"), or another surface.
+    pub surface: &'static str,
 }
 
 impl Problem {
@@ -67,7 +70,7 @@ impl Problem {
         self.with_nested(|problem| {
             let slack = SLACK + problem.noise();
             let mut surface = Surface::new(problem);
-            let top = begin(&mut surface, &psi)?;
+            let top = begin(&mut surface, goals.len(), &psi)?;
             let mut tour = Tour { surface, psi, top, slack };
             goals.iter().map(|(goal, wanted)| tour.profile(goal, wanted)).collect()
         })
@@ -156,7 +159,7 @@ impl Tour<'_> {
                 points.extend(side_of(walk, &start, side, wanted, least)?);
             }
         }
-        Ok(Profile { points, evaluations: self.surface.evaluations - before })
+        Ok(Profile { points, evaluations: self.surface.evaluations - before, surface: self.surface.name() })
     }
 
     /// The root beyond which every value of the goal is as good: that of a standard deviation of zero, without which a
@@ -195,10 +198,13 @@ fn walk<'a, 'b>(surface: &'a mut Surface<'b>, goal: &'a Goal, start: &Point, top
 }
 
 /// The derivatives at the maximum; gives the surface its tilt where it has another one.
-fn begin(surface: &mut Surface<'_>, psi: &[f64]) -> Result<Evaluation, Error> {
+fn begin(surface: &mut Surface<'_>, goals: usize, psi: &[f64]) -> Result<Evaluation, Error> {
     surface.restart();
     surface.place(psi).map_err(rejected)?;
-    let plain = surface.at(psi).map_err(rejected)?;
+    let mut plain = surface.at(psi).map_err(rejected)?;
+    if super::inference::decrement(&plain) >= OTHER {
+        plain = surface.propagate(goals, psi, plain)?;
+    }
     let left = super::inference::decrement(&plain);
     if left > ELSEWHERE || left.is_nan() {
         let why = "the parameters given are not a maximum of the likelihood to be profiled".into();

@@ -1,8 +1,10 @@
 //! The log-likelihood in all parameters, as a profile walks over it: any engine, nodes where they are wanted.
 
 use super::super::path::Engine;
-use super::super::{INNER_LAST, Problem};
+use super::super::{INNER_LAST, Problem, inference};
 use super::goal::{Goal, Local};
+use crate::error::Error;
+use crate::objective::crossed::propagation::Propagation;
 use crate::objective::{Evaluation, Objective, Order, Reject};
 
 /// Step of a difference of gradients, in standard units.
@@ -14,6 +16,8 @@ pub(super) struct Surface<'a> {
     pub problem: &'a mut Problem,
     /// Added to the gradient, where what is walked over is not the likelihood that was climbed.
     pub tilt: Option<(Vec<f64>, Vec<f64>)>,
+    /// In place of the problem's engine, where the fit rests on it.
+    propagation: Option<Propagation>,
     /// Where nodes were placed last.
     placed: Vec<f64>,
     pub evaluations: usize,
@@ -21,7 +25,7 @@ pub(super) struct Surface<'a> {
 
 impl Surface<'_> {
     pub fn new(problem: &mut Problem) -> Surface<'_> {
-        Surface { problem, tilt: None, placed: Vec::new(), evaluations: 0 }
+        Surface { problem, tilt: None, propagation: None, placed: Vec::new(), evaluations: 0 }
     }
 
     /// Nodes for `psi`, unless the last ones are.
@@ -31,7 +35,7 @@ impl Surface<'_> {
             return Ok(false);
         }
         self.problem.place_nodes(psi).map_err(|e| match e {
-            crate::error::Error::Interrupted => Reject::Interrupted,
+            Error::Interrupted => Reject::Interrupted,
             _ => Reject::NoMode,
         })?;
         self.placed = psi.to_vec();
@@ -41,6 +45,27 @@ impl Surface<'_> {
     /// Forgets the modes found on the way here.
     pub fn restart(&mut self) {
         self.problem.objective().reset();
+        self.propagation.iter_mut().for_each(Objective::reset);
+    }
+
+    /// Goes over to expectation propagation if `psi` is nearer to its maximum than `plain` says of the engine's; the
+    /// derivatives there.
+    pub fn propagate(&mut self, goals: usize, psi: &[f64], plain: Evaluation) -> Result<Evaluation, Error> {
+        let Some((propagation, found)) = self.problem.propagation_of_profiles(goals, psi)? else { return Ok(plain) };
+        if inference::decrement(&found) > inference::decrement(&plain) {
+            return Ok(plain);
+        }
+        self.propagation = Some(propagation);
+        Ok(found)
+    }
+
+    pub fn name(&self) -> &'static str {
+        match (&self.propagation, &self.tilt) {
+            (None, None) => "own",
+            (None, Some(_)) => "tilted",
+            (Some(_), None) => "propagation",
+            (Some(_), Some(_)) => "propagation, tilted",
+        }
     }
 
     /// All derivatives at `psi`.
@@ -49,8 +74,12 @@ impl Surface<'_> {
         if self.problem.control.stopped() {
             return Err(Reject::Interrupted);
         }
-        let mut e = match &mut self.problem.engine {
-            Engine::Lmm(_) => self.linear(psi)?,
+        let mut e = match (&mut self.propagation, &mut self.problem.engine) {
+            (Some(propagation), _) => match self.problem.bend_whole(propagation, psi) {
+                Err(_) => return Err(Reject::Interrupted),
+                Ok(found) => found.ok_or(Reject::NoMode)?,
+            },
+            (None, Engine::Lmm(_)) => self.linear(psi)?,
             _ => {
                 let mut objective = self.problem.objective();
                 let e = objective.evaluate(psi, Order::Hessian, INNER_LAST)?;

@@ -192,7 +192,9 @@ impl Store {
         let weight = |i: usize| self.weight.as_ref().map_or(1.0, |w| w[i]);
         let size = |i: usize| self.size.as_ref().map_or(1.0, |s| s[i]);
         let places = (0..self.y.len()).filter(|&i| !self.repeats[i]);
-        places.map(|i| weight(i) * self.family.log_constant(self.y[i], size(i))).sum()
+        let codes = self.offset.last().and_then(Option::as_ref);
+        let family = |i: usize| codes.and_then(|c| self.family.member(c[i])).unwrap_or(self.family.as_ref());
+        places.map(|i| weight(i) * family(i).log_constant(self.y[i], size(i))).sum()
     }
 
     /// The rows at some places as data of their own, with the shape of `shape` and new group codes.

@@ -109,6 +109,15 @@ impl Geometry for Cells<'_, Rows<'_>> {
     }
 }
 
+impl Cells<'_, Rows<'_>> {
+    /// out += the i-th column of Z' in predictor k.
+    pub fn add_row(&self, k: usize, i: usize, out: &mut [f64]) {
+        for (t, codes, q, (c, z)) in self.rows.terms(k) {
+            out[self.pattern.term(t)][codes[i] as usize * q + c] += z.at(i);
+        }
+    }
+}
+
 /// out += L'M R of one block, or L M R' when `OUTER`.
 #[inline(always)]
 fn add_product<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], (qs, qt): (usize, usize), out: &mut [f64]) {

@@ -7,6 +7,7 @@ use faer::{Accum, MatRef, Par};
 use super::block::{Block, BlockMut};
 use super::vector::{axpy, axpy_dot, dot, wide};
 use super::{SMALL, SMALL_ORDER};
+use crate::linalg::clean::clean;
 
 /// Lower triangle of `F - B B'`, or of `-B B'` if `F` holds nothing yet.
 pub fn subtract_square(mut f: BlockMut<'_>, b: Block<'_>, keep: bool) {
@@ -68,17 +69,8 @@ pub fn add_inner(mut t: BlockMut<'_>, alpha: f64, a: Block<'_>, b: Block<'_>) {
 }
 
 fn lower_product(mut out: BlockMut<'_>, accum: Accum, alpha: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
-    triangular::matmul(
-        out.mat_mut(),
-        BlockStructure::TriangularLower,
-        accum,
-        a,
-        BlockStructure::Rectangular,
-        b,
-        BlockStructure::Rectangular,
-        alpha,
-        Par::Seq,
-    );
+    let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    clean(|| triangular::matmul(out.mat_mut(), lower, accum, a, whole, b, whole, alpha, Par::Seq));
 }
 
 fn accum(keep: bool) -> Accum {
@@ -113,18 +105,9 @@ fn symmetric_product_large(mut d: BlockMut<'_>, accum: Accum, alpha: f64, v: Blo
         (accum, v.mat(), BlockStructure::TriangularLower),
         (Accum::Add, v.mat().transpose(), BlockStructure::StrictTriangularUpper),
     ];
+    let whole = BlockStructure::Rectangular;
     for (accum, half, structure) in halves {
-        triangular::matmul(
-            d.mat_mut(),
-            BlockStructure::Rectangular,
-            accum,
-            half,
-            structure,
-            b.mat(),
-            BlockStructure::Rectangular,
-            alpha,
-            Par::Seq,
-        );
+        clean(|| triangular::matmul(d.mat_mut(), whole, accum, half, structure, b.mat(), whole, alpha, Par::Seq));
     }
 }
 
@@ -132,7 +115,7 @@ fn symmetric_product_large(mut d: BlockMut<'_>, accum: Accum, alpha: f64, v: Blo
 pub fn product(mut d: BlockMut<'_>, keep: bool, alpha: f64, a: Block<'_>, b: Block<'_>) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
     if n > 1 && m * k * n > SMALL {
-        return matmul::matmul(d.mat_mut(), accum(keep), a.mat(), b.mat(), alpha, Par::Seq);
+        return clean(|| matmul::matmul(d.mat_mut(), accum(keep), a.mat(), b.mat(), alpha, Par::Seq));
     }
     if !keep {
         d.data.fill(0.0);
@@ -157,7 +140,7 @@ pub fn product_transposed(mut d: BlockMut<'_>, a: Block<'_>, b: Block<'_>) {
     }
     if m * k * n > SMALL {
         let (b, replace) = (b.mat().transpose(), Accum::Replace);
-        return matmul::matmul(d.mat_mut(), replace, a.mat(), b, 1.0, Par::Seq);
+        return clean(|| matmul::matmul(d.mat_mut(), replace, a.mat(), b, 1.0, Par::Seq));
     }
     d.data.fill(0.0);
     for j in 0..n {

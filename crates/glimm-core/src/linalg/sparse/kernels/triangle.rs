@@ -8,6 +8,7 @@ use faer::linalg::triangular_solve;
 use super::block::{Block, BlockMut};
 use super::vector::{axpy, dot, scale, wide};
 use super::{SMALL, SMALL_ORDER};
+use crate::linalg::clean::clean;
 
 /// Bytes of stack the kernels need for triangles of order up to `n`.
 pub fn memory(n: usize) -> MemBuffer {
@@ -23,7 +24,7 @@ pub fn cholesky(mut a: BlockMut<'_>, memory: &mut MemBuffer) -> Result<(), usize
     if n > SMALL_ORDER {
         let stack = MemStack::new(memory);
         let none = Default::default();
-        return llt::factor::cholesky_in_place(a.mat_mut(), none, Par::Seq, stack, Default::default())
+        return clean(|| llt::factor::cholesky_in_place(a.mat_mut(), none, Par::Seq, stack, Default::default()))
             .map(|_| ())
             .map_err(|llt::factor::LltError::NonPositivePivot { index }| index);
     }
@@ -51,7 +52,7 @@ pub fn solve_transposed_right(l: Block<'_>, mut b: BlockMut<'_>) {
     }
     if n > 2 && m * n * n > SMALL {
         let b = b.mat_mut().transpose_mut();
-        return triangular_solve::solve_lower_triangular_in_place(l.mat(), b, Par::Seq);
+        return clean(|| triangular_solve::solve_lower_triangular_in_place(l.mat(), b, Par::Seq));
     }
     for j in 0..n {
         let (done, rest) = b.data.split_at_mut(j * m);
@@ -71,7 +72,7 @@ pub fn solve_right(l: Block<'_>, mut b: BlockMut<'_>) {
     }
     if n > 2 && m * n * n > SMALL {
         let (upper, b) = (l.mat().transpose(), b.mat_mut().transpose_mut());
-        return triangular_solve::solve_upper_triangular_in_place(upper, b, Par::Seq);
+        return clean(|| triangular_solve::solve_upper_triangular_in_place(upper, b, Par::Seq));
     }
     for j in (0..n).rev() {
         let (rest, done) = b.data.split_at_mut((j + 1) * m);
@@ -113,7 +114,7 @@ pub fn inverse(l: Block<'_>, mut out: BlockMut<'_>, memory: &mut MemBuffer) {
         return;
     }
     if n > SMALL_ORDER {
-        llt::inverse::inverse(out.mat_mut(), l.mat(), Par::Seq, MemStack::new(memory));
+        clean(|| llt::inverse::inverse(out.mat_mut(), l.mat(), Par::Seq, MemStack::new(memory)));
     } else {
         small_inverse(l, out.reborrow());
     }

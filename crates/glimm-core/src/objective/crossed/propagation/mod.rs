@@ -19,6 +19,7 @@ mod sites;
 
 use std::sync::Arc;
 
+use self::remainder::ROWS;
 pub use self::remainder::Remainder;
 use self::sites::{Depth, Marginals, Nodes, Sites, Tilted, tilt};
 use super::{Cells, Crossed, Rows};
@@ -48,8 +49,10 @@ const STALLED: f64 = 0.9;
 /// Part of the step to new sites after one that led away, and the least.
 const DAMPING: f64 = 0.5;
 const LEAST: f64 = 0.05;
-/// Multiplications that take as long as the log density of a row.
-const PER_ROW: f64 = 16.0;
+/// Multiplications of a dense factorisation that take as long as the log density of a row.
+const PER_ROW: f64 = 100.0;
+/// Log densities that take as long as a row's part in the remainder of one other.
+const PER_PAIR: f64 = 0.3;
 /// Step of the differences that second derivatives are, in standard units.
 const STEP: f64 = 1e-3;
 /// Highest Hermite polynomial in the remainder.
@@ -61,6 +64,7 @@ pub struct Propagation {
     sites: Sites,
     mean: Vec<f64>,
     left: Left,
+    whole: bool,
     nodes: Nodes,
     more: Nodes,
     /// The negative Hessian with which a search begins.
@@ -97,6 +101,7 @@ impl Propagation {
             sites: Sites::default(),
             mean: Vec::new(),
             left: Left::default(),
+            whole: true,
             nodes: rule(NODES),
             more: rule(MORE_NODES),
             curvature: None,
@@ -105,10 +110,16 @@ impl Propagation {
         })
     }
 
-    /// Row evaluations that one evaluation takes, about.
-    pub fn cost(&self) -> f64 {
-        let factor = self.crossed.plan.multiplications() / PER_ROW;
-        USUAL_ROUNDS * (self.crossed.data.n() as f64 * NODES as f64 + factor)
+    /// Row evaluations that one evaluation takes, about, and its remainder.
+    pub fn cost(&self) -> [f64; 2] {
+        let (n, factor) = (self.crossed.data.n(), self.crossed.plan.multiplications() / PER_ROW);
+        let pairs = (n * n.min(ROWS)) as f64;
+        [USUAL_ROUNDS * (n as f64 * NODES as f64 + factor), (n * MORE_NODES) as f64 + PER_PAIR * pairs]
+    }
+
+    /// Whether gradients come with what they leave out; second derivatives always do.
+    pub fn set_remainder(&mut self, wanted: bool) {
+        self.whole = wanted;
     }
 
     /// What the last evaluation leaves out.
@@ -141,19 +152,19 @@ impl Propagation {
     }
 
     /// From the last sites, or anew from Laplace's approximation where these lead nowhere.
-    fn settle(&mut self, psi: &[f64], tolerance: f64) -> Result<(Evaluation, Remainder), Reject> {
+    fn settle(&mut self, psi: &[f64], tolerance: f64, whole: bool) -> Result<(Evaluation, Remainder), Reject> {
         if !self.mean.is_empty() {
-            match self.rounds(psi) {
+            match self.rounds(psi, whole) {
                 Err(Reject::Interrupted) => return Err(Reject::Interrupted),
                 Ok(found) => return Ok(found),
                 Err(_) => {}
             }
         }
         self.begin(psi, tolerance)?;
-        self.rounds(psi).inspect_err(|_| self.mean.clear())
+        self.rounds(psi, whole).inspect_err(|_| self.mean.clear())
     }
 
-    fn rounds(&mut self, psi: &[f64]) -> Result<(Evaluation, Remainder), Reject> {
+    fn rounds(&mut self, psi: &[f64], whole: bool) -> Result<(Evaluation, Remainder), Reject> {
         let (mut sites, mut mean) = (self.sites.clone(), self.mean.clone());
         let solver = self.crossed.solver.take().unwrap_or_else(|| self.crossed.plan.solver());
         let lambda = chain::factors(&self.crossed.data, &self.crossed.layout, psi);
@@ -161,7 +172,8 @@ impl Propagation {
         let mut patch = self.crossed.patch(solver, &lambda, &mut mean);
         patch.set_fixed(psi);
         let mut rounds = 0;
-        let found = patch.propagate(&mut sites, [&self.nodes, &self.more], &self.control, &mut rounds);
+        let more = whole.then_some(&self.more);
+        let found = patch.propagate(&mut sites, (&self.nodes, more), &self.control, &mut rounds);
         let solver = patch.geometry.solver;
         let evaluation = found.and_then(|Settled { share, remainder }| {
             let gradient = chain.gradient(&share.beta, &share.lambda);
@@ -183,16 +195,16 @@ impl Propagation {
         let (mut rows, mut slopes) = (Vec::with_capacity(p), Vec::with_capacity(p));
         for j in 0..p {
             moved[j] = psi[j] + STEP;
-            let (above, after) = self.settle(&moved, tolerance)?;
+            let (above, after) = self.settle(&moved, tolerance, true)?;
             moved[j] = psi[j] - STEP;
-            let (below, before) = self.settle(&moved, tolerance)?;
+            let (below, before) = self.settle(&moved, tolerance, true)?;
             moved[j] = psi[j];
             let slope =
                 |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) / (2.0 * STEP)).collect::<Vec<f64>>();
             rows.push(slope(&above.gradient, &below.gradient));
             slopes.push(slope(&after.each, &before.each));
         }
-        let (evaluation, remainder) = self.settle(psi, tolerance)?;
+        let (evaluation, remainder) = self.settle(psi, tolerance, true)?;
         self.left = Left { remainder, slopes };
         let hessian = (0..p * p).map(|k| 0.5 * (rows[k / p][k % p] + rows[k % p][k / p])).collect();
         Ok(Evaluation { hessian: Some(hessian), ..evaluation })
@@ -206,7 +218,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
     fn propagate(
         &mut self,
         sites: &mut Sites,
-        [nodes, more]: [&Nodes; 2],
+        (nodes, more): (&Nodes, Option<&Nodes>),
         control: &Control,
         rounds: &mut usize,
     ) -> Result<Settled, Reject> {
@@ -220,7 +232,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             let tilted = tilt(self.data, &self.fixed, sites, &here, nodes, Depth::Moments);
             let off = distance(&tilted, &at.v[0]);
             if off < CLOSE || (off < ROUNDING && off > STALLED * left) {
-                return self.conclude(sites, at, [nodes, more], control);
+                return self.conclude(sites, at, (nodes, more), control);
             }
             damping = match off < left {
                 true => 1.0_f64.min(damping / DAMPING.sqrt()),
@@ -258,24 +270,25 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         self.at_modes(at)
     }
 
-    /// Value, gradient and remainder at the last sites.
+    /// Value and gradient at the last sites; the remainder too if there are more nodes.
     fn conclude(
         &mut self,
         sites: &Sites,
         mut at: AtMode,
-        nodes: [&Nodes; 2],
+        (nodes, more): (&Nodes, Option<&Nodes>),
         control: &Control,
     ) -> Result<Settled, Reject> {
         let gaussian = self.gaussian(sites, &mut at)?;
         let here = Marginals { m: &self.eta[0], v: &at.v[0] };
-        let [tilted, finer] = [(nodes[0], Depth::All), (nodes[1], Depth::Moments)]
-            .map(|(nodes, depth)| tilt(self.data, &self.fixed, sites, &here, nodes, depth));
+        let of = |nodes, depth| tilt(self.data, &self.fixed, sites, &here, nodes, depth);
+        let (tilted, finer) = (of(nodes, Depth::All), more.map(|more| of(more, Depth::Moments)));
         let mut share = Share::new(self.layout.fixed(), &self.geometry.sizes());
         share.value = gaussian + total(&tilted.log_z);
         self.project(0, self.derivs.get(&[0]), &mut share.beta);
         tilted.slopes.iter().enumerate().for_each(|(k, slope)| self.project(k + 1, slope, &mut share.beta));
         self.geometry.add_dyads(&at.zr, self.u, &mut share.lambda);
         self.geometry.subtract_product(&at.s, self.lambda, &at.c, &mut share.lambda);
+        let Some(finer) = finer else { return Ok(Settled { share, remainder: Remainder::default() }) };
         let rule: f64 = tilted.log_z.iter().zip(&finer.log_z).map(|(a, b)| (a - b).abs()).sum();
         let remainder = self.remainder(&tilted, &at.v[0], rule, control)?;
         Ok(Settled { share, remainder })
@@ -312,7 +325,7 @@ impl Objective for Propagation {
         match order {
             Order::Hessian => self.bend(psi, tolerance),
             _ => {
-                let (evaluation, remainder) = self.settle(psi, tolerance)?;
+                let (evaluation, remainder) = self.settle(psi, tolerance, self.whole)?;
                 self.left = Left { remainder, slopes: Vec::new() };
                 Ok(evaluation)
             }

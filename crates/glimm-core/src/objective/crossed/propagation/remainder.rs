@@ -13,14 +13,17 @@
 //! equally far apart where there are many.
 
 use super::super::{Cells, Rows};
+use super::DEEPEST;
 use super::sites::Tilted;
 use crate::control::Control;
 use crate::objective::geometry::{Effects, Geometry};
 use crate::objective::laplace::Patch;
+use crate::objective::sums::total;
 use crate::objective::{Reject, proceed};
+use crate::special::vectorized;
 
 /// Most rows i.
-const ROWS: usize = 256;
+pub const ROWS: usize = 256;
 
 #[derive(Clone, Debug, Default)]
 pub struct Remainder {
@@ -67,37 +70,68 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
     ) -> Result<Remainder, Reject> {
         let (n, count) = (self.rows, self.rows.min(ROWS));
         let half = 0.5 * n as f64;
+        let mut apart = Apart {
+            hermite: &tilted.hermite,
+            scale: v.iter().map(|v| if *v > 0.0 { 1.0 / v.sqrt() } else { 0.0 }).collect(),
+            row: vec![0.0; n],
+            z: vec![0.0; self.u.len()],
+            x: vec![0.0; self.u.len()],
+        };
         let one = |k: usize| {
             proceed(control)?;
-            Ok(half * self.with_others(k * n / count, tilted, v))
+            let i = k * n / count;
+            self.covariances_with(i, &mut apart);
+            Ok(half * apart.terms(i))
         };
         let each = (0..count).map(one).collect::<Result<_, Reject>>()?;
         Ok(Remainder { each, part: count as f64 / n as f64, rule })
     }
 
+    /// Covariances of the i-th row's linear predictor with those of all.
+    fn covariances_with(&mut self, i: usize, apart: &mut Apart<'_>) {
+        apart.z.fill(0.0);
+        self.geometry.add_row(0, i, &mut apart.z);
+        self.geometry.apply_transpose(self.lambda, &apart.z, &mut apart.x);
+        self.geometry.solve(&mut apart.x);
+        self.geometry.apply(self.lambda, &apart.x, &mut apart.z);
+        apart.row.fill(0.0);
+        self.geometry.expand(0, &apart.z, &mut apart.row);
+    }
+}
+
+/// One row and all others.
+struct Apart<'a> {
+    hermite: &'a [Vec<f64>; DEEPEST - 2],
+    /// 1 / sd of the linear predictors, zero of those that do not vary.
+    scale: Vec<f64>,
+    /// Covariances with the linear predictors, then what each adds.
+    row: Vec<f64>,
+    z: Vec<f64>,
+    x: Vec<f64>,
+}
+
+impl Apart<'_> {
     /// sum over j != i of E[F_i F_j] - 1.
-    fn with_others(&mut self, i: usize, tilted: &Tilted, v: &[f64]) -> f64 {
-        if v[i] <= 0.0 {
-            return 0.0;
-        }
-        let (mut row, mut zr) = (vec![0.0; self.rows], vec![0.0; self.u.len()]);
-        row[i] = 1.0;
-        self.geometry.sum(0, &row, &mut zr);
-        let mut x = vec![0.0; zr.len()];
-        self.geometry.apply_transpose(self.lambda, &zr, &mut x);
-        self.geometry.solve(&mut x);
-        self.geometry.apply(self.lambda, &x, &mut zr);
-        row.fill(0.0);
-        self.geometry.expand(0, &zr, &mut row);
-        let mut sum = 0.0;
-        for j in (0..self.rows).filter(|&j| j != i && v[j] > 0.0) {
-            let rho = row[j] / (v[i] * v[j]).sqrt();
-            let mut power = rho * rho;
-            for (a, b) in tilted.hermite[i].iter().zip(&tilted.hermite[j]) {
-                power *= rho;
-                sum += a * b * power;
-            }
-        }
-        sum
+    fn terms(&mut self, i: usize) -> f64 {
+        let (n, own) = (self.row.len(), self.scale[i]);
+        let h: [f64; DEEPEST - 2] = std::array::from_fn(|l| self.hermite[l][i]);
+        let (row, scale) = (&mut self.row[..n], &self.scale[..n]);
+        let others: [&[f64]; DEEPEST - 2] = std::array::from_fn(|l| &self.hermite[l][..n]);
+        row[i] = 0.0;
+        vectorized(
+            #[inline(always)]
+            || {
+                for j in 0..n {
+                    let rho = row[j] * own * scale[j];
+                    let (mut power, mut sum) = (rho * rho, 0.0);
+                    for l in 0..DEEPEST - 2 {
+                        power *= rho;
+                        sum += h[l] * others[l][j] * power;
+                    }
+                    row[j] = sum;
+                }
+            },
+        );
+        total(row)
     }
 }

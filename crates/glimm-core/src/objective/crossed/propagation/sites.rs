@@ -17,12 +17,14 @@ use rayon::prelude::*;
 use super::DEEPEST;
 use crate::design::Data;
 use crate::family::{Derivs, Want};
-use crate::special::vectorized;
+use crate::special::{exp, select, vectorized};
 
 /// Rows looked at together.
 const STRIP: usize = 256;
 /// Variances below which differences of nodes are rounding.
 const TINY: f64 = 1e-10;
+/// By how much a log weight may exceed that to which sums are relative.
+const ROOM: f64 = 200.0;
 
 /// The Gaussian factor of every row.
 #[derive(Clone, Default)]
@@ -40,6 +42,14 @@ pub struct Marginals<'a> {
 /// Nodes of Gauss and Hermite and their log weights.
 pub struct Nodes(pub Vec<f64>, pub Vec<f64>);
 
+impl Nodes {
+    /// Nodes and log weights; that in the middle, where densities are usually largest, comes first.
+    fn from_the_middle(&self) -> impl Iterator<Item = [f64; 2]> {
+        let (count, middle) = (self.0.len(), self.0.len() / 2);
+        std::iter::once(middle).chain((0..count).filter(move |k| *k != middle)).map(|k| [self.0[k], self.1[k]])
+    }
+}
+
 /// Of every row of a strip, or of all.
 #[derive(Default)]
 pub struct Tilted {
@@ -49,7 +59,7 @@ pub struct Tilted {
     /// E_t of the derivative in each further predictor.
     pub slopes: Vec<Vec<f64>>,
     /// E_t[He_l] / sqrt(l!) of the standardised linear predictor, l = 3, 4, ...
-    pub hermite: Vec<[f64; DEEPEST - 2]>,
+    pub hermite: [Vec<f64>; DEEPEST - 2],
 }
 
 /// What is wanted of the rows' tilted distributions: their moments, or also what the gradient and the remainder take.
@@ -71,7 +81,7 @@ pub fn tilt(data: &Data, fixed: &[Vec<f64>], sites: &Sites, at: &Marginals<'_>, 
         all.alpha.extend(part.alpha);
         all.kappa.extend(part.kappa);
         all.slopes.iter_mut().zip(part.slopes).for_each(|(all, part)| all.extend(part));
-        all.hermite.extend(part.hermite);
+        all.hermite.iter_mut().zip(part.hermite).for_each(|(all, part)| all.extend(part));
     }
     all
 }
@@ -85,15 +95,17 @@ struct Strip<'a> {
     rows: std::ops::Range<usize>,
 }
 
-/// Weighted sums over the nodes, on the scale of the largest weight so far.
+/// Weighted sums over the nodes, relative to the weight of the first one or, where others are far larger, to theirs.
 struct Sums {
+    /// Of the last node: its log weights, then its weights.
+    last: Vec<f64>,
     top: Vec<f64>,
     w: Vec<f64>,
     slope: Vec<f64>,
     /// Of g' x / sqrt(v).
     bend: Vec<f64>,
     slopes: Vec<Vec<f64>>,
-    hermite: Vec<[f64; DEEPEST - 2]>,
+    hermite: [Vec<f64>; DEEPEST - 2],
 }
 
 impl Strip<'_> {
@@ -105,21 +117,23 @@ impl Strip<'_> {
         derivs.reshape(want.dims, want.order, n);
         let (mut eta, zeros) = (vec![0.0; n], || vec![0.0; n]);
         let mut sums = Sums {
+            last: zeros(),
             top: vec![f64::NEG_INFINITY; n],
             w: zeros(),
             slope: zeros(),
             bend: zeros(),
             slopes: vec![zeros(); further],
-            hermite: vec![[0.0; DEEPEST - 2]; if depth == Depth::All { n } else { 0 }],
+            hermite: std::array::from_fn(|_| if depth == Depth::All { zeros() } else { Vec::new() }),
         };
-        for (x, log_weight) in self.nodes.0.iter().zip(&self.nodes.1) {
-            for (eta, i) in eta.iter_mut().zip(self.rows.clone()) {
-                *eta = self.at.m[i] + x * self.at.v[i].sqrt();
+        let sd: Vec<f64> = self.at.v[self.rows.clone()].iter().map(|v| v.sqrt()).collect();
+        for [x, log_weight] in self.nodes.from_the_middle() {
+            for ((eta, m), sd) in eta.iter_mut().zip(&self.at.m[self.rows.clone()]).zip(&sd) {
+                *eta = m + x * sd;
             }
             self.differentiate(&eta, want, &mut derivs);
             vectorized(
                 #[inline(always)]
-                || self.add([*x, *log_weight], &eta, &derivs, flat, &mut sums),
+                || self.add([x, log_weight], [&eta, &sd], &derivs, flat, &mut sums),
             );
         }
         sums.moments()
@@ -136,64 +150,95 @@ impl Strip<'_> {
 
     /// Adds a node of every row; one without weight may be without derivatives too.
     #[inline(always)]
-    fn add(&self, [x, log_weight]: [f64; 2], eta: &[f64], derivs: &Derivs, flat: bool, sums: &mut Sums) {
-        let (f, f1) = (derivs.value(), derivs.get(&[0]));
-        for (k, i) in self.rows.clone().enumerate() {
-            let (tau, nu, v) = (self.sites.tau[i], self.sites.nu[i], self.at.v[i]);
-            let log_w = log_weight + f[k] - nu * eta[k] + 0.5 * tau * eta[k] * eta[k];
-            // A NaN has no weight either.
-            let weighs = log_w > f64::NEG_INFINITY;
-            if !weighs {
-                continue;
-            }
-            if log_w > sums.top[k] {
-                sums.raise(k, log_w);
-            }
-            let (w, g1) = ((log_w - sums.top[k]).exp(), f1[k] - nu + tau * eta[k]);
-            let bend = match flat && v < TINY {
-                true => derivs.get(&[0, 0])[k] + tau + g1 * g1,
-                false => g1 * x / v.sqrt(),
-            };
-            sums.w[k] += w;
-            sums.slope[k] += w * g1;
-            sums.bend[k] += w * bend;
-            sums.slopes.iter_mut().enumerate().for_each(|(j, s)| s[k] += w * derivs.get(&[j + 1])[k]);
-            if let Some(hermite) = sums.hermite.get_mut(k) {
-                add_hermite(x, w, hermite);
+    fn add(&self, [x, log_weight]: [f64; 2], [eta, sd]: [&[f64]; 2], derivs: &Derivs, flat: bool, sums: &mut Sums) {
+        let n = eta.len();
+        let (tau, nu) = (&self.sites.tau[self.rows.clone()][..n], &self.sites.nu[self.rows.clone()][..n]);
+        let (f, f1, sd) = (&derivs.value()[..n], &derivs.get(&[0])[..n], &sd[..n]);
+        for k in 0..n {
+            sums.last[k] = log_weight + f[k] - nu[k] * eta[k] + 0.5 * tau[k] * eta[k] * eta[k];
+        }
+        sums.weigh();
+        let g1 = |k: usize| f1[k] - nu[k] + tau[k] * eta[k];
+        if flat {
+            let (f2, v) = (&derivs.get(&[0, 0])[..n], &self.at.v[self.rows.clone()][..n]);
+            let level = |k: usize| f2[k] + tau[k] + g1(k) * g1(k);
+            sums.add_moments(n, g1, |k| if v[k] < TINY { level(k) } else { g1(k) * x / sd[k] });
+        } else {
+            sums.add_moments(n, g1, |k| g1(k) * x / sd[k]);
+        }
+        for j in 0..sums.slopes.len() {
+            let slope = &derivs.get(&[j + 1])[..n];
+            add_weighted(&sums.last[..n], &mut sums.slopes[j][..n], |k| slope[k]);
+        }
+        if !sums.hermite[0].is_empty() {
+            let values = hermite(x);
+            for (sum, value) in sums.hermite.iter_mut().zip(values) {
+                add_weighted(&sums.last[..n], &mut sum[..n], |_| value);
             }
         }
     }
 }
 
+/// sums += weight value where there is a weight.
+#[inline(always)]
+fn add_weighted(w: &[f64], sums: &mut [f64], value: impl Fn(usize) -> f64) {
+    for k in 0..sums.len() {
+        sums[k] += select(w[k] > 0.0, w[k] * value(k), 0.0);
+    }
+}
+
 impl Sums {
-    /// Brings the sums of a row to the scale of a larger weight.
-    fn raise(&mut self, k: usize, top: f64) {
-        let by = (self.top[k] - top).exp();
-        self.top[k] = top;
+    /// From the last log weights to weights; NaN has none.
+    #[inline(always)]
+    fn weigh(&mut self) {
+        let n = self.last.len();
+        for k in 0..n {
+            if self.last[k] > self.top[k] + ROOM {
+                self.raise(k);
+            }
+        }
+        let (last, top) = (&mut self.last[..n], &self.top[..n]);
+        for k in 0..n {
+            last[k] = select(last[k] > f64::NEG_INFINITY, exp(last[k] - top[k]), 0.0);
+        }
+        add_weighted(last, &mut self.w[..n], |_| 1.0);
+    }
+
+    #[inline(always)]
+    fn add_moments(&mut self, n: usize, slope: impl Fn(usize) -> f64, bend: impl Fn(usize) -> f64) {
+        add_weighted(&self.last[..n], &mut self.slope[..n], slope);
+        add_weighted(&self.last[..n], &mut self.bend[..n], bend);
+    }
+
+    /// Brings the sums of a row to the scale of its last weight.
+    #[cold]
+    fn raise(&mut self, k: usize) {
+        let by = if self.top[k] > f64::NEG_INFINITY { exp(self.top[k] - self.last[k]) } else { 0.0 };
+        self.top[k] = self.last[k];
         for sums in [&mut self.w, &mut self.slope, &mut self.bend].into_iter().chain(&mut self.slopes) {
             sums[k] *= by;
         }
-        self.hermite.iter_mut().skip(k).take(1).flatten().for_each(|h| *h *= by);
+        self.hermite.iter_mut().filter_map(|h| h.get_mut(k)).for_each(|h| *h *= by);
     }
 
-    fn moments(mut self) -> Tilted {
+    fn moments(self) -> Tilted {
         let mean = |sums: &[f64]| -> Vec<f64> { sums.iter().zip(&self.w).map(|(s, w)| s / w).collect() };
         let (alpha, bend) = (mean(&self.slope), mean(&self.bend));
         let kappa = bend.iter().zip(&alpha).map(|(bend, alpha)| bend - alpha * alpha).collect();
         let slopes = self.slopes.iter().map(|s| mean(s)).collect();
         let log_z = self.top.iter().zip(&self.w).map(|(top, w)| top + w.ln()).collect();
-        self.hermite.iter_mut().zip(&self.w).for_each(|(h, w)| h.iter_mut().for_each(|h| *h /= w));
-        Tilted { log_z, alpha, kappa, slopes, hermite: self.hermite }
+        let hermite =
+            std::array::from_fn(|l| if self.hermite[l].is_empty() { Vec::new() } else { mean(&self.hermite[l]) });
+        Tilted { log_z, alpha, kappa, slopes, hermite }
     }
 }
 
-/// sums += w He_l(x) / sqrt(l!), l = 3, 4, ...
-#[inline(always)]
-fn add_hermite(x: f64, w: f64, sums: &mut [f64; DEEPEST - 2]) {
+/// He_l(x) / sqrt(l!), l = 3, 4, ...
+fn hermite(x: f64) -> [f64; DEEPEST - 2] {
     let (mut before, mut value) = (x, (x * x - 1.0) * std::f64::consts::FRAC_1_SQRT_2);
-    for (l, sum) in (3..).zip(sums) {
-        let l = f64::from(l);
+    std::array::from_fn(|l| {
+        let l = (l + 3) as f64;
         (before, value) = (value, (x * value - (l - 1.0).sqrt() * before) / l.sqrt());
-        *sum += w * value;
-    }
+        value
+    })
 }
