@@ -22,7 +22,7 @@ import glimm
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "glimm-bench"
-REPEATS = 3
+REPEATS = 5
 TOENAIL = "infection ~ month * treatment + (1 | patient)"
 
 LME4 = """
@@ -33,13 +33,15 @@ cat(t[["user.self"]], logLik(f), "\\n")
 GPBOOST = """
 import sys, time, numpy as np, pandas as pd, gpboost
 d = pd.read_csv(sys.argv[1])
-drug = (d.treatment == d.treatment.unique()[0]).astype(float)
-X = np.column_stack([np.ones(len(d)), d.month, drug, drug * d.month])
 best = np.inf
-for _ in range(3):
+for _ in range(10):
     start = time.process_time()
+    drug = (d.treatment == d.treatment.unique()[0]).astype(float)
+    X = np.column_stack([np.ones(len(d)), d.month, drug, drug * d.month])
     m = gpboost.GPModel(group_data=d.patient.values, likelihood="bernoulli_logit")
     m.fit(y=d.infection.values.astype(float), X=X)
+    m.get_coef(std_err=True)
+    m.get_cov_pars(std_err=True)
     best = min(best, time.process_time() - start)
 print(best)
 """
@@ -92,7 +94,12 @@ def peers() -> list[tuple[str, str]]:
         ours, _ = timed(TOENAIL, frame, "auto")
         out = run([str(CACHE / "envs" / "gpboost" / "bin" / "python"), "-c", GPBOOST, str(file)])
         if out:
-            found.append(("GPBoost, Laplace, against auto: toenail", f"{float(out) / ours:.2f}"))
+            found.append(
+                (
+                    "GPBoost, Laplace with standard errors, against auto: toenail, from the frame",
+                    f"{float(out) / ours:.2f}",
+                )
+            )
     return found
 
 

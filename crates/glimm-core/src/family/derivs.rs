@@ -1,7 +1,7 @@
 //! Storage of row derivatives by component, so that loops over rows vectorise.
 
 /// Which derivatives a caller wants: with respect to the first `dims` predictors, up to `order`
-/// (1 to 4). `value` asks for the log density itself, which a Newton step does not need.
+/// (1 to 4, or 0 for the log density alone). `value` asks for the log density itself, which a Newton step does not need.
 #[derive(Clone, Copy, Debug)]
 pub struct Want {
     pub dims: usize,

@@ -127,6 +127,7 @@ pub(super) fn run1<const IN: usize, K: Kernel<IN, 5>>(kernel: K, input: [&[f64];
     vectorized(
         #[inline(always)]
         || match (want.order, want.value) {
+            (0, _) => fill::<IN, 5, 0, 1, K>(kernel, input, out),
             (..=2, false) => fill::<IN, 5, 1, 3, K>(kernel, input, out),
             (..=2, true) => fill::<IN, 5, 0, 3, K>(kernel, input, out),
             (3, false) => fill::<IN, 5, 1, 4, K>(kernel, input, out),
@@ -143,6 +144,7 @@ pub(super) fn run2<const IN: usize, K: Kernel<IN, 15>>(kernel: K, input: [&[f64]
     vectorized(
         #[inline(always)]
         || match (want.order, want.value) {
+            (0, _) => fill::<IN, 15, 0, 1, K>(kernel, input, out),
             (..=2, false) => fill::<IN, 15, 1, 6, K>(kernel, input, out),
             (..=2, true) => fill::<IN, 15, 0, 6, K>(kernel, input, out),
             (3, false) => fill::<IN, 15, 1, 10, K>(kernel, input, out),

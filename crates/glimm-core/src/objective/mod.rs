@@ -89,6 +89,12 @@ pub trait Units: Quadrature + Send + Sync {
     /// Laplace's approximation at `psi`, whatever nodes there are; NaN where it has no value.
     fn laplace_value(&mut self, psi: &[f64]) -> f64;
 
+    /// Value and gradient by the reference that the nodes were held against when they were chosen, with the error that it
+    /// stated of itself, once, if it was kept.
+    fn by_reference(&mut self, _psi: &[f64]) -> Option<Result<(Evaluation, f64), Reject>> {
+        None
+    }
+
     /// Back to Laplace's approximation.
     fn forget_nodes(&mut self);
 

@@ -4,5 +4,5 @@ mod newton;
 mod polar;
 mod stationary;
 
-pub use newton::{Curvature, Outcome, Reason, Settings, maximise};
+pub use newton::{Curvature, Outcome, Reason, Settings, maximise, maximise_from};
 pub use stationary::stationary;

@@ -65,6 +65,23 @@ pub struct Settings {
     pub rows: Vec<Range<usize>>,
 }
 
+impl Settings {
+    /// The derivatives that are needed after so many iterations, at such a decrement.
+    fn order(&self, iteration: usize, decrement: f64) -> Order {
+        match self.curvature {
+            Curvature::Exact => Order::Hessian,
+            Curvature::Updated if informs(iteration, decrement) => Order::Information,
+            Curvature::Updated => Order::Gradient,
+        }
+    }
+
+    /// To which decrement the inner problems are solved.
+    fn inner(&self, decrement: f64) -> f64 {
+        let looser = (FALL * decrement / self.tolerance).sqrt().max(1.0);
+        (self.inner_tolerance * looser).min(LOOSEST).max(self.inner_tolerance)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     Converged,
@@ -90,6 +107,21 @@ pub struct Outcome {
     pub reason: Reason,
     pub iterations: usize,
     pub evaluations: usize,
+}
+
+impl Outcome {
+    /// Before the first step.
+    fn at(start: &[f64]) -> Outcome {
+        Outcome {
+            psi: start.to_vec(),
+            value: f64::NEG_INFINITY,
+            curvature: Vec::new(),
+            decrement: f64::INFINITY,
+            reason: Reason::BadStart,
+            iterations: 0,
+            evaluations: 0,
+        }
+    }
 }
 
 /// The quadratic model at one point, in scaled eigen-coordinates.
@@ -173,36 +205,29 @@ pub fn maximise(
     settings: Settings,
     observe: &mut dyn FnMut(usize, f64, f64) -> bool,
 ) -> Outcome {
-    let exact = matches!(settings.curvature, Curvature::Exact);
-    let informed = matches!(settings.curvature, Curvature::Updated);
-    let order = |iteration: usize, decrement: f64| match exact {
-        true => Order::Hessian,
-        false if informed && informs(iteration, decrement) => Order::Information,
-        false => Order::Gradient,
-    };
-    let mut outcome = Outcome {
-        psi: start.to_vec(),
-        value: f64::NEG_INFINITY,
-        curvature: Vec::new(),
-        decrement: f64::INFINITY,
-        reason: Reason::BadStart,
-        iterations: 0,
-        evaluations: 1,
-    };
-    let inner = |decrement: f64| {
-        let looser = (FALL * decrement / settings.tolerance).sqrt().max(1.0);
-        (settings.inner_tolerance * looser).min(LOOSEST).max(settings.inner_tolerance)
-    };
-    let mut here = match objective.evaluate(start, order(0, f64::INFINITY), inner(f64::INFINITY)) {
-        Ok(e) => e,
-        Err(reject) => {
-            if reject == Reject::Interrupted {
-                outcome.reason = Reason::Interrupted;
-            }
-            return outcome;
+    match objective.evaluate(start, settings.order(0, f64::INFINITY), settings.inner(f64::INFINITY)) {
+        Ok(here) => {
+            objective.accept();
+            let outcome = maximise_from(objective, start, here, settings, observe);
+            Outcome { evaluations: outcome.evaluations + 1, ..outcome }
         }
-    };
-    objective.accept();
+        Err(reject) => {
+            let reason = if reject == Reject::Interrupted { Reason::Interrupted } else { Reason::BadStart };
+            Outcome { reason, evaluations: 1, ..Outcome::at(start) }
+        }
+    }
+}
+
+/// The same where all that is needed at `start` is known and accepted.
+pub fn maximise_from(
+    objective: &mut dyn Objective,
+    start: &[f64],
+    mut here: Evaluation,
+    settings: Settings,
+    observe: &mut dyn FnMut(usize, f64, f64) -> bool,
+) -> Outcome {
+    let exact = matches!(settings.curvature, Curvature::Exact);
+    let mut outcome = Outcome::at(start);
     outcome.curvature = match settings.curvature {
         Curvature::Exact => negative(&here),
         Curvature::Updated => objective.information().unwrap_or_else(|| identity(start.len())),
@@ -242,7 +267,11 @@ pub fn maximise(
             let length = model.length(mu);
             let psi = polar::moved(&outcome.psi, &step, rows);
             outcome.evaluations += 1;
-            match objective.evaluate(&psi, order(outcome.iterations, outcome.decrement), inner(outcome.decrement)) {
+            match objective.evaluate(
+                &psi,
+                settings.order(outcome.iterations, outcome.decrement),
+                settings.inner(outcome.decrement),
+            ) {
                 Err(Reject::Interrupted) => {
                     outcome.reason = Reason::Interrupted;
                     return outcome;

@@ -3,6 +3,10 @@
 //! Each panel has the 15 nodes of Kronrod's extension of the 7-point Gauss rule; the difference of the two rules states
 //! its error, by the formula of QUADPACK (Piessens et al. 1983, section 3.4.1).
 
+use std::sync::LazyLock;
+
+use crate::special::{exp, vectorized};
+
 /// Non-negative nodes of Kronrod on [-1, 1], outermost first; every second one is Gauss's.
 const NODES: [f64; 8] = [
     0.991_455_371_120_812_6,
@@ -33,7 +37,7 @@ const MARGIN: f64 = 5.0;
 /// Distance of the first edges from the top.
 const FIRST: f64 = 3.0;
 /// Points that are looked at first.
-const LADDER: [f64; 9] = [-24.0, -12.0, -6.0, -3.0, 0.0, 3.0, 6.0, 12.0, 24.0];
+const LADDER: [f64; 11] = [-24.0, -12.0, -7.5, -5.0, -2.5, 0.0, 2.5, 5.0, 7.5, 12.0, 24.0];
 /// Doublings of a step that looks for a tail.
 const DOUBLINGS: usize = 60;
 /// Panels at most.
@@ -175,16 +179,23 @@ fn places(from: f64, to: f64) -> [f64; ORDER] {
 }
 
 fn panel<T>([from, to]: [f64; 2], x: &[f64], found: impl Iterator<Item = (f64, T)>, top: f64) -> Panel<T> {
+    static LOG_KRONROD: LazyLock<[f64; 8]> = LazyLock::new(|| KRONROD.map(f64::ln));
     let half = 0.5 * (to - from);
-    let (mut nodes, mut values) = (Vec::with_capacity(ORDER), [0.0; ORDER]);
+    let (log_half, log_kronrod) = (half.ln(), *LOG_KRONROD);
+    let (mut nodes, mut values) = (Vec::with_capacity(ORDER), [f64::NEG_INFINITY; ORDER]);
     for (i, (log_value, kept)) in found.enumerate() {
-        values[i] = if log_value.is_nan() { 0.0 } else { (log_value - top).exp() };
-        nodes.push(Node { x: x[i], log_weight: (half * KRONROD[place(i)]).ln(), log_value, kept });
+        if !log_value.is_nan() {
+            values[i] = log_value - top;
+        }
+        nodes.push(Node { x: x[i], log_weight: log_half + log_kronrod[place(i)], log_value, kept });
     }
-    let over = |g: &dyn Fn(f64) -> f64| (0..ORDER).map(|i| KRONROD[place(i)] * g(values[i])).sum::<f64>();
-    let kronrod = over(&|v| v);
+    vectorized(
+        #[inline(always)]
+        || values.iter_mut().for_each(|v| *v = exp(*v)),
+    );
+    let kronrod: f64 = (0..ORDER).map(|i| KRONROD[place(i)] * values[i]).sum();
     let gauss: f64 = (1..ORDER).step_by(2).map(|i| GAUSS[place(i) / 2] * values[i]).sum();
-    let spread = over(&|v| (v - 0.5 * kronrod).abs());
+    let spread: f64 = (0..ORDER).map(|i| KRONROD[place(i)] * (values[i] - 0.5 * kronrod).abs()).sum();
     let difference = (kronrod - gauss).abs();
     let stated = if spread > 0.0 { spread * (200.0 * difference / spread).powf(1.5).min(1.0) } else { 0.0 };
     Panel { nodes, from, to, value: half * kronrod, error: half * stated.max(ROUNDING * kronrod) }

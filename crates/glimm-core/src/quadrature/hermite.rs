@@ -1,9 +1,13 @@
 //! Gauss-Hermite nodes.
 
+use std::sync::OnceLock;
+
 use crate::linalg::dense;
 
 /// Steps of Newton's method that polish a node.
 const POLISH: usize = 3;
+/// Rules with fewer nodes are made once.
+const KEPT: usize = 64;
 
 /// Nodes x and log weights of the rule with `k` nodes: the integral of g is about sum_i exp(w_i) g(x_i), exactly where
 /// g is the standard normal density times a polynomial of degree below 2k.
@@ -11,6 +15,11 @@ const POLISH: usize = 3;
 /// Nodes are eigenvalues of the Jacobi matrix (Golub and Welsch 1969, Math. Comp. 23, 221-230), polished as zeros of
 /// the orthonormal polynomial p_k; weights are 1 / (k p_{k-1}(x)^2).
 pub fn hermite(k: usize) -> (Vec<f64>, Vec<f64>) {
+    static MADE: [OnceLock<(Vec<f64>, Vec<f64>)>; KEPT] = [const { OnceLock::new() }; KEPT];
+    MADE.get(k).map_or_else(|| make(k), |made| made.get_or_init(|| make(k)).clone())
+}
+
+fn make(k: usize) -> (Vec<f64>, Vec<f64>) {
     let mut jacobi = vec![0.0; k * k];
     for i in 1..k {
         let off = (i as f64).sqrt();

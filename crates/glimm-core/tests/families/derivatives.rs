@@ -140,6 +140,8 @@ fn a_row_has_the_same_bits_in_every_call() {
                     }
                 }
             }
+            let alone = run(0..count, None, Want { dims, order: 0, value: true });
+            assert_eq!(bits(alone.value()), bits(full.value()), "{}", label(&*f));
             for start in [0, 1, 16, 35] {
                 let tail = run(start..count, None, Want { dims, order: 4, value: true });
                 assert_eq!(bits(tail.get(&[0])), bits(&full.get(&[0])[start..]), "{}", label(&*f));

@@ -63,9 +63,10 @@ impl Sample {
     /// So many of the groups.
     fn some(groups: usize, count: usize, reference: Rule) -> Sample {
         let count = count.min(groups);
-        let mut batches = vec![Vec::new(); BATCHES];
+        let mut batches = vec![Vec::new(); BATCHES.min(count)];
+        let parts = batches.len();
         for (i, g) in shuffle::sample(groups, count).into_iter().enumerate() {
-            batches[i % BATCHES].push(g as usize);
+            batches[i % parts].push(g as usize);
         }
         Sample { batches, reference, weight: groups as f64 / count as f64 }
     }
@@ -147,6 +148,29 @@ impl Problem {
         check
     }
 
+    /// Value and gradient without what a prior adds.
+    fn without_prior(&self, psi: &[f64], last: &Evaluation) -> Evaluation {
+        let mut likelihood = Evaluation { hessian: None, ..last.clone() };
+        if let Some(prior) = &self.prior {
+            let mut own = Evaluation { value: 0.0, gradient: vec![0.0; psi.len()], hessian: None };
+            prior.add_to(psi, &mut own);
+            corrected::add(&mut likelihood, -1.0, &own);
+        }
+        likelihood
+    }
+
+    /// What `better`, which stated its own error near `psi`, adds to the objective `last` there.
+    pub(super) fn check_known(
+        &self,
+        (mut better, stated): (Evaluation, f64),
+        psi: &[f64],
+        last: &Evaluation,
+        checked: usize,
+    ) -> Check {
+        corrected::add(&mut better, -1.0, &self.without_prior(psi, last));
+        self.reduced(Check { stated: SLACK * stated, checked, ..Check::new(&[better], 1.0) })
+    }
+
     /// What the reference of all groups adds to the objective `last` at `psi`.
     pub(super) fn check_all(
         &self,
@@ -155,13 +179,7 @@ impl Problem {
         last: &Evaluation,
         sample: &Sample,
     ) -> Result<Check, Reject> {
-        let mut cheap = Evaluation { hessian: None, ..last.clone() };
-        if let Some(prior) = &self.prior {
-            let mut own = Evaluation { value: 0.0, gradient: vec![0.0; psi.len()], hessian: None };
-            prior.add_to(psi, &mut own);
-            cheap.value -= own.value;
-            cheap.gradient.iter_mut().zip(&own.gradient).for_each(|(a, b)| *a -= b);
-        }
+        let cheap = self.without_prior(psi, last);
         // Constants of compressed groups are known for all of them together only.
         let (mut value, mut gradient) = (all.log_constant() - cheap.value, cheap.gradient);
         gradient.iter_mut().for_each(|g| *g = -*g);
@@ -189,7 +207,9 @@ impl Problem {
         let sample = self.sample_for_check(all.units(), Rule::Reference(SLACK * self.negligible()), LOOK);
         let mut certificate =
             Certificate { method: "laplace", units: all.units(), nodes: [1; 3], ..Default::default() };
-        let glanced = if sample.weight > 1.0 { self.glance(all, &outcome.psi, last) } else { Ok(None) };
+        // Panels over every unit are cheap for one effect.
+        let dear = sample.weight > 1.0 || self.effects() > 1;
+        let glanced = if dear { self.glance(all, &outcome.psi, last) } else { Ok(None) };
         let found = match glanced {
             Ok(None) => self.check(all, &outcome.psi, None, &sample),
             glanced => glanced.and_then(|found| found.ok_or(Reject::NoMode)),
@@ -205,8 +225,8 @@ impl Problem {
 }
 
 impl Problem {
-    /// What products of a few nodes say of Laplace's approximation on a sample, which is far larger than that of the
-    /// reference at the same price; `None` where two of them do not agree.
+    /// What products of a few nodes say of Laplace's approximation, on a sample that is far larger than that of the
+    /// reference at the same price, or on all units; `None` where two of them do not agree.
     fn glance(&self, all: &dyn Units, psi: &[f64], last: &Evaluation) -> Result<Option<Check>, Reject> {
         let (Engine::Block(_), q @ 1..=2) = (&self.engine, self.effects()) else { return Ok(None) };
         let nodes = GLANCE[q - 1];
@@ -214,9 +234,6 @@ impl Problem {
         let rows = self.data.n() as f64 / all.units() as f64;
         let affordable = (0.5 * LOOK / (rows * each as f64 * self.data.family.price())) as usize;
         let count = affordable.clamp(LEAST_GLANCED, MOST_SAMPLED);
-        if count >= all.units() {
-            return Ok(None);
-        }
         let sample = Sample::some(all.units(), count, Rule::Gauss(nodes[1]));
         let mut references = sample.references(all, psi)?;
         let found = self.reduced(sample.check(all, psi, None, &mut references)?);

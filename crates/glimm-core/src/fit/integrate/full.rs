@@ -2,14 +2,15 @@
 
 use super::super::refusals::perfect;
 use super::super::{DECREMENT, INNER, INNER_LAST, Observer, PERFECT, Problem, inference};
+use super::check::Check;
 use super::{AFFORDABLE, COARSE, Integrated, LOOK, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Nodes, Rule};
-use crate::objective::{Evaluation, Objective, Order, Reject};
-use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
+use crate::objective::{Evaluation, Objective, Order, Reject, corrected};
+use crate::optim::{Curvature, Outcome, Reason, Settings, maximise_from};
 
 /// Nodes are chosen anew after this many steps at first, and so many times at most.
-const STEPS: usize = 4;
+const STEPS: usize = 6;
 const ROUNDS: usize = 20;
 /// Newton steps by differences, the decrements at which they end and after which the Hessian is had anew, and the change of
 /// a parameter (standard units).
@@ -20,9 +21,14 @@ const DIFFERENCE: f64 = 2e-3;
 /// Change of a parameter (standard units) after which nodes are chosen anew.
 const FAR: f64 = 0.01;
 /// Squared distance to the maximum, in standard errors, at which nodes become exact.
-const CLOSE: f64 = 1e-2;
+const CLOSE: f64 = 1e-6;
+/// The same, by the nodes at hand, at which new ones are chosen exactly at once.
+const NEAR: f64 = 1e-4;
 /// Loss of log-likelihood, by new nodes, that marks a step taken on the word of old ones.
 const LOSS: f64 = 1e-6;
+
+/// Parameters, all derivatives there, and the nodes of these.
+type Place = (Vec<f64>, Evaluation, Nodes);
 
 impl Problem {
     /// The maximum by `rule`, from Laplace's if that is near.
@@ -33,12 +39,14 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
         let before = laplace.as_ref().map_or([0; 2], |(o, _)| [o.iterations, o.evaluations]);
-        let (start, runaway) = match laplace {
+        let near = match laplace {
             Err(error) if error == Error::Interrupted || error == perfect() => return Err(error),
-            Ok((outcome, last)) if self.is_sane(&outcome, &last)? => (outcome.psi, false),
-            _ => (self.start(), true),
+            Ok((outcome, last)) => self.at_sane(outcome, &last, rule)?,
+            Err(_) => None,
         };
-        let (mut outcome, last, nodes) = self.climb_nodes(start, rule, observe)?;
+        let runaway = near.is_none();
+        let (psi, here, nodes) = near.map_or_else(|| self.at_start(rule), Ok)?;
+        let (mut outcome, last, nodes) = self.climb_nodes(psi, here, nodes, rule, observe)?;
         outcome.iterations += before[0];
         outcome.evaluations += before[1];
         let mut certificate = self.certify_nodes(&outcome, &last, rule, &nodes)?;
@@ -46,34 +54,52 @@ impl Problem {
         Ok(Integrated { outcome, last, certificate, flat: Vec::new() })
     }
 
-    /// Whether the maximum of Laplace's approximation is near enough to the truth to climb on from.
-    fn is_sane(&self, outcome: &Outcome, last: &Evaluation) -> Result<bool, Error> {
-        let Some(all) = self.engine.units() else { return Ok(true) };
-        match self.check(
-            all,
-            &outcome.psi,
-            None,
-            &self.sample_for_check(all.units(), Rule::Reference(COARSE), AFFORDABLE),
-        ) {
+    /// The first nodes, at the maximum of Laplace's approximation if that is near enough to the truth to climb on from.
+    fn at_sane(&mut self, outcome: Outcome, last: &Evaluation, rule: Rule) -> Result<Option<Place>, Error> {
+        let mut psi = outcome.psi;
+        self.orient(&mut psi);
+        let (here, nodes) = match self.at_new_nodes(&psi, coarse(rule)) {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(_) => return Ok(None),
+            Ok(found) => found,
+        };
+        let found =
+            if let Rule::Gauss(_) = rule { self.held_against_reference(&psi)? } else { Some(apart(&here, last)) };
+        let near = |check: &Check| {
+            let far = check.bias(&self.standard, last).0.iter().any(|b| b.abs() > SANE_BIAS || b.is_nan());
+            check.value.is_finite() && !(far && check.value.abs() > SANE_ERROR)
+        };
+        Ok(found.as_ref().is_some_and(near).then_some((psi, here, nodes)))
+    }
+
+    /// What a reference adds to Laplace's approximation, if it has a value.
+    fn held_against_reference(&self, psi: &[f64]) -> Result<Option<Check>, Error> {
+        let Some(all) = self.engine.units() else { return Ok(None) };
+        let sample = self.sample_for_check(all.units(), Rule::Reference(COARSE), AFFORDABLE);
+        match self.check(all, psi, None, &sample) {
             Err(Reject::Interrupted) => Err(Error::Interrupted),
-            Err(_) => Ok(false),
-            Ok(check) => {
-                let far = check.bias(&self.standard, last).0.iter().any(|b| b.abs() > SANE_BIAS || b.is_nan());
-                Ok(check.value.is_finite() && !(far && check.value.abs() > SANE_ERROR))
-            }
+            found => Ok(found.ok()),
         }
+    }
+
+    /// The first nodes where no maximum is known.
+    fn at_start(&mut self, rule: Rule) -> Result<Place, Error> {
+        let mut psi = self.start();
+        self.orient(&mut psi);
+        let (here, nodes) = self.at_new_nodes(&psi, coarse(rule))?;
+        Ok((psi, here, nodes))
     }
 
     /// Climbs from `psi`, choosing nodes anew until they and the maximum agree.
     fn climb_nodes(
         &mut self,
         mut psi: Vec<f64>,
+        mut here: Evaluation,
+        mut nodes: Nodes,
         rule: Rule,
         observe: Observer<'_>,
     ) -> Result<(Outcome, Evaluation, Nodes), Error> {
-        self.orient(&mut psi);
         let mut now = coarse(rule);
-        let (mut here, mut nodes) = self.at_new_nodes(&psi, now)?;
         let mut count = [0; 2];
         let mut round = 0;
         loop {
@@ -82,7 +108,8 @@ impl Problem {
                 ..self.settings(Curvature::Exact, DECREMENT, INNER)
             };
             let mut objective = self.objective();
-            let mut outcome = maximise(&mut objective, &psi, settings, &mut |i, v, d| observe("quadrature", i, v, d));
+            let mut observed = |i, v, d| observe("quadrature", i, v, d);
+            let mut outcome = maximise_from(&mut objective, &psi, here.clone(), settings, &mut observed);
             if outcome.reason == Reason::Interrupted {
                 return Err(Error::Interrupted);
             }
@@ -93,9 +120,12 @@ impl Problem {
                 // So short a way leaves the nodes as good as they were.
                 return self.settle_nodes(outcome, nodes, rule, observe);
             }
+            let loss = LOSS.max(self.coarseness(now));
+            if outcome.decrement < NEAR {
+                now = rule;
+            }
             let mut next = self.at_new_nodes(&outcome.psi, now);
             // What old nodes promised and new ones do not keep is taken back by halves.
-            let loss = LOSS.max(self.coarseness(now));
             while !next.as_ref().is_ok_and(|n| n.0.value >= here.value - loss) {
                 if next.as_ref().is_err_and(|e| *e == Error::Interrupted) {
                     return Err(Error::Interrupted);
@@ -213,6 +243,17 @@ impl Problem {
         Ok((evaluation, nodes))
     }
 
+    /// What a reference that is had for the purpose adds.
+    fn check_nodes(&self, psi: &[f64], last: &Evaluation, rule: Rule) -> Result<Check, Reject> {
+        let all = self.engine.units().ok_or(Reject::NoMode)?;
+        let work = if matches!(rule, Rule::Gauss(_)) { LOOK } else { f64::INFINITY };
+        let sample = self.sample_for_check(all.units(), Rule::Reference(SLACK * self.negligible()), work);
+        match sample.weight {
+            1.0 => self.check_all(all, psi, last, &sample),
+            _ => self.check(all, psi, Some(rule), &sample),
+        }
+    }
+
     fn certify_nodes(
         &mut self,
         outcome: &Outcome,
@@ -220,15 +261,13 @@ impl Problem {
         rule: Rule,
         nodes: &Nodes,
     ) -> Result<Certificate, Error> {
-        let Some(all) = self.engine.units() else { return Ok(Certificate::default()) };
+        let Some(all) = self.engine.units_mut() else { return Ok(Certificate::default()) };
         let units = all.units();
         let mut certificate =
             Certificate { method: "quadrature", units, nodes: spread(&nodes.counts), ..Default::default() };
-        let work = if matches!(rule, Rule::Gauss(_)) { LOOK } else { f64::INFINITY };
-        let sample = self.sample_for_check(units, Rule::Reference(SLACK * self.negligible()), work);
-        let found = match sample.weight {
-            1.0 => self.check_all(all, &outcome.psi, last, &sample),
-            _ => self.check(all, &outcome.psi, Some(rule), &sample),
+        let found = match all.by_reference(&outcome.psi) {
+            Some(better) => better.map(|better| self.check_known(better, &outcome.psi, last, units)),
+            None => self.check_nodes(&outcome.psi, last, rule),
         };
         match found {
             Ok(check) => check.report(&self.standard, last, &mut certificate),
@@ -240,6 +279,13 @@ impl Problem {
         certificate.laplace_error = laplace - (last.value - prior + certificate.laplace_error);
         Ok(certificate)
     }
+}
+
+/// What one evaluation adds to another.
+fn apart(here: &Evaluation, last: &Evaluation) -> Check {
+    let mut difference = Evaluation { hessian: None, ..here.clone() };
+    corrected::add(&mut difference, -1.0, last);
+    Check::new(&[difference], 1.0)
 }
 
 /// The rule far from the end of a climb.

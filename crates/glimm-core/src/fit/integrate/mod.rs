@@ -32,7 +32,7 @@ const NESTED_ERROR: f64 = 2e-3;
 /// Error of the log-integral of a group that is negligible, by the number of its effects.
 const NEGLIGIBLE: [f64; 3] = [1e-10, 1e-7, 1e-6];
 /// The error at which nodes serve a climb that is far from its end, or a look at a place.
-const COARSE: f64 = 1e-3;
+const COARSE: f64 = 1e-5;
 /// How much coarser than the nodes the reference may be that they are held against.
 const SLACK: f64 = 10.0;
 /// Largest predicted bias, in standard errors, and error of the log-likelihood at which a Laplace maximum is a place to

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Block;
-use super::cluster::{Chosen, Cluster, Parts, Product};
+use super::cluster::{Chosen, Cluster, PANEL_EFFECTS, Parts, Product};
 use super::lanes::{LANES, Lanes};
 use super::quadrature::{Grid, NO_NODE};
+use super::tiles::Tile;
 use crate::integration::{Nodes, Rule};
 use crate::linalg::dense;
-use crate::objective::{Objective, Order, Quadrature, Reject, Units, proceed};
+use crate::objective::{Evaluation, Objective, Order, Quadrature, Reject, Units, proceed};
 
 /// Rounding of a sum of log densities, relative to its size.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
+/// Nodes of the reference that are kept for the certificate at most.
+const MOST_KEPT: usize = 1_000_000;
 /// Newton decrement of the modes about which nodes are placed.
 const MODES: f64 = 1e-10;
 
@@ -35,18 +38,24 @@ impl Quadrature for Block {
                 let cheaper = matches!(rule, Rule::Adaptive(_));
                 self.forget_nodes();
                 self.evaluate(psi, Order::Gradient, MODES)?;
-                let chosen = self.choose_all(psi, tolerance, cheaper)?;
-                self.grids =
-                    self.places.tiles.iter().map(|t| Arc::new(grid(&chosen[t.group..][..t.groups], q))).collect();
-                let bound = |(g, c): (usize, &Chosen)| self.copies_of(g) * (c.error + ROUNDING * c.size);
-                let variance = |(g, c): (usize, &Chosen)| (self.copies_of(g) * c.se).powi(2);
-                let bounds: f64 = chosen.iter().enumerate().map(bound).sum();
-                let error = bounds + 2.0 * chosen.iter().enumerate().map(variance).sum::<f64>().sqrt();
+                let (chosen, references): (Vec<Chosen>, Vec<Option<Chosen>>) =
+                    self.choose_all(psi, tolerance, cheaper)?.into_iter().unzip();
+                self.grids = self.grids_of(&chosen);
+                let error = self.error_of(&chosen);
+                let kept: usize = references.iter().flatten().map(|r| r.log_weight.len()).sum();
+                if cheaper && q <= PANEL_EFFECTS && kept <= MOST_KEPT {
+                    let references: Vec<Chosen> =
+                        references.into_iter().zip(&chosen).map(|(r, c)| r.unwrap_or_else(|| c.clone())).collect();
+                    self.reference = Some((self.grids_of(&references), self.error_of(&references)));
+                }
                 Ok(Nodes { counts: chosen.iter().map(|c| c.log_weight.len()).collect(), error })
             }
         }
     }
 }
+
+/// Nodes, and the reference if it has others.
+type Pair = (Chosen, Option<Chosen>);
 
 impl Units for Block {
     fn units(&self) -> usize {
@@ -68,8 +77,17 @@ impl Units for Block {
         found.map_or(f64::NAN, |e| e.value)
     }
 
+    fn by_reference(&mut self, psi: &[f64]) -> Option<Result<(Evaluation, f64), Reject>> {
+        let (mut grids, error) = self.reference.take()?;
+        std::mem::swap(&mut self.grids, &mut grids);
+        let found = self.evaluate(psi, Order::Gradient, MODES);
+        std::mem::swap(&mut self.grids, &mut grids);
+        Some(found.map(|found| (found, error)))
+    }
+
     fn forget_nodes(&mut self) {
         self.grids = Vec::new();
+        self.reference = None;
     }
 
     fn as_objective(&mut self) -> &mut dyn Objective {
@@ -78,17 +96,34 @@ impl Units for Block {
 }
 
 impl Block {
-    /// Nodes of every group: those of the reference, or cheaper ones that reproduce it.
-    fn choose_all(&self, psi: &[f64], tolerance: f64, cheaper: bool) -> Result<Vec<Chosen>, Reject> {
+    fn grids_of(&self, chosen: &[Chosen]) -> Vec<Arc<Grid>> {
+        let of_tile = |t: &Tile| Arc::new(grid(&chosen[t.group..][..t.groups], self.q()));
+        self.places.tiles.iter().map(of_tile).collect()
+    }
+
+    /// What is stated of the sum of all log-integrals.
+    fn error_of(&self, chosen: &[Chosen]) -> f64 {
+        let bound = |(g, c): (usize, &Chosen)| self.copies_of(g) * (c.error + ROUNDING * c.size);
+        let variance = |(g, c): (usize, &Chosen)| (self.copies_of(g) * c.se).powi(2);
+        let bounds: f64 = chosen.iter().enumerate().map(bound).sum();
+        bounds + 2.0 * chosen.iter().enumerate().map(variance).sum::<f64>().sqrt()
+    }
+
+    /// Nodes of every group: those of the reference, or cheaper ones that reproduce it, and then the reference too.
+    fn choose_all(&self, psi: &[f64], tolerance: f64, cheaper: bool) -> Result<Vec<Pair>, Reject> {
         let lambda = self.lambda(psi);
         let rules = Product::tried(self.q());
         let one = |g: usize| {
             proceed(&self.control)?;
             let mut cluster = self.cluster(g, psi, &lambda);
             let seed = g as u64;
-            let chosen =
-                if cheaper { cluster.choose(&rules, tolerance, seed) } else { cluster.reference(tolerance, seed) };
-            if chosen.log_value.is_finite() { Ok(chosen) } else { Err(Reject::NoMode) }
+            let reference = cluster.reference(tolerance, seed);
+            let fewer = if cheaper { cluster.cheaper(&rules, &reference, tolerance) } else { None };
+            let (chosen, reference) = match fewer {
+                Some(fewer) => (fewer, Some(reference)),
+                None => (reference, None),
+            };
+            if chosen.log_value.is_finite() { Ok((chosen, reference)) } else { Err(Reject::NoMode) }
         };
         (0..self.groups()).into_par_iter().map(one).collect()
     }

@@ -14,15 +14,19 @@ use crate::linalg::dense;
 use crate::quadrature::{hermite, line};
 use crate::special::lgamma;
 
-/// Rows that are evaluated together, if a group has fewer.
-const BATCH: usize = 512;
+/// Rows times points that are evaluated together, if a group has fewer rows.
+const BATCH: usize = 1024;
 /// Contribution to the integral, relative to the tolerance, of nodes that are left out.
 const NOTHING: f64 = 0.05;
 /// Nodes per effect of the rules of Gauss and Hermite that are tried. One node may find the integral and yet knows nothing
 /// of the variance of the effects, on which second derivatives depend.
 const TRIED: [usize; 9] = [3, 5, 7, 9, 11, 15, 21, 31, 41];
+/// The part of the nodes that the error of one rule predicts from which on rules are tried.
+const HOPE: f64 = 0.6;
+/// Equally spaced nodes that are tried where Gauss and Hermite fail, if the reference has at least half as many again.
+const SPACED: [usize; 5] = [31, 41, 55, 73, 97];
 /// Effects whose integral is taken by panels at most.
-const PANEL_EFFECTS: usize = 2;
+pub const PANEL_EFFECTS: usize = 2;
 /// Pairs of draws, and the degrees of freedom of their distribution.
 const PAIRS: usize = 2000;
 const DEGREES: f64 = 6.0;
@@ -38,19 +42,19 @@ const INNER: f64 = 0.1;
 /// The rows of one group at given parameters, and its mode.
 pub struct Cluster {
     family: Arc<dyn Family>,
-    /// Copies of the rows, so that several points are evaluated at once.
     y: Vec<f64>,
     size: Option<Vec<f64>>,
     weight: Option<Vec<f64>>,
-    /// X beta + offset of each predictor, repeated as the rows are.
+    /// X beta + offset of each predictor at the mode.
     fixed: Vec<Vec<f64>>,
-    /// Z Lambda S by effect, and the same for a single copy.
+    /// Z Lambda S by effect.
     effects: Vec<Effect>,
-    rows: usize,
-    copies: usize,
     mode: Vec<f64>,
     scale: Vec<f64>,
     derivs: Derivs,
+    /// Every row as often as there are points.
+    ys: Vec<f64>,
+    sizes: Vec<f64>,
     eta: Vec<Vec<f64>>,
 }
 
@@ -94,8 +98,6 @@ pub struct Chosen {
 impl Cluster {
     pub fn new(parts: Parts) -> Cluster {
         let (rows, q) = (parts.y.len(), parts.mode.len());
-        let copies = (BATCH / rows.max(1)).max(1);
-        let repeat = |v: &[f64]| v.repeat(copies);
         let mut lambda_scale = vec![0.0; q * q];
         dense::matmul(&parts.lambda, &parts.scale, q, &mut lambda_scale);
         let predictors = parts.fixed.len();
@@ -119,18 +121,18 @@ impl Cluster {
             fixed[*k].iter_mut().zip(z).for_each(|(e, z)| *e += b * z);
         }
         Cluster {
-            y: repeat(&parts.y),
-            size: parts.size.as_deref().map(repeat),
-            weight: parts.weight.as_deref().map(repeat),
+            y: parts.y,
+            size: parts.size,
+            weight: parts.weight,
             eta: vec![Vec::new(); predictors],
             fixed,
             family: parts.family,
             effects,
-            rows,
-            copies,
             mode: parts.mode,
             scale: parts.scale,
             derivs: Derivs::default(),
+            ys: Vec::new(),
+            sizes: Vec::new(),
         }
     }
 
@@ -140,35 +142,32 @@ impl Cluster {
 
     /// -h at some points, given in standard coordinates one after the other.
     pub fn log_integrand(&mut self, x: &[f64]) -> Vec<f64> {
-        let q = self.q();
-        x.chunks(q * self.copies).flat_map(|some| self.log_integrand_of_some(some)).collect()
+        let together = self.q() * (BATCH / self.y.len().max(1)).max(1);
+        let mut found = Vec::with_capacity(x.len() / self.q());
+        x.chunks(together).for_each(|some| self.log_integrand_of_some(some, &mut found));
+        found
     }
 
-    fn log_integrand_of_some(&mut self, x: &[f64]) -> Vec<f64> {
-        let (q, n) = (self.q(), self.rows);
+    /// Row after row, each at all points, so that loops over the points of a small group vectorise.
+    fn log_integrand_of_some(&mut self, x: &[f64], found: &mut Vec<f64>) {
+        let (q, n) = (self.q(), self.y.len());
         let count = x.len() / q;
+        repeat(&self.y, count, &mut self.ys);
+        self.size.iter().for_each(|size| repeat(size, count, &mut self.sizes));
         for (eta, fixed) in self.eta.iter_mut().zip(&self.fixed) {
-            eta.clear();
-            (0..count).for_each(|_| eta.extend_from_slice(fixed));
+            repeat(fixed, count, eta);
         }
         for effect in &self.effects {
-            let eta = self.eta[effect.predictor].chunks_exact_mut(n);
-            for (eta, x) in eta.zip(x.chunks_exact(q)) {
-                let times = x[effect.coordinate];
-                eta.iter_mut().zip(&effect.column).for_each(|(e, z)| *e += times * z);
-            }
+            let along: Vec<f64> = x.iter().skip(effect.coordinate).step_by(q).copied().collect();
+            add_products(&effect.column, &along, &mut self.eta[effect.predictor]);
         }
-        let all = count * n;
-        let rows = Rows { y: &self.y[..all], size: self.size.as_ref().map(|s| &s[..all]) };
+        let rows = Rows { y: &self.ys, size: self.size.as_ref().map(|_| self.sizes.as_slice()) };
         let eta: Vec<&[f64]> = self.eta.iter().map(Vec::as_slice).collect();
-        let want = Want { dims: eta.len(), order: 1, value: true };
-        self.derivs.reshape(want.dims, want.order, all);
+        let want = Want { dims: eta.len(), order: 0, value: true };
+        self.derivs.reshape(want.dims, want.order, count * n);
         self.family.derivs(rows, &eta, want, &mut self.derivs);
-        if let Some(weight) = &self.weight {
-            self.derivs.weigh(&weight[..all], want);
-        }
-        let sums = self.derivs.value()[..all].chunks_exact(n).map(|f| f.iter().sum::<f64>());
-        sums.zip(x.chunks_exact(q)).map(|(f, x)| f - 0.5 * self.squared_length(x)).collect()
+        let sums = weighted_sums(&self.derivs.value()[..count * n], self.weight.as_deref(), count);
+        found.extend(sums.into_iter().zip(x.chunks_exact(q)).map(|(f, x)| f - 0.5 * self.squared_length(x)));
     }
 
     /// u'u at u = mode + S x.
@@ -182,14 +181,17 @@ impl Cluster {
             .sum()
     }
 
-    /// Nodes by which the log-integral is known to `tolerance`: the fewest of Gauss and Hermite that reproduce the
-    /// reference, or else those of the reference.
-    pub fn choose(&mut self, rules: &[Product], tolerance: f64, seed: u64) -> Chosen {
-        let reference = self.reference(tolerance, seed);
+    /// The fewest nodes that reproduce the reference to `tolerance`, if there are fewer than its own.
+    pub fn cheaper(&mut self, rules: &[Product], reference: &Chosen, tolerance: f64) -> Option<Chosen> {
         let exact = self.q() <= PANEL_EFFECTS;
         let mut previous: Option<Chosen> = None;
         let at_mode = self.at_mode();
+        let mut soonest = 0.0;
         for rule in rules.iter().take_while(|rule| rule.log_weight.len() * 2 <= reference.log_weight.len()) {
+            let count = rule.log_weight.len() as f64;
+            if count < soonest {
+                continue;
+            }
             let log_value = log_sum(&self.log_integrand(&rule.x), &rule.log_weight) - at_mode;
             let chosen = |error: f64| Chosen {
                 x: rule.x.clone(),
@@ -201,18 +203,47 @@ impl Cluster {
             };
             let difference = (log_value - reference.log_value).abs();
             if exact && difference + reference.error < tolerance {
-                return chosen(difference + reference.error);
+                return Some(chosen(difference + reference.error));
+            }
+            if exact && difference < 1.0 {
+                // The error falls like a power of the nodes per effect.
+                soonest = count * (HOPE * tolerance.ln() / difference.ln()).powi(self.q() as i32);
             }
             // Draws only contradict: successive rules tell the error.
             if let Some(before) = previous.filter(|_| !exact && difference < CONTRADICTION * reference.se) {
                 let error = (log_value - before.log_value).abs();
                 if error < tolerance {
-                    return Chosen { error, ..before };
+                    return Some(Chosen { error, ..before });
                 }
             }
             previous = Some(chosen(f64::NAN));
         }
-        reference
+        if self.q() == 1 { self.spaced(reference, tolerance, at_mode) } else { None }
+    }
+
+    /// Equally spaced nodes from tail to tail that reproduce the reference. For integrands that are analytic in a strip
+    /// about the line their error falls exponentially (Trefethen and Weideman 2014, SIAM Review 56, theorem 5.1), also where a
+    /// hill is skewed.
+    fn spaced(&mut self, reference: &Chosen, tolerance: f64, at_mode: f64) -> Option<Chosen> {
+        let ends = |(low, high): (f64, f64), x: &f64| (low.min(*x), high.max(*x));
+        let (low, high) = reference.x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), ends);
+        let few = |count: &&usize| 3 * **count <= 2 * reference.x.len();
+        let mut soonest = 0.0;
+        SPACED.iter().take_while(few).find_map(|&count| {
+            if (count as f64) < soonest {
+                return None;
+            }
+            let step = (high - low) / (count - 1) as f64;
+            let x: Vec<f64> = (0..count).map(|i| low + step * i as f64).collect();
+            let log_weight = vec![step.ln(); count];
+            let log_value = log_sum(&self.log_integrand(&x), &log_weight) - at_mode;
+            let difference = (log_value - reference.log_value).abs();
+            let error = difference + reference.error;
+            if difference < 1.0 {
+                soonest = HOPE * count as f64 * tolerance.ln() / difference.ln();
+            }
+            (error < tolerance).then(|| Chosen { x, log_weight, log_value, error, size: at_mode.abs(), se: 0.0 })
+        })
     }
 
     /// The rule that others are measured by.
@@ -269,7 +300,7 @@ impl Cluster {
     /// The integral over the first `free` coordinates given the others in `x`.
     fn descend(&mut self, free: usize, x: &mut Vec<f64>, tolerance: f64) -> Integral {
         let own = free - 1;
-        let mut over_own = |places: &[f64]| -> Vec<(f64, Option<Integral>)> {
+        let mut over_own = |places: &[f64]| -> Vec<(f64, Option<Box<Integral>>)> {
             if own == 0 {
                 let q = x.len();
                 let mut points = x.repeat(places.len());
@@ -279,7 +310,7 @@ impl Cluster {
             let inner = |p: &f64| {
                 x[own] = *p;
                 let inner = self.descend(own, x, INNER * tolerance);
-                (inner.log_value, Some(inner))
+                (inner.log_value, Some(Box::new(inner)))
             };
             places.iter().map(inner).collect()
         };
@@ -350,6 +381,34 @@ impl Product {
         let few = |k: &usize| (*k as f64).powi(q as i32) <= MOST_TRIED;
         TRIED.into_iter().filter(few).map(|k| Product::new(k, q)).collect()
     }
+}
+
+/// Every value so many times.
+fn repeat(values: &[f64], count: usize, into: &mut Vec<f64>) {
+    into.resize(values.len() * count, 0.0);
+    into.chunks_exact_mut(count).zip(values).for_each(|(all, v)| all.fill(*v));
+}
+
+/// Adds z_i x_j where row i stands at point j.
+fn add_products(z: &[f64], x: &[f64], to: &mut [f64]) {
+    if let [x] = x {
+        return to.iter_mut().zip(z).for_each(|(t, z)| *t += x * z);
+    }
+    for (to, z) in to.chunks_exact_mut(x.len()).zip(z) {
+        to.iter_mut().zip(x).for_each(|(t, x)| *t += x * z);
+    }
+}
+
+/// Sums over the rows at every point. Rows of weight zero add nothing even where their density is not finite.
+fn weighted_sums(f: &[f64], weight: Option<&[f64]>, count: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; count];
+    for (i, f) in f.chunks_exact(count).enumerate() {
+        let w = weight.map_or(1.0, |w| w[i]);
+        if w != 0.0 {
+            sums.iter_mut().zip(f).for_each(|(s, f)| *s += w * f);
+        }
+    }
+    sums
 }
 
 /// log sum_i exp(f_i + w_i).

@@ -51,6 +51,8 @@ pub struct Block {
     copies: Option<Vec<f64>>,
     /// Nodes of every tile; none for Laplace's approximation.
     grids: Vec<Arc<Grid>>,
+    /// Those of the reference that the nodes reproduce, with the error that it states of itself.
+    reference: Option<(Vec<Arc<Grid>>, f64)>,
     /// Accepted modes (tiles x q) and those of the last evaluation.
     u: Vec<Lanes>,
     trial: Vec<Lanes>,
@@ -142,6 +144,7 @@ impl Block {
             log_constant,
             copies,
             grids: Vec::new(),
+            reference: None,
             u: Vec::new(),
             trial: Vec::new(),
             tangents: None,
