@@ -44,7 +44,7 @@ pub struct Nodes(pub Vec<f64>, pub Vec<f64>);
 
 impl Nodes {
     /// Nodes and log weights; that in the middle, where densities are usually largest, comes first.
-    fn from_the_middle(&self) -> impl Iterator<Item = [f64; 2]> {
+    fn outwards(&self) -> impl Iterator<Item = [f64; 2]> {
         let (count, middle) = (self.0.len(), self.0.len() / 2);
         std::iter::once(middle).chain((0..count).filter(move |k| *k != middle)).map(|k| [self.0[k], self.1[k]])
     }
@@ -126,7 +126,7 @@ impl Strip<'_> {
             hermite: std::array::from_fn(|_| if depth == Depth::All { zeros() } else { Vec::new() }),
         };
         let sd: Vec<f64> = self.at.v[self.rows.clone()].iter().map(|v| v.sqrt()).collect();
-        for [x, log_weight] in self.nodes.from_the_middle() {
+        for [x, log_weight] in self.nodes.outwards() {
             for ((eta, m), sd) in eta.iter_mut().zip(&self.at.m[self.rows.clone()]).zip(&sd) {
                 *eta = m + x * sd;
             }
