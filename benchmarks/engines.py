@@ -35,13 +35,17 @@ def _frame(columns: Columns, response: str = "y") -> Any:
     return pd.DataFrame({"y": columns[response], **data})
 
 
-def _glimm(problem: Problem, columns: Columns, threads: int) -> Session:
+def _glimm(
+    problem: Problem, columns: Columns, threads: int, integration: str = "laplace"
+) -> Session:
     import glimm
 
     frame = _frame(columns)
     options: dict[str, Any] = {"zi": problem.zi} if problem.zeros else {}
     if problem.family == "gaussian":
         options["reml"] = problem.reml
+    else:
+        options["integration"] = integration
 
     def read(fit: Any) -> dict[str, Any]:
         shape = list((fit.dispersion or {}).values())
@@ -60,6 +64,10 @@ def _glimm(problem: Problem, columns: Columns, threads: int) -> Session:
         read,
         lambda fit: fit.refit(columns["y2"]),
     )
+
+
+def _glimm_auto(problem: Problem, columns: Columns, threads: int) -> Session:
+    return _glimm(problem, columns, threads, "auto")
 
 
 def _cholesky(lower: list[float]) -> list[float]:
@@ -292,10 +300,13 @@ NO_CONSTANTS = Caveat(
 )
 PROBES = Caveat("different likelihood", "log determinant estimated with random probes", _several)
 EXPECTED = Caveat("different likelihood", "Laplace with expected information", _nbinom2)
+CERTIFIED = Caveat("different likelihood", "the integral, certified", _generalized)
 QUADRATURE = Caveat("different likelihood", "adaptive quadrature, 11 points", _generalized)
 
 _ROWS = (
-    Engine("glimm", "python", "glimm", _glimm, zeros=True),
+    Engine("glimm", "python", "glimm", _glimm, zeros=True, call='integration="laplace"'),
+    Engine("glimm auto", "python", "glimm", _glimm_auto, caveats=(CERTIFIED,), zeros=True,
+           only=_generalized),
     Engine("glmm", "python", "glmm", _glmm, "glmm", ("glmm",), call='anova_test="Wald"'),
     Engine("gpboost", "python", "gpboost", _gpboost, "gpboost", ("gpboost", "pandas"),
            caveats=(INDEPENDENT, PROBES), only=_maximum_likelihood),

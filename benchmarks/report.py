@@ -105,7 +105,7 @@ def _row(
         first=first,
         second=second,
         renewed=min((t for t in (second, refit) if t is not None), default=None)
-        if engine.name != "glimm" else refit,
+        if engine.package != "glimm" else refit,
         memory=_memory(good, problem),
         loglik=_median(good, "loglik"),
         stopped=None if good else _median(records, "stopped"),
@@ -205,7 +205,8 @@ def fastest(lines: Sequence[dict[str, Any]], field: str, language: str) -> str:
     """The least ratio among like-for-like peers of one language, with its name."""
     peers = [
         line for line in lines
-        if line["engine"] != "glimm" and ENGINES[line["engine"]].language == language
+        if ENGINES[line["engine"]].package != "glimm"
+        and ENGINES[line["engine"]].language == language
         and line["like_for_like"] and line[field] is not None
     ]  # fmt: skip
     if not peers:

@@ -142,7 +142,7 @@ def reusable(engine: Engine, problem: Problem, version: str, options: Options) -
     Runs that were cut off or failed under a shorter time limit are made again.
     """
     path = cache_file(engine, problem, options)
-    if not options.reuse_peers or engine.name == "glimm" or not path.exists():
+    if not options.reuse_peers or engine.package == "glimm" or not path.exists():
         return []
     records: list[Record] = [json.loads(line) for line in path.read_text().splitlines()]
     wanted = (problem.digest, version)
