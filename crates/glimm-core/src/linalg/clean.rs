@@ -3,7 +3,7 @@
 /// Runs `work`, which calls faer, and clears the upper halves of the vector registers.
 ///
 /// faer's products are written by hand in assembly and leave these halves in use. Until something clears them every
-/// scalar instruction compiled for any machine waits for them: densities took 13 times as long.
+/// scalar instruction compiled for any machine waits for them.
 pub fn clean<R>(work: impl FnOnce() -> R) -> R {
     let done = work();
     #[cfg(target_arch = "x86_64")]
