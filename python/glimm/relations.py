@@ -7,6 +7,7 @@ P, the inverse of K, which is sparse for relatives and neighbours.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
@@ -28,7 +29,7 @@ _SYMMETRIC = 1e-8
 """Largest difference between mirrored entries, relative to the largest entry."""
 
 
-class Relation:
+class Relation(ABC):
     """Base of all known relations; what a model needs of one.
 
     A relation of a kind of its own gives `labels` and `precision`, and the `word` by which formulas
@@ -45,12 +46,12 @@ class Relation:
     word: ClassVar[str] = "known"
     labels: tuple[Label, ...]
 
+    @abstractmethod
     def precision(self) -> Triangle:
         """Return the lower triangle of P by columns: starts, rows, values.
 
         Rows ascend within a column, so that its diagonal entry comes first.
         """
-        raise NotImplementedError
 
     @cached_property
     def core(self) -> _core.Precision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 import reference_data
 
 import glimm
+from glimm.problem import make_problem
 
 HERE = Path(__file__).parent / "integration"
 PRINTED_UNITS = 1.01  # the last printed digit may be rounded or truncated
@@ -127,3 +128,23 @@ def test_verification_fails_for_a_wrong_fit() -> None:
     found = fit(CBPP, data("cbpp"))
     wrong = dataclasses.replace(found.estimates, loglik=found.loglik + 0.01)
     assert not dataclasses.replace(found, estimates=wrong).verify().passed
+
+
+@pytest.mark.parametrize("family", ["poisson", "binomial"])
+@pytest.mark.parametrize("sd", [0.3, 1.5])
+def test_laplace_with_slopes_states_its_error(family: str, sd: float) -> None:
+    rng = np.random.default_rng(7)
+    g, x = np.repeat(np.arange(30), 8), rng.normal(size=240)
+    eta = 0.3 + 0.5 * x + sd * (rng.normal(size=30)[g] + 0.5 * rng.normal(size=30)[g] * x)
+    chance = rng.random(240) < 1 / (1 + np.exp(-eta))
+    y = rng.poisson(np.exp(eta)) if family == "poisson" else chance.astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.FitWarning)
+        fit = glimm.fit(
+            "y ~ x + (1 + x | g)", {"y": y, "x": x, "g": g}, family, integration="laplace"
+        )
+    exact = make_problem(replace(fit.model, integration="exact"), fit.design)
+    found = exact.evaluate(fit.estimates.parameters)
+    assert found is not None
+    lacking = abs(found[0] - fit.loglik)
+    assert lacking <= fit.certificate.loglik_error <= 1.3 * lacking + 3e-3

@@ -6,7 +6,7 @@ use common::*;
 use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::integration::Rule;
 use glimm_core::objective::block::Block;
-use glimm_core::objective::{Objective, Order, Quadrature};
+use glimm_core::objective::{Objective, Order, Quadrature, Units};
 
 const FAMILIES: [(&str, &str); 5] =
     [("binomial", "logit"), ("poisson", "log"), ("nbinom2", "log"), ("gamma", "log"), ("beta", "logit")];
@@ -124,6 +124,14 @@ fn stated_errors_hold_against_fifty_digits() {
             assert!(error <= stated, "{line} {rule:?}: {value}, off by {error:e}, stated {stated:e}");
             assert!(stated < 1e-5 + 1e-13 * truth.abs(), "{line} {rule:?}: stated {stated:e}");
             worst = worst.max(error / (1.0 + truth.abs()));
+            // The reference is kept with nodes that were held against it, and given once.
+            let kept = block.by_reference(&[sd]).map(Result::unwrap);
+            assert_eq!(kept.is_some(), matches!(rule, Rule::Adaptive(_)), "{line} {rule:?}");
+            if let Some((reference, stated)) = kept {
+                let error = (reference.value + factorials - truth).abs();
+                assert!(error <= stated, "{line} {rule:?}: the reference is off by {error:e}, stated {stated:e}");
+                assert!(block.by_reference(&[sd]).is_none());
+            }
         }
         cases += 1;
     }

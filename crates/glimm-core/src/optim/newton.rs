@@ -111,7 +111,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Before the first step.
-    fn at(start: &[f64]) -> Outcome {
+    pub(super) fn at(start: &[f64]) -> Outcome {
         Outcome {
             psi: start.to_vec(),
             value: f64::NEG_INFINITY,
@@ -121,6 +121,12 @@ impl Outcome {
             iterations: 0,
             evaluations: 0,
         }
+    }
+
+    /// The objective has no value at the start.
+    pub(super) fn rejected(start: &[f64], reject: Reject) -> Outcome {
+        let reason = if reject == Reject::Interrupted { Reason::Interrupted } else { Reason::BadStart };
+        Outcome { reason, evaluations: 1, ..Outcome::at(start) }
     }
 }
 
@@ -211,10 +217,7 @@ pub fn maximise(
             let outcome = maximise_from(objective, start, here, settings, observe);
             Outcome { evaluations: outcome.evaluations + 1, ..outcome }
         }
-        Err(reject) => {
-            let reason = if reject == Reject::Interrupted { Reason::Interrupted } else { Reason::BadStart };
-            Outcome { reason, evaluations: 1, ..Outcome::at(start) }
-        }
+        Err(reject) => Outcome::rejected(start, reject),
     }
 }
 

@@ -23,24 +23,11 @@ pub fn stationary(
     settings: &Settings,
     observe: &mut dyn FnMut(usize, f64, f64) -> bool,
 ) -> Outcome {
-    let mut outcome = Outcome {
-        psi: start.to_vec(),
-        value: f64::NEG_INFINITY,
-        curvature: Vec::new(),
-        decrement: f64::INFINITY,
-        reason: Reason::BadStart,
-        iterations: 0,
-        evaluations: 1,
-    };
     let mut here = match objective.evaluate(start, Order::Information, settings.inner_tolerance) {
         Ok(e) => e,
-        Err(reject) => {
-            if reject == Reject::Interrupted {
-                outcome.reason = Reason::Interrupted;
-            }
-            return outcome;
-        }
+        Err(reject) => return Outcome::rejected(start, reject),
     };
+    let mut outcome = Outcome { evaluations: 1, ..Outcome::at(start) };
     objective.accept();
     outcome.curvature = objective.information().unwrap_or_default();
     loop {

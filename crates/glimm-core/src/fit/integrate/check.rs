@@ -164,13 +164,13 @@ impl Problem {
     /// What `better`, which stated its own error near `psi`, adds to the objective `last` there.
     pub(super) fn check_known(
         &self,
-        (mut better, stated): (Evaluation, f64),
+        (better, stated): (Evaluation, f64),
         psi: &[f64],
         last: &Evaluation,
         checked: usize,
     ) -> Check {
-        corrected::add(&mut better, -1.0, &self.without_prior(psi, last));
-        self.reduced(Check { stated: SLACK * stated, checked, ..Check::new(&[better], 1.0) })
+        let found = Check::between(better, &self.without_prior(psi, last));
+        self.reduced(Check { stated: SLACK * stated, checked, ..found })
     }
 
     /// What the reference of all groups adds to the objective `last` at `psi`.
@@ -264,6 +264,12 @@ impl Problem {
 }
 
 impl Check {
+    /// What one evaluation adds to another.
+    pub fn between(mut better: Evaluation, last: &Evaluation) -> Check {
+        corrected::add(&mut better, -1.0, last);
+        Check::new(&[better], 1.0)
+    }
+
     /// Totals of the batches' differences, and what the batches' spread says of them.
     pub fn new(differences: &[Evaluation], weight: f64) -> Check {
         let p = differences[0].gradient.len();

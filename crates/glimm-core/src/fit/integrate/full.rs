@@ -6,7 +6,7 @@ use super::check::Check;
 use super::{AFFORDABLE, COARSE, Integrated, LOOK, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
 use crate::integration::{Certificate, Nodes, Rule};
-use crate::objective::{Evaluation, Objective, Order, Reject, corrected};
+use crate::objective::{Evaluation, Objective, Order, Reject};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise_from};
 
 /// Nodes are chosen anew after this many steps at first, and so many times at most.
@@ -45,8 +45,8 @@ impl Problem {
             Err(_) => None,
         };
         let runaway = near.is_none();
-        let (psi, here, nodes) = near.map_or_else(|| self.at_start(rule), Ok)?;
-        let (mut outcome, last, nodes) = self.climb_nodes(psi, here, nodes, rule, observe)?;
+        let place = near.map_or_else(|| self.at_start(rule), Ok)?;
+        let (mut outcome, last, nodes) = self.climb_nodes(place, rule, observe)?;
         outcome.iterations += before[0];
         outcome.evaluations += before[1];
         let mut certificate = self.certify_nodes(&outcome, &last, rule, &nodes)?;
@@ -63,8 +63,10 @@ impl Problem {
             Err(_) => return Ok(None),
             Ok(found) => found,
         };
-        let found =
-            if let Rule::Gauss(_) = rule { self.held_against_reference(&psi)? } else { Some(apart(&here, last)) };
+        let found = match rule {
+            Rule::Gauss(_) => self.held_against_reference(&psi)?,
+            _ => Some(Check::between(here.clone(), last)),
+        };
         let near = |check: &Check| {
             let far = check.bias(&self.standard, last).0.iter().any(|b| b.abs() > SANE_BIAS || b.is_nan());
             check.value.is_finite() && !(far && check.value.abs() > SANE_ERROR)
@@ -90,12 +92,10 @@ impl Problem {
         Ok((psi, here, nodes))
     }
 
-    /// Climbs from `psi`, choosing nodes anew until they and the maximum agree.
+    /// Climbs from a place, choosing nodes anew until they and the maximum agree.
     fn climb_nodes(
         &mut self,
-        mut psi: Vec<f64>,
-        mut here: Evaluation,
-        mut nodes: Nodes,
+        (mut psi, mut here, mut nodes): Place,
         rule: Rule,
         observe: Observer<'_>,
     ) -> Result<(Outcome, Evaluation, Nodes), Error> {
@@ -279,13 +279,6 @@ impl Problem {
         certificate.laplace_error = laplace - (last.value - prior + certificate.laplace_error);
         Ok(certificate)
     }
-}
-
-/// What one evaluation adds to another.
-fn apart(here: &Evaluation, last: &Evaluation) -> Check {
-    let mut difference = Evaluation { hessian: None, ..here.clone() };
-    corrected::add(&mut difference, -1.0, last);
-    Check::new(&[difference], 1.0)
 }
 
 /// The rule far from the end of a climb.

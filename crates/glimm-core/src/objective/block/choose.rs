@@ -44,9 +44,8 @@ impl Quadrature for Block {
                 let error = self.error_of(&chosen);
                 let kept: usize = references.iter().flatten().map(|r| r.log_weight.len()).sum();
                 if cheaper && q <= PANEL_EFFECTS && kept <= MOST_KEPT {
-                    let references: Vec<Chosen> =
-                        references.into_iter().zip(&chosen).map(|(r, c)| r.unwrap_or_else(|| c.clone())).collect();
-                    self.reference = Some((self.grids_of(&references), self.error_of(&references)));
+                    let own = references.into_iter().zip(&chosen);
+                    self.reference = own.map(|(r, c)| r.unwrap_or_else(|| c.clone())).collect();
                 }
                 Ok(Nodes { counts: chosen.iter().map(|c| c.log_weight.len()).collect(), error })
             }
@@ -78,7 +77,9 @@ impl Units for Block {
     }
 
     fn by_reference(&mut self, psi: &[f64]) -> Option<Result<(Evaluation, f64), Reject>> {
-        let (mut grids, error) = self.reference.take()?;
+        let reference = Some(std::mem::take(&mut self.reference)).filter(|kept| !kept.is_empty())?;
+        let mut grids = self.grids_of(&reference);
+        let error = self.error_of(&reference);
         std::mem::swap(&mut self.grids, &mut grids);
         let found = self.evaluate(psi, Order::Gradient, MODES);
         std::mem::swap(&mut self.grids, &mut grids);
@@ -87,7 +88,7 @@ impl Units for Block {
 
     fn forget_nodes(&mut self) {
         self.grids = Vec::new();
-        self.reference = None;
+        self.reference = Vec::new();
     }
 
     fn as_objective(&mut self) -> &mut dyn Objective {
