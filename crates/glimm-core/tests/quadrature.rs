@@ -105,6 +105,69 @@ fn cluster(family: &str, rows: f64, sum: f64, offset: f64) -> Data {
     }
 }
 
+/// The same data with every row as often as its weight says.
+fn apart(data: &Data) -> Data {
+    let freq = data.freq.as_ref().unwrap();
+    let each = |v: &[f64]| v.iter().zip(freq).flat_map(|(v, f)| vec![*v; *f as usize]).collect::<Vec<f64>>();
+    let column = |c: &Column| match c {
+        Column::One => Column::One,
+        Column::Values(v) => Column::Values(each(v)),
+    };
+    let (term, predictor) = (&data.terms[0], &data.predictors[0]);
+    let n = freq.iter().sum::<f64>() as usize;
+    Data {
+        family: data.family.clone(),
+        y: each(&data.y),
+        size: None,
+        freq: None,
+        predictors: vec![Predictor::new(vec![], predictor.offset.as_deref().map(each))],
+        terms: vec![Term {
+            codes: vec![0; n],
+            columns: term.columns.iter().map(column).collect(),
+            predictors: term.predictors.clone(),
+            structure: term.structure.clone(),
+            prior: None,
+            also: Vec::new(),
+            ..*term
+        }],
+        copies: None,
+        constants: None,
+    }
+}
+
+/// Weighted rows and rows one by one take different ways through an integrand.
+#[test]
+fn weights_are_repeated_rows_for_every_rule() {
+    for (family, intercept_first) in [("binomial", true), ("binomial", false), ("poisson", true)] {
+        let mut data = cluster(family, 12.0, 5.0, -0.7);
+        let counts = family == "poisson";
+        (data.y, data.freq) = (vec![1.0, 0.0, 0.0, 1.0], Some(vec![3.0, 2.0, 3.0, 4.0]));
+        data.size = (!counts).then(|| vec![1.0; 4]);
+        data.predictors = vec![Predictor::new(vec![], Some(vec![-0.7, 0.1, 0.4, -1.2]))];
+        let slope = Column::Values(vec![0.3, -1.1, 0.8, 1.9]);
+        data.terms[0].codes = vec![0; 4];
+        data.terms[0].columns = if intercept_first { vec![Column::One, slope] } else { vec![slope, Column::One] };
+        data.terms[0].predictors = vec![0, 0];
+        data.terms[0].structure = glimm_core::structure::lookup("us", 2).unwrap();
+        let same = apart(&data);
+        for psi in [[1.2, 0.5, 0.9], [4.0, -3.0, 0.0], [2.0, 0.0, 1e-3]] {
+            for rule in [Rule::Reference(1e-9), Rule::Adaptive(1e-7)] {
+                let value = |data: &Data| {
+                    let mut block = Block::new(data);
+                    let stated = block.choose(&psi, rule).unwrap().error;
+                    (block.evaluate(&psi, Order::Gradient, 1e-14).unwrap().value, stated)
+                };
+                let ((one, e1), (two, e2)) = (value(&data), value(&same));
+                assert!((one - two).abs() <= e1 + e2 && e1 + e2 < 1e-5, "{family} {psi:?} {rule:?}: {one} {two}");
+            }
+        }
+    }
+}
+
+const RULES: [Rule; 3] = [Rule::Reference(1e-10), Rule::Adaptive(1e-10), Rule::Adaptive(1e-6)];
+/// Rows that are also integrated one by one.
+const MOST_SINGLE: f64 = 1000.0;
+
 /// Cases of `tests/reference/integrals`, in 50-digit arithmetic: no stated error may be below the true one.
 #[test]
 fn stated_errors_hold_against_fifty_digits() {
@@ -113,11 +176,12 @@ fn stated_errors_hold_against_fifty_digits() {
     for line in table.lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
         let [rows, sum, sd, offset, truth] = [1, 2, 3, 4, 5].map(|i| fields[i].parse::<f64>().unwrap());
-        let data = cluster(fields[0], rows, sum, offset);
         let counts = fields[0] == "poisson";
         let factorials = if counts { rows * glimm_core::special::lgamma(sum / rows + 1.0) } else { 0.0 };
-        for rule in [Rule::Reference(1e-10), Rule::Adaptive(1e-10), Rule::Adaptive(1e-6)] {
-            let mut block = Block::new(&data);
+        let merged = cluster(fields[0], rows, sum, offset);
+        let single = (rows <= MOST_SINGLE).then(|| apart(&merged));
+        for (data, rule) in std::iter::once(&merged).chain(&single).flat_map(|data| RULES.map(|rule| (data, rule))) {
+            let mut block = Block::new(data);
             let stated = block.choose(&[sd], rule).unwrap_or_else(|e| panic!("{line}: {e:?}")).error;
             let value = block.evaluate(&[sd], Order::Gradient, 1e-14).unwrap().value + factorials;
             let error = (value - truth).abs();

@@ -1,7 +1,7 @@
 //! Binomial responses: successes out of `size` trials, or 0/1.
 
 use super::rows::{Kernel, LANES, run1};
-use super::{Derivs, Family, Random, Rows, Want};
+use super::{Derivs, Family, Random, Rows, Want, odds};
 use crate::link::Link;
 use crate::special::{beta_inc, exp, expm1_near, ln, log1p, logistic, saturated_poisson, select, vectorized};
 use rand_distr::Distribution;
@@ -212,6 +212,19 @@ impl Family for Binomial {
             }
             _ => run(Logit::default(), rows, eta, want, out),
         }
+    }
+
+    fn add_shifted(
+        &self,
+        rows: Rows<'_>,
+        weight: Option<&[f64]>,
+        eta: &[&[f64]],
+        shifts: &[f64],
+        out: &mut [f64],
+    ) -> Option<f64> {
+        let ones = |v: Option<&[f64]>| v.is_none_or(|v| v.iter().all(|v| *v == 1.0));
+        let single = ones(rows.size) && ones(weight) && rows.y.iter().all(|y| *y == 0.0 || *y == 1.0);
+        (single && self.0 == Link::Logit).then(|| odds::add_products(rows.y, eta[0], shifts, out))?
     }
 
     fn log_constant(&self, y: f64, size: f64) -> f64 {

@@ -23,6 +23,7 @@ mod mixed;
 mod nbinom;
 mod nbinom1;
 mod nbinom2;
+mod odds;
 mod ordbeta;
 mod ordinal;
 mod poisson;
@@ -160,6 +161,20 @@ pub trait Family: Send + Sync {
     /// to the first `want.dims` predictors, up to `want.order`, in the layout of [`Derivs`].
     /// Finite for every |eta| <= 700.
     fn derivs(&self, rows: Rows<'_>, eta: &[&[f64]], want: Want, out: &mut Derivs);
+
+    /// Adds to `out`, for every shift s of predictor 0, the weighted sum over the rows of what [`Family::derivs`] calls the
+    /// value, and returns the size of what was rounded on the way. For families in which all shifts together cost less than
+    /// the rows one by one; `None`, with `out` as it was, where that is not so.
+    fn add_shifted(
+        &self,
+        _rows: Rows<'_>,
+        _weight: Option<&[f64]>,
+        _eta: &[&[f64]],
+        _shifts: &[f64],
+        _out: &mut [f64],
+    ) -> Option<f64> {
+        None
+    }
 
     /// The part of the log density of one row that depends on the response alone.
     fn log_constant(&self, y: f64, size: f64) -> f64;

@@ -3,7 +3,7 @@
 use super::rows::{Kernel, LANES, run1};
 use super::{Derivs, Family, Random, Rows, Want};
 use crate::link::{Link, continued};
-use crate::special::{exp, expm1_near, gamma_inc, ln, saturated_poisson, select};
+use crate::special::{exp, expm1, expm1_near, gamma_inc, ln, saturated_poisson, select, vectorized};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Log, Link::Identity, Link::Sqrt];
@@ -30,11 +30,38 @@ impl Kernel<2, 5> for LogKernel {
     #[inline(always)]
     fn row(&self, lane: usize, [y, eta]: [f64; 2]) -> [f64; 5] {
         let mean = self.mean[lane];
-        // minus half the deviance, which for large counts keeps digits that y eta - mean would lose
-        let e = eta - self.log_y[lane];
-        let excess = select(e.abs() <= 0.5, y * expm1_near(e), mean - y);
-        [y.mul_add(e, -excess), y - mean, -mean, -mean, -mean]
+        [value(y, eta, mean, self.log_y[lane]), y - mean, -mean, -mean, -mean]
     }
+}
+
+/// Minus half the deviance, which for large counts keeps digits that y eta - mean would lose.
+#[inline(always)]
+fn value(y: f64, eta: f64, mean: f64, log_y: f64) -> f64 {
+    let e = eta - log_y;
+    let excess = select(e.abs() <= 0.5, y * expm1_near(e), mean - y);
+    y.mul_add(e, -excess)
+}
+
+/// With the log link sum_i y_i (eta_i + s) - exp(eta_i + s) changes with s by s sum y_i - (exp(s) - 1) sum mean_i.
+fn add_levels(y: &[f64], weight: Option<&[f64]>, eta: &[f64], shifts: &[f64], out: &mut [f64]) -> f64 {
+    let mut here = [0.0; 3];
+    vectorized(
+        #[inline(always)]
+        || {
+            for i in 0..y.len() {
+                let (mean, w) = (exp(eta[i]), weight.map_or(1.0, |w| w[i]));
+                let sums = [value(y[i], eta[i], mean, ln(y[i])), y[i], mean];
+                for k in 0..3 {
+                    here[k] += select(w == 0.0, 0.0, w * sums[k]);
+                }
+            }
+            let [value, counts, means] = here;
+            for i in 0..shifts.len() {
+                out[i] += shifts[i].mul_add(counts, value) - expm1(shifts[i]) * means;
+            }
+        },
+    );
+    here[1] + here[2]
 }
 
 /// Below this predictor of a link without logarithm ln(mean) continues as a parabola. Under the identity link another is
@@ -95,6 +122,17 @@ impl Family for Poisson {
             Some(q) => run1(PowerKernel(q), [rows.y, eta[0]], want, out),
             None => run1(LogKernel::default(), [rows.y, eta[0]], want, out),
         }
+    }
+
+    fn add_shifted(
+        &self,
+        rows: Rows<'_>,
+        weight: Option<&[f64]>,
+        eta: &[&[f64]],
+        shifts: &[f64],
+        out: &mut [f64],
+    ) -> Option<f64> {
+        (self.0 == Link::Log).then(|| add_levels(rows.y, weight, eta[0], shifts, out))
     }
 
     fn log_constant(&self, y: f64, _size: f64) -> f64 {

@@ -65,7 +65,7 @@ pub struct Line<T> {
 }
 
 struct Panel<T> {
-    nodes: Vec<Node<T>>,
+    nodes: [Node<T>; ORDER],
     from: f64,
     to: f64,
     value: f64,
@@ -178,17 +178,16 @@ fn places(from: f64, to: f64) -> [f64; ORDER] {
     std::array::from_fn(|i| center + if i < ORDER / 2 { -half } else { half } * NODES[place(i)])
 }
 
-fn panel<T>([from, to]: [f64; 2], x: &[f64], found: impl Iterator<Item = (f64, T)>, top: f64) -> Panel<T> {
+fn panel<T>([from, to]: [f64; 2], x: &[f64], mut found: impl Iterator<Item = (f64, T)>, top: f64) -> Panel<T> {
     static LOG_KRONROD: LazyLock<[f64; 8]> = LazyLock::new(|| KRONROD.map(f64::ln));
     let half = 0.5 * (to - from);
     let (log_half, log_kronrod) = (half.ln(), *LOG_KRONROD);
-    let (mut nodes, mut values) = (Vec::with_capacity(ORDER), [f64::NEG_INFINITY; ORDER]);
-    for (i, (log_value, kept)) in found.enumerate() {
-        if !log_value.is_nan() {
-            values[i] = log_value - top;
-        }
-        nodes.push(Node { x: x[i], log_weight: log_half + log_kronrod[place(i)], log_value, kept });
-    }
+    let nodes: [Node<T>; ORDER] = std::array::from_fn(|i| {
+        let (log_value, kept) = found.next().expect("a value for every node");
+        Node { x: x[i], log_weight: log_half + log_kronrod[place(i)], log_value, kept }
+    });
+    let relative = |v: f64| if v.is_nan() { f64::NEG_INFINITY } else { v - top };
+    let mut values: [f64; ORDER] = std::array::from_fn(|i| relative(nodes[i].log_value));
     vectorized(
         #[inline(always)]
         || values.iter_mut().for_each(|v| *v = exp(*v)),

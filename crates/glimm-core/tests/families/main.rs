@@ -9,6 +9,7 @@ mod points;
 mod powers;
 mod reference;
 mod reference_amounts;
+mod shifts;
 #[allow(clippy::approx_constant)] // values of functions, some of which are famous
 #[rustfmt::skip] // one row of arguments and values to a line
 mod values;

@@ -25,6 +25,10 @@ const ENOUGH: f64 = 1e-5;
 const SAMPLE_WORK: f64 = 1e7;
 /// Squared distance to the maximum, in standard errors, that is too short to spoil the nodes.
 const NEAR_ENOUGH: f64 = 1e-2;
+/// The same at which the first climb ends: its last step is looked at with the nodes of the next.
+const FIRST: f64 = 0.5;
+/// The same that is too short to change second derivatives by more than the sample leaves open.
+const CURVED: f64 = 1e-3;
 /// Climbs with nodes chosen anew.
 const ROUNDS: usize = 4;
 
@@ -84,7 +88,7 @@ impl Problem {
         mut references: References,
         observe: Observer<'_>,
     ) -> Result<Integrated, Error> {
-        let settings = self.settings(Curvature::Exact, NEAR, INNER);
+        let settings = [FIRST, NEAR].map(|tolerance| self.settings(Curvature::Exact, tolerance, INNER));
         let (prior, engine) = (self.prior.as_ref(), &mut self.engine);
         let Some(all) = engine.units_mut() else { return Err(rejected(Reject::NoMode)) };
         let mut rounds = 0;
@@ -102,7 +106,7 @@ impl Problem {
                     break (here, Check { stated, ..Check::new(&differences, sample.weight) });
                 }
             }
-            let settings = settings.clone();
+            let settings = settings[rounds.min(1)].clone();
             let more = maximise(&mut objective, &outcome.psi, settings, &mut |i, v, d| observe("sample", i, v, d));
             if more.reason == Reason::Interrupted {
                 return Err(Error::Interrupted);
@@ -177,7 +181,10 @@ fn arrive(objective: &mut dyn Objective, outcome: &mut Outcome) -> Result<Evalua
         let step = inference::newton_step(&here);
         // A zero variance stays zero.
         outcome.psi.iter_mut().zip(step).filter(|(x, _)| **x != 0.0).for_each(|(x, d)| *x += d);
-        here = objective.evaluate(&outcome.psi, Order::Hessian, INNER_LAST)?;
+        let order = if outcome.decrement < CURVED { Order::Gradient } else { Order::Hessian };
+        let hessian = here.hessian.take();
+        here = objective.evaluate(&outcome.psi, order, INNER_LAST)?;
+        here.hessian = here.hessian.take().or(hessian);
         objective.accept();
         outcome.decrement = inference::decrement(&here);
     }

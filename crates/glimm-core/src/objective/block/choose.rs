@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Block;
-use super::cluster::{Chosen, Cluster, PANEL_EFFECTS, Parts, Product};
+use super::integrand::{Integrand, Parts};
 use super::lanes::{LANES, Lanes};
+use super::nodes::{Chosen, PANEL_EFFECTS, Product};
 use super::quadrature::{Grid, NO_NODE};
 use super::tiles::Tile;
 use crate::integration::{Nodes, Rule};
@@ -116,12 +117,13 @@ impl Block {
         let rules = Product::tried(self.q());
         let one = |g: usize| {
             proceed(&self.control)?;
-            let mut cluster = self.cluster(g, psi, &lambda);
+            let mut integrand = self.integrand(g, psi, &lambda);
             let seed = g as u64;
-            let reference = cluster.reference(tolerance, seed);
-            let fewer = if cheaper { cluster.cheaper(&rules, &reference, tolerance) } else { None };
+            let reference = integrand.reference(tolerance, seed);
+            let fewer = if cheaper { integrand.cheaper(&rules, &reference, tolerance) } else { None };
+            let reference = integrand.in_standard_coordinates(reference);
             let (chosen, reference) = match fewer {
-                Some(fewer) => (fewer, Some(reference)),
+                Some(fewer) => (integrand.in_standard_coordinates(fewer), Some(reference)),
                 None => (reference, None),
             };
             if chosen.log_value.is_finite() { Ok((chosen, reference)) } else { Err(Reject::NoMode) }
@@ -130,7 +132,7 @@ impl Block {
     }
 
     /// The integrand of one group at the modes of the last evaluation.
-    fn cluster(&self, group: usize, psi: &[f64], lambda: &[f64]) -> Cluster {
+    fn integrand(&self, group: usize, psi: &[f64], lambda: &[f64]) -> Integrand {
         let q = self.q();
         let (places, _) = self.places.places_of(&[group]);
         let tile = self.places.tiles.partition_point(|t| t.group <= group) - 1;
@@ -138,7 +140,7 @@ impl Block {
         let inverse: Vec<f64> = (0..q * q).map(|i| self.inverse[tile * q * q + i].0[lane]).collect();
         let (y, size, weight) = self.store.responses(&places);
         let z = |&a: &usize| (self.store.predictor[a], self.store.column_at(a, &places));
-        Cluster::new(Parts {
+        Integrand::new(Parts {
             family: self.store.family.clone(),
             y,
             size,

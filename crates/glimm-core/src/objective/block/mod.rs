@@ -5,11 +5,12 @@
 //! threads; sums over chunks run in a fixed order, so results do not depend on the number of threads.
 
 mod choose;
-mod cluster;
+mod integrand;
 mod lanes;
 mod laplace;
 mod modes;
 mod moments;
+mod nodes;
 mod posterior;
 mod quadrature;
 mod scores;
@@ -53,7 +54,7 @@ pub struct Block {
     /// Nodes of every tile; none for Laplace's approximation.
     grids: Vec<Arc<Grid>>,
     /// The reference that the nodes reproduce, group by group; empty where it is not kept.
-    reference: Vec<cluster::Chosen>,
+    reference: Vec<nodes::Chosen>,
     /// Accepted modes (tiles x q) and those of the last evaluation.
     u: Vec<Lanes>,
     trial: Vec<Lanes>,

@@ -180,9 +180,10 @@ impl Work<'_> {
     fn node_weight(&mut self, x: Lanes) -> Lanes {
         let mut weight = Lanes::ZERO;
         for l in 0..LANES {
-            if x.0[l] > LEAST {
-                weight.0[l] = special::exp(x.0[l]);
-            } else {
+            weight.0[l] = special::select(x.0[l] > LEAST, special::exp(x.0[l]), 0.0);
+        }
+        if weight.0.contains(&0.0) {
+            for l in (0..LANES).filter(|&l| weight.0[l] == 0.0) {
                 self.node_score.iter_mut().chain(&mut self.node_curvature).for_each(|s| s.0[l] = 0.0);
             }
         }

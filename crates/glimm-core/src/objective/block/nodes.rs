@@ -1,21 +1,16 @@
-//! The integrand of one group by itself, and nodes for it whose error is measured.
+//! Nodes for the integral of one group, whose error is measured.
 //!
-//! In standard coordinates x, u = mode + S x with S = R^-T and H = RR', the integrand is exp(-h(u)) / |R| and its curvature
-//! at zero the identity. Its integral is taken one effect after the other, each by adaptive panels given the outer ones;
-//! where there are more than two, by draws from a multivariate t.
-
-use std::sync::Arc;
+//! The integral is taken one effect after the other, each by adaptive panels given the outer ones; where there are more than
+//! two, by draws from a multivariate t.
 
 use rand::{RngExt, SeedableRng};
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
 
-use crate::family::{Derivs, Family, Random, Rows, Want};
-use crate::linalg::dense;
-use crate::quadrature::{hermite, line};
+use super::integrand::Integrand;
+use crate::family::Random;
+use crate::quadrature::{Node, hermite, line};
 use crate::special::lgamma;
 
-/// Rows times points that are evaluated together, if a group has fewer rows.
-const BATCH: usize = 1024;
 /// Contribution to the integral, relative to the tolerance, of nodes that are left out.
 const NOTHING: f64 = 0.05;
 /// Nodes per effect of the rules of Gauss and Hermite that are tried. One node may find the integral and yet knows nothing
@@ -39,47 +34,6 @@ const CONTRADICTION: f64 = 4.0;
 /// Tolerance of an inner integral relative to that of the outer one.
 const INNER: f64 = 0.1;
 
-/// The rows of one group at given parameters, and its mode.
-pub struct Cluster {
-    family: Arc<dyn Family>,
-    y: Vec<f64>,
-    size: Option<Vec<f64>>,
-    weight: Option<Vec<f64>>,
-    /// X beta + offset of each predictor at the mode.
-    fixed: Vec<Vec<f64>>,
-    /// Z Lambda S by effect.
-    effects: Vec<Effect>,
-    mode: Vec<f64>,
-    scale: Vec<f64>,
-    derivs: Derivs,
-    /// Every row as often as there are points.
-    ys: Vec<f64>,
-    sizes: Vec<f64>,
-    eta: Vec<Vec<f64>>,
-}
-
-/// How one standard coordinate moves one predictor.
-struct Effect {
-    coordinate: usize,
-    predictor: usize,
-    column: Vec<f64>,
-}
-
-/// What a cluster is made of.
-pub struct Parts {
-    pub family: Arc<dyn Family>,
-    pub y: Vec<f64>,
-    pub size: Option<Vec<f64>>,
-    pub weight: Option<Vec<f64>>,
-    /// X beta + offset of each predictor.
-    pub fixed: Vec<Vec<f64>>,
-    /// Columns of Z with the predictor that each enters.
-    pub z: Vec<(usize, Vec<f64>)>,
-    pub lambda: Vec<f64>,
-    pub mode: Vec<f64>,
-    pub scale: Vec<f64>,
-}
-
 /// Nodes of one group.
 #[derive(Clone, Debug)]
 pub struct Chosen {
@@ -95,92 +49,7 @@ pub struct Chosen {
     pub size: f64,
 }
 
-impl Cluster {
-    pub fn new(parts: Parts) -> Cluster {
-        let (rows, q) = (parts.y.len(), parts.mode.len());
-        let mut lambda_scale = vec![0.0; q * q];
-        dense::matmul(&parts.lambda, &parts.scale, q, &mut lambda_scale);
-        let predictors = parts.fixed.len();
-        let mut effects = Vec::new();
-        for coordinate in 0..q {
-            for predictor in 0..predictors {
-                let mut column = vec![0.0; rows];
-                for (c, (_, z)) in parts.z.iter().enumerate().filter(|(_, z)| z.0 == predictor) {
-                    let times = lambda_scale[c * q + coordinate];
-                    column.iter_mut().zip(z).for_each(|(x, z)| *x += times * z);
-                }
-                if column.iter().any(|x| *x != 0.0) {
-                    effects.push(Effect { coordinate, predictor, column });
-                }
-            }
-        }
-        let mut b = vec![0.0; q];
-        dense::matvec(&parts.lambda, &parts.mode, q, &mut b);
-        let mut fixed = parts.fixed;
-        for (b, (k, z)) in b.iter().zip(&parts.z) {
-            fixed[*k].iter_mut().zip(z).for_each(|(e, z)| *e += b * z);
-        }
-        Cluster {
-            y: parts.y,
-            size: parts.size,
-            weight: parts.weight,
-            eta: vec![Vec::new(); predictors],
-            fixed,
-            family: parts.family,
-            effects,
-            mode: parts.mode,
-            scale: parts.scale,
-            derivs: Derivs::default(),
-            ys: Vec::new(),
-            sizes: Vec::new(),
-        }
-    }
-
-    pub fn q(&self) -> usize {
-        self.mode.len()
-    }
-
-    /// -h at some points, given in standard coordinates one after the other.
-    pub fn log_integrand(&mut self, x: &[f64]) -> Vec<f64> {
-        let together = self.q() * (BATCH / self.y.len().max(1)).max(1);
-        let mut found = Vec::with_capacity(x.len() / self.q());
-        x.chunks(together).for_each(|some| self.log_integrand_of_some(some, &mut found));
-        found
-    }
-
-    /// Row after row, each at all points, so that loops over the points of a small group vectorise.
-    fn log_integrand_of_some(&mut self, x: &[f64], found: &mut Vec<f64>) {
-        let (q, n) = (self.q(), self.y.len());
-        let count = x.len() / q;
-        repeat(&self.y, count, &mut self.ys);
-        self.size.iter().for_each(|size| repeat(size, count, &mut self.sizes));
-        for (eta, fixed) in self.eta.iter_mut().zip(&self.fixed) {
-            repeat(fixed, count, eta);
-        }
-        for effect in &self.effects {
-            let along: Vec<f64> = x.iter().skip(effect.coordinate).step_by(q).copied().collect();
-            add_products(&effect.column, &along, &mut self.eta[effect.predictor]);
-        }
-        let rows = Rows { y: &self.ys, size: self.size.as_ref().map(|_| self.sizes.as_slice()) };
-        let eta: Vec<&[f64]> = self.eta.iter().map(Vec::as_slice).collect();
-        let want = Want { dims: eta.len(), order: 0, value: true };
-        self.derivs.reshape(want.dims, want.order, count * n);
-        self.family.derivs(rows, &eta, want, &mut self.derivs);
-        let sums = weighted_sums(&self.derivs.value()[..count * n], self.weight.as_deref(), count);
-        found.extend(sums.into_iter().zip(x.chunks_exact(q)).map(|(f, x)| f - 0.5 * self.squared_length(x)));
-    }
-
-    /// u'u at u = mode + S x.
-    fn squared_length(&self, x: &[f64]) -> f64 {
-        let q = self.q();
-        (0..q)
-            .map(|c| {
-                let u: f64 = self.mode[c] + (0..q).map(|d| self.scale[c * q + d] * x[d]).sum::<f64>();
-                u * u
-            })
-            .sum()
-    }
-
+impl Integrand {
     /// The fewest nodes that reproduce the reference to `tolerance`, if there are fewer than its own.
     pub fn cheaper(&mut self, rules: &[Product], reference: &Chosen, tolerance: f64) -> Option<Chosen> {
         let exact = self.q() <= PANEL_EFFECTS;
@@ -198,7 +67,7 @@ impl Cluster {
                 log_weight: rule.log_weight.clone(),
                 log_value,
                 error,
-                size: at_mode.abs(),
+                size: self.size(at_mode),
                 se: 0.0,
             };
             let difference = (log_value - reference.log_value).abs();
@@ -242,7 +111,7 @@ impl Cluster {
             if difference < 1.0 {
                 soonest = HOPE * count as f64 * tolerance.ln() / difference.ln();
             }
-            (error < tolerance).then(|| Chosen { x, log_weight, log_value, error, size: at_mode.abs(), se: 0.0 })
+            (error < tolerance).then(|| Chosen { x, log_weight, log_value, error, size: self.size(at_mode), se: 0.0 })
         })
     }
 
@@ -277,7 +146,7 @@ impl Cluster {
         let relative: Vec<f64> = f.iter().zip(&log_weight).map(|(f, w)| (f + w - total).exp()).collect();
         let mean = 1.0 / PAIRS as f64;
         let variance: f64 = relative.chunks_exact(2).map(|pair| (pair[0] + pair[1] - mean).powi(2)).sum();
-        Chosen { x, log_weight, log_value: total - at_mode, error: 0.0, se: variance.sqrt(), size: at_mode.abs() }
+        Chosen { x, log_weight, log_value: total - at_mode, error: 0.0, se: variance.sqrt(), size: self.size(at_mode) }
     }
 
     /// Nodes of adaptive panels.
@@ -292,51 +161,52 @@ impl Cluster {
             log_weight: all.nodes.iter().map(|node| node.log_weight).collect(),
             log_value: total - at_mode,
             error: all.error + NOTHING * tolerance,
-            size: at_mode.abs(),
+            size: self.size(at_mode),
             se: 0.0,
         }
     }
 
     /// The integral over the first `free` coordinates given the others in `x`.
-    fn descend(&mut self, free: usize, x: &mut Vec<f64>, tolerance: f64) -> Integral {
+    fn descend(&mut self, free: usize, x: &mut [f64], tolerance: f64) -> Integral {
         let own = free - 1;
-        let mut over_own = |places: &[f64]| -> Vec<(f64, Option<Box<Integral>>)> {
-            if own == 0 {
-                let q = x.len();
-                let mut points = x.repeat(places.len());
-                places.iter().enumerate().for_each(|(i, p)| points[i * q] = *p);
-                return self.log_integrand(&points).into_iter().map(|v| (v, None)).collect();
-            }
+        if own == 0 {
+            return self.innermost(x, tolerance);
+        }
+        let mut over_own = |places: &[f64]| -> Vec<(f64, Integral)> {
             let inner = |p: &f64| {
                 x[own] = *p;
                 let inner = self.descend(own, x, INNER * tolerance);
-                (inner.log_value, Some(Box::new(inner)))
+                (inner.log_value, inner)
             };
             places.iter().map(inner).collect()
         };
         let found = line(&mut over_own, tolerance);
         let mut all = Integral { nodes: Vec::new(), log_value: found.log_value, error: found.error };
-        let mut inner_error = 0.0_f64;
         for node in found.nodes {
-            match node.kept {
-                None => {
-                    let mut place = [0.0; PANEL_EFFECTS];
-                    place[..x.len()].copy_from_slice(x);
-                    place[own] = node.x;
-                    all.nodes.push(Point { x: place, log_weight: node.log_weight, log_value: node.log_value });
-                }
-                Some(inner) => {
-                    let relative = node.log_weight + inner.log_value - all.log_value;
-                    inner_error += relative.exp() * inner.error;
-                    all.nodes.extend(inner.nodes.into_iter().map(|mut point| {
-                        point.log_weight += node.log_weight;
-                        point
-                    }));
-                }
-            }
+            let (relative, inner) = (node.log_weight + node.log_value - all.log_value, node.kept);
+            all.error += relative.exp() * inner.error;
+            let weighted = |point: Point| Point { log_weight: point.log_weight + node.log_weight, ..point };
+            all.nodes.extend(inner.nodes.into_iter().map(weighted));
         }
-        all.error += inner_error;
         all
+    }
+
+    /// The integral over the first coordinate given the others in `x`.
+    fn innermost(&mut self, x: &[f64], tolerance: f64) -> Integral {
+        let q = x.len();
+        let mut over_own = |places: &[f64]| -> Vec<(f64, ())> {
+            let mut points = x.repeat(places.len());
+            points.iter_mut().step_by(q).zip(places).for_each(|(x, p)| *x = *p);
+            self.log_integrand(&points).into_iter().map(|v| (v, ())).collect()
+        };
+        let found = line(&mut over_own, tolerance);
+        let mut place = [0.0; PANEL_EFFECTS];
+        place[..q].copy_from_slice(x);
+        let point = |node: Node<()>| {
+            place[0] = node.x;
+            Point { x: place, log_weight: node.log_weight, log_value: node.log_value }
+        };
+        Integral { nodes: found.nodes.into_iter().map(point).collect(), log_value: found.log_value, error: found.error }
     }
 }
 
@@ -381,34 +251,6 @@ impl Product {
         let few = |k: &usize| (*k as f64).powi(q as i32) <= MOST_TRIED;
         TRIED.into_iter().filter(few).map(|k| Product::new(k, q)).collect()
     }
-}
-
-/// Every value so many times.
-fn repeat(values: &[f64], count: usize, into: &mut Vec<f64>) {
-    into.resize(values.len() * count, 0.0);
-    into.chunks_exact_mut(count).zip(values).for_each(|(all, v)| all.fill(*v));
-}
-
-/// Adds z_i x_j where row i stands at point j.
-fn add_products(z: &[f64], x: &[f64], to: &mut [f64]) {
-    if let [x] = x {
-        return to.iter_mut().zip(z).for_each(|(t, z)| *t += x * z);
-    }
-    for (to, z) in to.chunks_exact_mut(x.len()).zip(z) {
-        to.iter_mut().zip(x).for_each(|(t, x)| *t += x * z);
-    }
-}
-
-/// Sums over the rows at every point. Rows of weight zero add nothing even where their density is not finite.
-fn weighted_sums(f: &[f64], weight: Option<&[f64]>, count: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; count];
-    for (i, f) in f.chunks_exact(count).enumerate() {
-        let w = weight.map_or(1.0, |w| w[i]);
-        if w != 0.0 {
-            sums.iter_mut().zip(f).for_each(|(s, f)| *s += w * f);
-        }
-    }
-    sums
 }
 
 /// log sum_i exp(f_i + w_i).
