@@ -31,7 +31,7 @@ const PLAIN: usize = 7;
 /// Nodes per effect of the products by which Laplace's approximation is looked at on a sample, for one effect and two;
 /// units of that sample at least, and what the products may differ by: a part of what they say, or so little in nats and
 /// standard errors.
-const GLANCE: [[usize; 3]; 2] = [[9, 15, 25], [5, 9, 15]];
+const GLANCE: [[usize; 3]; 2] = [[9, 15, 25], [5, 7, 15]];
 const LEAST_GLANCED: usize = 200;
 const AGREED: f64 = 0.1;
 const LITTLE: f64 = 1e-3;
@@ -250,7 +250,7 @@ impl Problem {
     ) -> Result<Option<Check>, Reject> {
         let each: usize = nodes.iter().map(|k| k.pow(self.effects() as u32)).sum();
         let rows = self.data.n() as f64 / all.units() as f64;
-        let affordable = (0.5 * LOOK / (rows * each as f64 * self.data.family.price())) as usize;
+        let affordable = (0.25 * LOOK / (rows * each as f64 * self.data.family.price())) as usize;
         let count = affordable.clamp(LEAST_GLANCED, MOST_SAMPLED);
         let sample = Sample::some(all.units(), count, Rule::Gauss(nodes[1]));
         let mut references = sample.references(all, psi)?;
