@@ -2,6 +2,7 @@
 
 use super::elementary::{ln, polynomial, select};
 use std::f64::consts::PI;
+use std::sync::LazyLock;
 
 /// ln(2 pi) / 2.
 pub(crate) const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
@@ -113,6 +114,15 @@ fn power_sums(x: f64) -> ([f64; 4], f64) {
 
 /// Log density of a Poisson count at its own mean: y ln y - y - ln y!.
 pub fn saturated_poisson(y: f64) -> f64 {
+    /// Most counts are small, and there are many of them.
+    static SMALL: LazyLock<[f64; 256]> = LazyLock::new(|| std::array::from_fn(|y| saturated(y as f64)));
+    match SMALL.get(y as usize) {
+        Some(known) if y == y.trunc() => *known,
+        _ => saturated(y),
+    }
+}
+
+fn saturated(y: f64) -> f64 {
     if y > 0.0 { -0.5 * ln(2.0 * PI * y) - stirling(y)[0] } else { 0.0 }
 }
 
