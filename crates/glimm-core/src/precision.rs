@@ -146,6 +146,11 @@ impl Precision {
         self.scale
     }
 
+    /// Bytes of its factor.
+    pub fn bytes(&self) -> u64 {
+        self.factor().symbolic().panel_bytes()
+    }
+
     /// (row, column, value) of the lower triangle, column by column.
     pub fn entries(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
         let column =

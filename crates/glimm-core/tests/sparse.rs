@@ -4,7 +4,7 @@
 mod matrices;
 
 use glimm_core::linalg::sparse::{Factor, NotPositiveDefinite, SparseError, Symbolic};
-use matrices::{Sparse, Uniform, apply, cases, crossed, inner, invert, multiply};
+use matrices::{Sparse, Uniform, apply, cases, crossed, inner, invert, multiply, overlapping};
 
 /// Relative to the largest entry; the matrices have condition numbers up to about 1e3.
 const TOLERANCE: f64 = 1e-12;
@@ -161,6 +161,27 @@ fn same_input_gives_same_bits() {
         factor.refactor(&negative).unwrap_err();
         factor.refactor(&vec![f64::NAN; first.len()]).unwrap_err();
         assert_eq!(run(&mut factor), reference);
+    }
+}
+
+/// Supernodes so large that threads share what they pass on.
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let mut rng = Uniform(8);
+    let matrix = Sparse::new(2_300, overlapping([0..1_900, 1_800..2_300]), &mut rng);
+    let direction = rng.vector(matrix.values.len());
+    let run = || {
+        let mut factor = matrix.factor();
+        let (mut inverse, mut tangent) = (direction.clone(), direction.clone());
+        factor.selected_inverse(&mut inverse);
+        factor.selected_inverse_tangent(&direction, &mut tangent);
+        let all = [inverse, tangent, vec![factor.logdet()]].concat();
+        all.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    let alone = run();
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert!(pool.install(run) == alone, "{threads} threads");
     }
 }
 

@@ -1,9 +1,12 @@
 //! How much memory a fit takes, before it is taken.
 
+use std::sync::Arc;
+
 use super::Path;
 use crate::compress::Compressed;
 use crate::design::{Column, Data, Term};
 use crate::error::Error;
+use crate::precision::Precision;
 
 const NUMBER: u64 = 8;
 const CODE: u64 = 4;
@@ -18,7 +21,7 @@ const MATRICES: u64 = 12;
 
 /// Bytes at the peak of a fit: the data in standard units, which the engine for one factor takes over column by
 /// column and others copy; the modes with their tangents and covariances. Crossed effects add the factor of their
-/// matrix, whose size shows only once it is ordered.
+/// matrix, whose size shows only once it is ordered (`Engine::storage`).
 pub fn peak(data: &Data, path: Path) -> u64 {
     let (n, parameters) = (data.n() as u64, data.layout().total as u64);
     let rows = match path {
@@ -50,10 +53,14 @@ pub fn peak(data: &Data, path: Path) -> u64 {
     }
 }
 
-/// Bytes of the matrices in which levels that a known relation joins meet.
+/// Bytes of the matrices in which levels that a known relation joins meet, and of the relation's factor.
 fn tied(data: &Data) -> u64 {
-    let entries = |t: &Term| t.prior.as_ref().map_or(0, |p| p.entries().count() * t.effects().pow(2));
-    NUMBER * MATRICES * data.terms.iter().map(entries).sum::<usize>() as u64
+    let of_term = |t: &Term| {
+        let of_prior =
+            |p: &Arc<Precision>| NUMBER * MATRICES * (p.entries().count() * t.effects().pow(2)) as u64 + p.bytes();
+        t.prior.as_ref().map_or(0, of_prior)
+    };
+    data.terms.iter().map(of_term).sum()
 }
 
 /// Bytes of the matrices in which every effect meets all coefficients of the mean.

@@ -151,13 +151,14 @@ impl Problem {
             Path::Glm | Path::Block => (path, Engine::Block(Box::new(Block::take(&mut data)))),
             _ if options.reml => {
                 let restricted = Restricted::new(&mut data, options.engine)?;
-                (Path::of(restricted.engine()), Engine::Restricted(Box::new(restricted)))
+                (Path::of(restricted.plan().engine()), Engine::Restricted(Box::new(restricted)))
             }
             Path::Dense | Path::Sparse | Path::Iterative => {
                 let crossed = Crossed::new(&data, options.engine)?;
                 (Path::of(crossed.plan().engine()), Engine::Crossed(Box::new(crossed)))
             }
         };
+        let memory = memory::within(memory + engine.storage(), options.memory)?;
         let prior = prior(options, &data, &standard);
         if prior.is_some() && path == Path::Iterative {
             let why =
@@ -166,7 +167,6 @@ impl Problem {
             return Err(Error::Engine { name: "iterative", why });
         }
         let integration = options.integration;
-        let unit = None;
         Ok(Problem {
             data,
             sample,
@@ -181,7 +181,7 @@ impl Problem {
             prior,
             integration,
             control: options.control.clone(),
-            unit,
+            unit: None,
         })
     }
 

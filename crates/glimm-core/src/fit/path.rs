@@ -118,6 +118,17 @@ impl Engine {
         }
     }
 
+    /// Bytes of the factors of crossed effects, which are taken as a fit goes on.
+    pub fn storage(&self) -> u64 {
+        let plan = match self {
+            Engine::Crossed(c) => Some(c.plan()),
+            Engine::Restricted(r) => Some(r.plan()),
+            Engine::Lmm(l) => l.plan(),
+            Engine::Block(_) | Engine::Nested(_) => None,
+        };
+        plan.map_or(0, crossed::Plan::storage)
+    }
+
     /// The engine as a sum over units, if it is one.
     pub fn units(&self) -> Option<&dyn Units> {
         match self {

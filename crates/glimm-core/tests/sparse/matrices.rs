@@ -1,5 +1,6 @@
 //! Matrices of many patterns, and their dense inverses.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use glimm_core::linalg::sparse::{Factor, Symbolic};
@@ -157,6 +158,11 @@ fn clique(members: &[usize]) -> Vec<(usize, usize)> {
     (0..members.len()).flat_map(after).collect()
 }
 
+/// Cliques of successive numbers.
+pub fn overlapping<const N: usize>(ranges: [Range<usize>; N]) -> Vec<(usize, usize)> {
+    ranges.map(|range| clique(&range.collect::<Vec<_>>())).concat()
+}
+
 /// Cells of two crossed factors.
 pub fn crossed(a: usize, b: usize, cells: usize, rng: &mut Uniform) -> Vec<(usize, usize)> {
     (0..cells).map(|_| (rng.below(a), a + rng.below(b))).collect()
@@ -213,9 +219,10 @@ pub fn cases() -> Vec<(String, Sparse)> {
     add("grid", 196, grid(14), &mut rng);
     let halves = clique(&[0, 1, 2, 3]).into_iter().chain((6..30).map(|i| (i, i - 1))).collect();
     add("cube", 512, cube(8), &mut rng);
-    let chain = [0..80, 50..150, 130..190].map(|range| clique(&range.collect::<Vec<_>>()));
-    add("overlapping cliques", 190, chain.concat(), &mut rng);
+    add("overlapping cliques", 190, overlapping([0..80, 50..150, 130..190]), &mut rng);
     add("disconnected", 31, halves, &mut rng);
+    // Supernodes wider than those that stay whole, over more rows than are passed on together.
+    add("wide overlapping cliques", 460, overlapping([0..330, 250..420, 400..460]), &mut rng);
     let pairs = crossed(90, 25, 700, &mut rng);
     add("crossed", 115, pairs, &mut rng);
     let pairs: Vec<_> = crossed(60, 30, 300, &mut rng)

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use faer::dyn_stack::MemBuffer;
 
+use super::ancestors::{Passage, subtract};
 use super::buffer::Buffer;
 use super::error::NotPositiveDefinite;
-use super::fronts::extend_add;
 use super::kernels;
-use super::kernels::BlockMut;
 use super::symbolic::Symbolic;
 
 /// What the storage holds at present.
@@ -19,40 +18,47 @@ pub(super) enum State {
     Inverted,
 }
 
+/// Blocks of one supernode that its derivative is made with.
+const WORK: usize = 4;
+
 /// A matrix of the analysed pattern, factorised. Panels are laid out as [`Symbolic`] says.
 pub struct Factor {
     pub(super) symbolic: Arc<Symbolic>,
     pub(super) state: State,
     /// Columns of L.
     pub(super) l: Buffer,
-    /// For each supernode `J` with rows `S`: `(L_JJ L_JJ')^-1`, and `Y = L_SJ L_JJ^-1`.
-    pub(super) y: Buffer,
     /// Columns of C, the inverse.
     pub(super) c: Buffer,
-    /// Columns of the derivative, of the front on the way up and of C on the way down.
+    /// Columns of the derivative, of what is left to eliminate on the way up and of C on the way down.
     pub(super) d: Buffer,
-    pub(super) fronts: Buffer,
-    pub(super) front_tangents: Buffer,
+    pub(super) passage: Passage,
+    /// Blocks of one supernode.
+    pub(super) work: [Buffer; WORK],
+    /// Vectors.
     pub(super) scratch: [Buffer; 2],
     pub(super) memory: MemBuffer,
 }
 
 impl Factor {
-    /// Storage for the factor; that for the inverse and its derivative follows at first use.
+    /// Storage follows at first use: of the factor, of its inverse and of the derivative.
     pub fn new(symbolic: Arc<Symbolic>) -> Self {
-        let widest = symbolic.nodes.iter().map(|s| s.cols).max().unwrap_or(0);
         Self {
             state: State::Empty,
-            l: Buffer::new(symbolic.panel_storage),
-            y: Buffer::default(),
+            l: Buffer::default(),
             c: Buffer::default(),
             d: Buffer::default(),
-            fronts: Buffer::new(symbolic.front_storage),
-            front_tangents: Buffer::default(),
-            scratch: [Buffer::default(), Buffer::default()],
-            memory: kernels::memory(widest),
+            passage: Passage::default(),
+            work: Default::default(),
+            scratch: Default::default(),
+            memory: kernels::memory(symbolic.widest()),
             symbolic,
         }
+    }
+
+    /// Bytes of the factor, of its inverse, of the derivative and of what they are made with.
+    pub fn bytes(symbolic: &Symbolic) -> u64 {
+        let work = Passage::numbers(symbolic) + WORK * symbolic.largest().1;
+        3 * symbolic.panel_bytes() + (work * size_of::<f64>()) as u64
     }
 
     pub fn symbolic(&self) -> &Arc<Symbolic> {
@@ -69,6 +75,8 @@ impl Factor {
     /// If `values` is not as long as the pattern.
     pub fn refactor(&mut self, values: &[f64]) -> Result<(), NotPositiveDefinite> {
         self.state = State::Empty;
+        self.l.reserve(self.symbolic.panel_storage);
+        self.passage.reserve(&self.symbolic);
         scatter(&self.symbolic, values, self.l.get_mut());
         for s in 0..self.symbolic.nodes.len() {
             self.eliminate(s)?;
@@ -77,17 +85,17 @@ impl Factor {
         Ok(())
     }
 
-    /// Columns `J` of L, and what they leave over on the rows `S`: `F_SS - L_SJ L_SJ'`.
+    /// Columns `J` of L; `L_SJ L_SJ'` is taken off the columns `S`.
     fn eliminate(&mut self, s: usize) -> Result<(), NotPositiveDefinite> {
         let node = &self.symbolic.nodes[s];
-        let (mut top, mut bottom) = node.split_mut(self.l.get_mut());
+        let (mut top, mut bottom, later) = node.detach(self.l.get_mut());
         kernels::cholesky(top.reborrow(), &mut self.memory)
             .map_err(|index| NotPositiveDefinite { column: self.symbolic.order[node.start + index] })?;
         kernels::solve_transposed_right(top.as_block(), bottom.reborrow());
-        let fronts = self.fronts.get_mut();
-        let front = BlockMut::new(&mut fronts[node.front()], node.below, node.below);
-        kernels::subtract_square(front, bottom.as_block(), node.has_children);
-        extend_add(&self.symbolic, s, self.l.get_mut(), fronts);
+        let l = bottom.as_block();
+        subtract(&self.symbolic, node, later, &mut self.passage, |columns, out| {
+            kernels::lower_columns(out, false, l, l, columns);
+        });
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Entries of the inverse on the pattern, by the recursion of Takahashi, Fagan and Chen.
 
+use super::ancestors::add_product;
+use super::buffer::Buffer;
 use super::factor::{Factor, State, collect};
-use super::fronts::gather;
-use super::kernels::{self, Block};
+use super::kernels::{self, Block, BlockMut};
 
 impl Factor {
     /// Entries of `C = H^-1` at the positions of the caller's pattern.
@@ -19,28 +20,31 @@ impl Factor {
         if self.state == State::Inverted {
             return;
         }
-        self.y.reserve(self.symbolic.panel_storage);
         self.c.reserve(self.symbolic.panel_storage);
+        self.work[0].reserve(self.symbolic.largest().1);
         for s in (0..self.symbolic.nodes.len()).rev() {
             self.invert_node(s);
         }
         self.state = State::Inverted;
     }
 
-    /// Columns `J` of C: `C_SJ = -C_SS Y` and `C_JJ = (L_JJ L_JJ')^-1 - Y' C_SJ`.
+    /// With `Y = L_SJ L_JJ^-1`, columns `J` of C: `C_SJ = -C_SS Y` and `C_JJ = (L_JJ L_JJ')^-1 - Y' C_SJ`.
     fn invert_node(&mut self, s: usize) {
         let node = &self.symbolic.nodes[s];
-        let (l_top, l_bottom) = node.split(self.l.get());
-        let (mut p, mut y) = node.split_mut(self.y.get_mut());
-        y.data.copy_from_slice(l_bottom.data);
-        kernels::solve_right(l_top, y.reborrow());
-        kernels::inverse(l_top, p.reborrow(), &mut self.memory);
-
-        gather(&self.symbolic, s, self.c.get(), self.fronts.get_mut());
-        let c_ss = Block::new(&self.fronts.get()[node.front()], node.below, node.below);
-        let (c_jj, mut c_sj) = node.split_mut(self.c.get_mut());
-        kernels::symmetric_product(c_sj.reborrow(), false, -1.0, c_ss, y.as_block());
-        c_jj.data.copy_from_slice(p.data);
-        kernels::add_inner(c_jj, -1.0, y.as_block(), c_sj.as_block());
+        let (l_jj, l_sj) = node.split(self.l.get());
+        let y = ratio(l_jj, l_sj, &mut self.work[0]);
+        let (mut c_jj, mut c_sj, later) = node.detach(self.c.get_mut());
+        c_sj.data.fill(0.0);
+        add_product(&self.symbolic, node, later, &mut self.passage, -1.0, y, c_sj.reborrow());
+        kernels::inverse(l_jj, c_jj.reborrow(), &mut self.memory);
+        kernels::add_inner(c_jj, -1.0, y, c_sj.as_block());
     }
+}
+
+/// `L_SJ L_JJ^-1`: cheap enough beside its products not to be kept.
+pub fn ratio<'a>(l_jj: Block<'_>, l_sj: Block<'_>, storage: &'a mut Buffer) -> Block<'a> {
+    let mut y = BlockMut::new(storage.get_mut(), l_sj.rows, l_sj.cols);
+    y.data.copy_from_slice(l_sj.data);
+    kernels::solve_right(l_jj, y.reborrow());
+    Block::new(y.data, l_sj.rows, l_sj.cols)
 }

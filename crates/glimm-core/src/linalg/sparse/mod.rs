@@ -7,22 +7,21 @@
 //! * `C = H^-1` on the pattern of `H` (the recursion of Takahashi, Fagan and Chen),
 //! * the exact directional derivative `-C dH C` on that pattern.
 //!
-//! The factorisation is multifrontal. Columns of `L` with (nearly) one pattern form a supernode
-//! `J` with rows `S` below it. Its dense *front* over `J` and `S` collects what its children in the
-//! elimination tree leave over, `J` is eliminated, and the Schur complement on `S` is added to the
-//! front of its parent, which contains `S`. The inverse runs the other way, from the parents down:
-//! a parent's front of `C` contains `C_SS`, all that is needed for the columns `J` of `C`. Hence
-//! every pass is either [`fronts::extend_add`] upwards or [`fronts::gather`] downwards, and dense
-//! algebra in between.
+//! Columns of `L` with (nearly) one pattern form a supernode `J` with rows `S` below it. When `J` is
+//! eliminated, what that takes off the matrix over `S` goes straight to the supernodes that own these
+//! rows ([`ancestors::subtract`]). The inverse runs the other way: `C_SS`, all that is needed for
+//! the columns `J` of `C`, is fetched from the same places ([`ancestors::add_product`]). Nothing is
+//! stored but the columns of `L`, those of `C` and, once they are asked for, those of the
+//! derivative; what dense algebra of one supernode works on is small beside them.
 //!
 //! Values are always aligned with the caller's pattern: the lower triangle with the diagonal, by
-//! columns, rows ascending. Sums run in a fixed order on one thread, in storage of fixed
-//! alignment: equal input gives equal bits.
+//! columns, rows ascending. Sums run in a fixed order, in storage of fixed alignment: equal input
+//! gives equal bits on any number of threads.
 
+mod ancestors;
 mod buffer;
 mod error;
 mod factor;
-mod fronts;
 mod inverse;
 mod kernels;
 mod order;

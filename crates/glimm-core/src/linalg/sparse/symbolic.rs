@@ -9,8 +9,9 @@ use super::error::SparseError;
 use super::kernels::{Block, BlockMut};
 use super::order::{Pattern, elimination_order, inverse};
 
-/// Stands for "no parent".
-pub const NONE: usize = usize::MAX;
+/// Columns of a supernode beyond which it is split. Of a square block half is stored in vain, and
+/// products with what lies below need less work than those within it; narrow ones lose speed.
+const WIDEST: usize = 256;
 
 /// A supernode: `cols` successive columns of L, dense, with `below` rows underneath.
 #[derive(Clone, Debug)]
@@ -19,26 +20,20 @@ pub struct Node {
     pub start: usize,
     pub cols: usize,
     pub below: usize,
-    /// Where its rows begin in `Symbolic::rows` and `Symbolic::relative`.
+    /// Where its rows begin in `Symbolic::rows`.
     pub row_start: usize,
     /// Where its panel begins: the square block of the columns, then the block below.
     pub panel_start: usize,
-    /// Where its front (`below` squared) begins.
-    pub front_start: usize,
-    pub parent: usize,
-    /// How many of its rows are columns of the parent.
-    pub shared: usize,
-    pub has_children: bool,
-    pub first_child: bool,
 }
 
 impl Node {
-    pub fn panel(&self) -> Range<usize> {
-        self.panel_start..self.panel_start + (self.cols + self.below) * self.cols
+    /// The place after its last column.
+    pub fn end(&self) -> usize {
+        self.start + self.cols
     }
 
-    pub fn front(&self) -> Range<usize> {
-        self.front_start..self.front_start + self.below * self.below
+    pub fn panel(&self) -> Range<usize> {
+        self.panel_start..self.panel_start + (self.cols + self.below) * self.cols
     }
 
     pub fn row_range(&self) -> Range<usize> {
@@ -47,13 +42,32 @@ impl Node {
 
     /// The block of the columns and the block below, out of all panels.
     pub fn split<'a>(&self, panels: &'a [f64]) -> (Block<'a>, Block<'a>) {
-        let (top, bottom) = panels[self.panel()].split_at(self.cols * self.cols);
-        (Block::new(top, self.cols, self.cols), Block::new(bottom, self.below, self.cols))
+        self.split_later(panels, 0)
     }
 
     pub fn split_mut<'a>(&self, panels: &'a mut [f64]) -> (BlockMut<'a>, BlockMut<'a>) {
-        let (top, bottom) = panels[self.panel()].split_at_mut(self.cols * self.cols);
+        self.split_later_mut(panels, 0)
+    }
+
+    /// The same out of panels without the first `left` numbers.
+    pub fn split_later<'a>(&self, panels: &'a [f64], left: usize) -> (Block<'a>, Block<'a>) {
+        let Range { start, end } = self.panel();
+        let (top, bottom) = panels[start - left..end - left].split_at(self.cols * self.cols);
+        (Block::new(top, self.cols, self.cols), Block::new(bottom, self.below, self.cols))
+    }
+
+    pub fn split_later_mut<'a>(&self, panels: &'a mut [f64], left: usize) -> (BlockMut<'a>, BlockMut<'a>) {
+        let Range { start, end } = self.panel();
+        let (top, bottom) = panels[start - left..end - left].split_at_mut(self.cols * self.cols);
         (BlockMut::new(top, self.cols, self.cols), BlockMut::new(bottom, self.below, self.cols))
+    }
+
+    /// The blocks of this supernode, and the panels of all after it, which lack the first
+    /// `panel().end` numbers.
+    pub fn detach<'a>(&self, panels: &'a mut [f64]) -> (BlockMut<'a>, BlockMut<'a>, &'a mut [f64]) {
+        let (head, later) = panels.split_at_mut(self.panel().end);
+        let (top, bottom) = self.split_mut(head);
+        (top, bottom, later)
     }
 }
 
@@ -64,14 +78,13 @@ pub struct Symbolic {
     /// Caller's column at each place.
     pub(super) order: Vec<usize>,
     pub(super) nodes: Vec<Node>,
+    /// The supernode of each place.
+    pub(super) owner: Vec<u32>,
     /// Places of the rows below each supernode.
     pub(super) rows: Vec<u32>,
-    /// The same rows, counted within the parent: first among its columns, then among its rows.
-    pub(super) relative: Vec<u32>,
     /// Where each of the caller's entries lies in the panels.
     pub(super) position: Vec<usize>,
     pub(super) panel_storage: usize,
-    pub(super) front_storage: usize,
 }
 
 impl Symbolic {
@@ -92,8 +105,6 @@ impl Symbolic {
             let place = inverse(&symbolic.order);
             let supernodes = pattern.permuted(&place).supernodes().ok_or(too_large)?;
             symbolic.add_nodes(&supernodes);
-            symbolic.link();
-            symbolic.plan_fronts();
             symbolic.locate(&pattern, &place);
         }
         Ok(Arc::new(symbolic))
@@ -109,6 +120,11 @@ impl Symbolic {
         self.nodes.iter().map(|s| s.cols * (s.cols + 1) / 2 + s.cols * s.below).sum()
     }
 
+    /// Bytes of the columns of L.
+    pub fn panel_bytes(&self) -> u64 {
+        (self.panel_storage * size_of::<f64>()) as u64
+    }
+
     /// Predicted multiplications and additions of one factorisation.
     pub fn flops(&self) -> f64 {
         let column = |length: usize| (length * length) as f64;
@@ -116,101 +132,52 @@ impl Symbolic {
         self.nodes.iter().map(node).sum()
     }
 
+    /// Rows below the supernode with most of them, and the largest block below one.
+    pub(super) fn largest(&self) -> (usize, usize) {
+        let below = self.nodes.iter().map(|s| s.below).max().unwrap_or(0);
+        (below, self.nodes.iter().map(|s| s.below * s.cols).max().unwrap_or(0))
+    }
+
+    /// Columns of the widest supernode.
+    pub(super) fn widest(&self) -> usize {
+        self.nodes.iter().map(|s| s.cols).max().unwrap_or(0)
+    }
+
     fn empty(n: usize, order: Vec<usize>) -> Self {
-        Self {
-            n,
-            order,
-            nodes: Vec::new(),
-            rows: Vec::new(),
-            relative: Vec::new(),
-            position: Vec::new(),
-            panel_storage: 0,
-            front_storage: 0,
-        }
+        let (nodes, owner, rows, position) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { n, order, nodes, owner, rows, position, panel_storage: 0 }
     }
 
     fn add_nodes(&mut self, found: &SymbolicSupernodalCholesky<usize>) {
         for s in 0..found.n_supernodes() {
             let (start, end) = (found.supernode_begin()[s], found.supernode_end()[s]);
-            let below = found.supernode(s).pattern();
-            let node = Node {
-                start,
-                cols: end - start,
-                below: below.len(),
-                row_start: self.rows.len(),
-                panel_start: self.panel_storage,
-                front_start: 0,
-                parent: NONE,
-                shared: 0,
-                has_children: false,
-                first_child: false,
-            };
-            self.panel_storage = node.panel().end;
-            self.nodes.push(node);
-            self.rows.extend(below.iter().map(|&row| row as u32));
+            let parts = (end - start).div_ceil(WIDEST).max(1);
+            for from in (start..end).step_by((end - start).div_ceil(parts).max(1)) {
+                let to = end.min(from + (end - start).div_ceil(parts));
+                self.add_node(from..to, (to..end).chain(found.supernode(s).pattern().iter().copied()));
+            }
         }
     }
 
-    /// The supernode of each place.
-    fn owners(&self) -> Vec<usize> {
-        let mut owner = Vec::with_capacity(self.n);
-        for (s, node) in self.nodes.iter().enumerate() {
-            owner.resize(node.start + node.cols, s);
-        }
-        owner
-    }
-
-    /// Find each supernode's parent (the owner of its first row) and its rows therein.
-    fn link(&mut self) {
-        let owner = self.owners();
-        self.relative = vec![0; self.rows.len()];
-        for s in 0..self.nodes.len() {
-            let rows = &self.rows[self.nodes[s].row_range()];
-            let Some(&first) = rows.first() else { continue };
-            let parent = &self.nodes[owner[first as usize]];
-            let (start, end) = (parent.start as u32, (parent.start + parent.cols) as u32);
-            let shared = rows.partition_point(|&row| row < end);
-            let relative = &mut self.relative[self.nodes[s].row_range()];
-            for (to, &row) in relative.iter_mut().zip(&rows[..shared]) {
-                *to = row - start;
-            }
-            locate_rows(&rows[shared..], &self.rows[parent.row_range()], &mut relative[shared..]);
-            let parent = owner[first as usize];
-            let first_child = !self.nodes[parent].has_children;
-            self.nodes[parent].has_children = true;
-            let node = &mut self.nodes[s];
-            (node.parent, node.shared, node.first_child) = (parent, shared, first_child);
-        }
-    }
-
-    /// Place the fronts in one array. A front lives from its first child to its own elimination.
-    /// Lifetimes nest, but for a parent and its first child, which meet: with these two on opposite
-    /// stacks, both stacks are last in, first out.
-    fn plan_fronts(&mut self) {
-        let mut stacks = Stacks::default();
-        let mut side = vec![0; self.nodes.len()];
-        for s in 0..self.nodes.len() {
-            if !self.nodes[s].has_children {
-                stacks.push(&mut self.nodes[s], 0);
-            }
-            let parent = self.nodes[s].parent;
-            if self.nodes[s].first_child {
-                side[parent] = 1 - side[s];
-                stacks.push(&mut self.nodes[parent], side[parent]);
-            }
-            stacks.top[side[s]] = self.nodes[s].front_start;
-        }
-        for (node, &side) in self.nodes.iter_mut().zip(&side) {
-            node.front_start += side * stacks.height[0];
-        }
-        self.front_storage = stacks.height[0] + stacks.height[1];
+    fn add_node(&mut self, columns: Range<usize>, below: impl Iterator<Item = usize>) {
+        let row_start = self.rows.len();
+        self.rows.extend(below.map(|row| row as u32));
+        let node = Node {
+            start: columns.start,
+            cols: columns.len(),
+            below: self.rows.len() - row_start,
+            row_start,
+            panel_start: self.panel_storage,
+        };
+        self.panel_storage = node.panel().end;
+        self.owner.resize(node.end(), self.nodes.len() as u32);
+        self.nodes.push(node);
     }
 
     fn locate(&mut self, pattern: &Pattern<'_>, place: &[usize]) {
-        let owner = self.owners();
         let position = pattern.entries().map(|(i, j)| {
             let (row, column) = (place[i].max(place[j]), place[i].min(place[j]));
-            self.position_of(&self.nodes[owner[column]], row, column)
+            self.position_of(&self.nodes[self.owner[column] as usize], row, column)
         });
         self.position = position.collect();
     }
@@ -224,29 +191,5 @@ impl Symbolic {
         let i = rows.partition_point(|&r| (r as usize) < row);
         assert_eq!(rows[i] as usize, row, "the symbolic factor contains the pattern");
         node.panel_start + node.cols * node.cols + j * node.below + i
-    }
-}
-
-#[derive(Default)]
-struct Stacks {
-    top: [usize; 2],
-    height: [usize; 2],
-}
-
-impl Stacks {
-    fn push(&mut self, node: &mut Node, side: usize) {
-        node.front_start = self.top[side];
-        self.top[side] = node.front().end;
-        self.height[side] = self.height[side].max(self.top[side]);
-    }
-}
-
-/// Indices of `wanted` in `rows`; both ascend and `rows` contains `wanted`.
-fn locate_rows(wanted: &[u32], rows: &[u32], index: &mut [u32]) {
-    let mut at = 0;
-    for (to, &row) in index.iter_mut().zip(wanted) {
-        at += rows[at..].partition_point(|&r| r < row);
-        assert_eq!(rows[at], row, "a parent's front contains its child's rows");
-        *to = at as u32;
     }
 }

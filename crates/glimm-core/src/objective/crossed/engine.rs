@@ -12,6 +12,7 @@ use super::solver::Solver;
 use super::sparse::{Analysis, Sparse};
 use crate::design::{Data, Term, one_factor};
 use crate::error::Error;
+use crate::linalg::sparse::Factor;
 
 /// Multiplications of a sparse factorisation take this many times as long as those of a dense one.
 const SPARSE_PRICE: f64 = 4.0;
@@ -21,6 +22,9 @@ const CHEAP: f64 = 3e8;
 const FEASIBLE: f64 = 3e10;
 /// Largest order of a dense Schur complement.
 const DENSE_ORDER: usize = 30_000;
+
+/// Matrices of that order: the factor, the inverse, its derivative and a product.
+const DENSE_MATRICES: u64 = 4;
 
 /// Ways to compute with the random effects of crossed factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +155,15 @@ impl Plan {
             Plan::Dense(border) => dense_cost(border),
             Plan::Sparse(analysis, _) => SPARSE_PRICE * analysis.symbolic.flops(),
             Plan::Iterative(_) => f64::INFINITY,
+        }
+    }
+
+    /// Bytes of the factor of H, of its inverse and of the inverse's derivative.
+    pub fn storage(&self) -> u64 {
+        match self {
+            Plan::Dense(border) => DENSE_MATRICES * (border.rest_len as u64).pow(2) * size_of::<f64>() as u64,
+            Plan::Sparse(analysis, _) => Factor::bytes(&analysis.symbolic),
+            Plan::Iterative(_) => 0,
         }
     }
 

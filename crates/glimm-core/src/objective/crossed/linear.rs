@@ -32,7 +32,7 @@ impl<R> Linear for Cells<'_, R> {
     }
 
     fn solve_all(&mut self, x: &mut [f64]) {
-        x.chunks_exact_mut(self.pattern.effects()).for_each(|x| self.solver.solve(x));
+        self.solver.solve_all(x, self.pattern.effects());
     }
 
     fn add_identity(&self, out: &mut [f64]) {

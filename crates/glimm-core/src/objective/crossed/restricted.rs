@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use super::{Crossed, Engine};
+use super::{Crossed, Engine, Plan};
 use crate::control::Control;
 use crate::design::{Data, Term};
 use crate::error::Error;
@@ -46,8 +46,8 @@ impl Restricted {
         Ok(Restricted { inner: inner?, p })
     }
 
-    pub fn engine(&self) -> Engine {
-        self.inner.plan().engine()
+    pub fn plan(&self) -> &Plan {
+        self.inner.plan()
     }
 
     pub fn set_response(&mut self, y: &[f64]) {

@@ -8,6 +8,10 @@ pub trait Solver: Send + Sync {
     fn factorise(&mut self, h: &[f64]) -> Option<f64>;
     /// x = H^-1 x with the last factor.
     fn solve(&mut self, x: &mut [f64]);
+    /// The same for several vectors of length `n`, one after the other.
+    fn solve_all(&mut self, x: &mut [f64], n: usize) {
+        x.chunks_exact_mut(n).for_each(|x| self.solve(x));
+    }
     /// H^-1 on the pattern.
     fn inverse(&mut self, out: &mut [f64]);
     /// -C dH C on the pattern, where C is the last inverse.

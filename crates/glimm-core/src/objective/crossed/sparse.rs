@@ -1,4 +1,4 @@
-//! H as a sparse matrix: multifrontal Cholesky factor, selected inverse and its tangent.
+//! H as a sparse matrix: supernodal Cholesky factor, selected inverse and its tangent.
 
 use std::sync::Arc;
 
@@ -91,6 +91,10 @@ impl Solver for Sparse {
     }
 
     fn solve(&mut self, x: &mut [f64]) {
+        self.factor.solve_in_place(x);
+    }
+
+    fn solve_all(&mut self, x: &mut [f64], _n: usize) {
         self.factor.solve_in_place(x);
     }
 

@@ -48,6 +48,14 @@ impl Algebra {
         Ok(Algebra::Crossed(Box::new(Crossed { pattern, of_row, plan, solver: None })))
     }
 
+    /// How crossed effects are solved for.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Algebra::OneFactor(_) => None,
+            Algebra::Crossed(crossed) => Some(&crossed.plan),
+        }
+    }
+
     /// Calls `act` with the effects.
     pub fn with<R>(&mut self, act: impl FnOnce(&mut dyn Linear) -> R) -> R {
         match self {

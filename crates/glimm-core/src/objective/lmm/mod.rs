@@ -22,6 +22,7 @@ use self::moments::Rows;
 use self::profile::{Given, Profile, profile};
 use self::second::{Second, second};
 use super::chain::Chain;
+use super::crossed::Plan;
 use super::geometry::Factors;
 use super::{Evaluation, Objective, Order, Posterior, Reject};
 use crate::design::{Data, Layout};
@@ -118,6 +119,11 @@ impl Lmm {
     /// The log-likelihood; M_xx of REML is that of the basis, not of X.
     fn value(&self, at: &Profile) -> f64 {
         at.value + self.log_constant - if self.reml { 0.5 * self.rows.basis.log_determinant() } else { 0.0 }
+    }
+
+    /// How crossed effects are solved for.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.algebra.plan()
     }
 
     /// Whether a tangent of the inverse costs much more than an evaluation.

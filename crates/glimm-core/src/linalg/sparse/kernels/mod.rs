@@ -8,8 +8,7 @@ mod vector;
 
 pub use block::{Block, BlockMut};
 pub use product::{
-    add_inner, negative_sandwich, product, product_transposed, subtract_cross, subtract_product, subtract_square,
-    symmetric_product,
+    add_inner, add_symmetric, lower_columns, negative_sandwich, product, product_transposed, subtract_product,
 };
 pub use triangle::{cholesky, inverse, memory, mirror, solve_right, solve_transposed_right};
 

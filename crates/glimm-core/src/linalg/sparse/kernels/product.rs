@@ -1,5 +1,7 @@
 //! Products of blocks. Of symmetric blocks only the lower triangle is written.
 
+use std::ops::Range;
+
 use faer::linalg::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, MatRef, Par};
@@ -9,46 +11,33 @@ use super::vector::{axpy, axpy_dot, dot, wide};
 use super::{SMALL, SMALL_ORDER};
 use crate::linalg::clean::clean;
 
-/// Lower triangle of `F - B B'`, or of `-B B'` if `F` holds nothing yet.
-pub fn subtract_square(mut f: BlockMut<'_>, b: Block<'_>, keep: bool) {
-    let (m, k) = (b.rows, b.cols);
-    if k > 2 && m * m * k > SMALL {
-        return lower_product(f, accum(keep), -1.0, b.mat(), b.mat().transpose());
+/// Columns `range` of `A B'`, or of `D + A B'`, from the diagonal down; `D` begins at their first row.
+pub fn lower_columns(mut d: BlockMut<'_>, keep: bool, a: Block<'_>, b: Block<'_>, range: Range<usize>) {
+    let (m, k, from) = (d.rows, a.cols, range.start);
+    if k > 2 && m * range.len() * k > SMALL {
+        let (a, b) = (a.mat().subrows(from, m), b.mat().subrows(from, range.len()).transpose());
+        return lower_columns_large(d, accum(keep), a, b);
     }
     wide(|| {
-        for j in 0..m {
-            let column = &mut f.col_mut(j)[j..];
+        for j in range {
+            let column = &mut d.col_mut(j - from)[j - from..];
             if !keep {
                 column.fill(0.0);
             }
             for p in 0..k {
-                let b = b.col(p);
-                axpy(-b[j], &b[j..], column);
+                axpy(b.col(p)[j], &a.col(p)[j..], column);
             }
         }
     });
 }
 
-/// Lower triangle of `F - W Y' - Y W'`, or without `F` if it holds nothing yet.
-pub fn subtract_cross(mut f: BlockMut<'_>, w: Block<'_>, y: Block<'_>, keep: bool) {
-    let (m, k) = (w.rows, w.cols);
-    if k > 2 && m * m * k > SMALL {
-        lower_product(f.reborrow(), accum(keep), -1.0, w.mat(), y.mat().transpose());
-        return lower_product(f, Accum::Add, -1.0, y.mat(), w.mat().transpose());
-    }
-    wide(|| {
-        for j in 0..m {
-            let column = &mut f.col_mut(j)[j..];
-            if !keep {
-                column.fill(0.0);
-            }
-            for p in 0..k {
-                let (w, y) = (w.col(p), y.col(p));
-                for ((c, w_i), y_i) in column.iter_mut().zip(&w[j..]).zip(&y[j..]) {
-                    *c -= w_i * y[j] + y_i * w[j];
-                }
-            }
-        }
+fn lower_columns_large(mut d: BlockMut<'_>, accum: Accum, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    let (w, m) = (d.cols, d.rows);
+    let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    let (top, bottom) = d.mat_mut().split_at_row_mut(w);
+    clean(|| {
+        triangular::matmul(top, lower, accum, a.subrows(0, w), whole, b, whole, 1.0, Par::Seq);
+        matmul::matmul(bottom, accum, a.subrows(w, m - w), b, 1.0, Par::Seq);
     });
 }
 
@@ -77,21 +66,19 @@ fn accum(keep: bool) -> Accum {
     if keep { Accum::Add } else { Accum::Replace }
 }
 
-/// `D = alpha V B`, or `D += alpha V B`, for the symmetric `V` of which the lower triangle is read.
-pub fn symmetric_product(mut d: BlockMut<'_>, keep: bool, alpha: f64, v: Block<'_>, b: Block<'_>) {
-    let (m, k) = (b.rows, b.cols);
-    if k > 2 && m * m * k > SMALL {
-        return symmetric_product_large(d, accum(keep), alpha, v, b);
-    }
-    if !keep {
-        d.data.fill(0.0);
+/// `D += alpha V B` for those columns of a symmetric `V`, and the rows of the same numbers, that begin
+/// at `from`; `columns` has them from their first diagonal entry down.
+pub fn add_symmetric(mut d: BlockMut<'_>, alpha: f64, columns: Block<'_>, b: Block<'_>, from: usize) {
+    let (m, w, k) = (columns.rows, columns.cols, b.cols);
+    if k > 2 && m * w * k > SMALL {
+        return add_symmetric_large(d, alpha, columns, b, from);
     }
     wide(|| {
-        for j in 0..m {
-            let column = &v.col(j)[j..];
+        for j in 0..w {
+            let column = &columns.col(j)[j..];
             for p in 0..k {
-                let b = &b.col(p)[j..];
-                let d = &mut d.col_mut(p)[j..];
+                let b = &b.col(p)[from + j..];
+                let d = &mut d.col_mut(p)[from + j..];
                 let f = alpha * b[0];
                 let rest = axpy_dot(f, &column[1..], &b[1..], &mut d[1..]);
                 d[0] += f * column[0] + alpha * rest;
@@ -100,15 +87,22 @@ pub fn symmetric_product(mut d: BlockMut<'_>, keep: bool, alpha: f64, v: Block<'
     });
 }
 
-fn symmetric_product_large(mut d: BlockMut<'_>, accum: Accum, alpha: f64, v: Block<'_>, b: Block<'_>) {
-    let halves = [
-        (accum, v.mat(), BlockStructure::TriangularLower),
-        (Accum::Add, v.mat().transpose(), BlockStructure::StrictTriangularUpper),
-    ];
+fn add_symmetric_large(mut d: BlockMut<'_>, alpha: f64, columns: Block<'_>, b: Block<'_>, from: usize) {
+    let (m, w) = (columns.rows, columns.cols);
+    let (square, rest) = columns.mat().split_at_row(w);
+    let (own, other) = b.mat().subrows(from, m).split_at_row(w);
+    let (mut to_own, to_other) = d.mat_mut().subrows_mut(from, m).split_at_row_mut(w);
+    let halves =
+        [(square, BlockStructure::TriangularLower), (square.transpose(), BlockStructure::StrictTriangularUpper)];
     let whole = BlockStructure::Rectangular;
-    for (accum, half, structure) in halves {
-        clean(|| triangular::matmul(d.mat_mut(), whole, accum, half, structure, b.mat(), whole, alpha, Par::Seq));
-    }
+    clean(|| {
+        for (half, structure) in halves {
+            let to = to_own.as_mut();
+            triangular::matmul(to, whole, Accum::Add, half, structure, own, whole, alpha, Par::Seq);
+        }
+        matmul::matmul(to_other, Accum::Add, rest, own, alpha, Par::Seq);
+        matmul::matmul(to_own, Accum::Add, rest.transpose(), other, alpha, Par::Seq);
+    });
 }
 
 /// `D = alpha A B`, or `D += alpha A B`.
