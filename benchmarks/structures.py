@@ -3,10 +3,10 @@
     python benchmarks/structures.py [subjects] [times]    20,000 x 20 by default
 
 Poisson counts, a first-order autoregression within each subject, Laplace's approximation for both.
-Processor seconds of all threads, each program in a process of its own, from a frame to standard
-errors. Set GLIMM_PEER_SUBJECTS to time glmmTMB, where Rscript finds it, on fewer subjects: its
-time, which grows in proportion, is then scaled up, and the table says so. The gaussian model of
-the same layout is timed too, in closed form.
+Processor seconds on one thread, each program in a process of its own, from a frame to standard
+errors; the least of three runs. Set GLIMM_PEER_SUBJECTS to time glmmTMB, where Rscript finds it, on
+fewer subjects: its time, which grows in proportion, is then scaled up, and the table says so. The
+gaussian model of the same layout is timed too, in closed form.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ TABLE = Path(__file__).resolve().parent / "results" / "structures.md"
 SUBJECTS, TIMES = 20_000, 20
 PEER_SUBJECTS = int(os.environ.get("GLIMM_PEER_SUBJECTS", "20000"))
 PATIENCE = 7200
+REPEATS = 3
 
 GLIMM = """
 import json, sys, time, pandas as pd, glimm
 d = pd.read_csv(sys.argv[1])
 response, family = sys.argv[2], sys.argv[3]
-options = {} if family == "gaussian" else {"integration": "laplace"}
+options = {"threads": 1} | ({} if family == "gaussian" else {"integration": "laplace"})
 some = d[d["g"] < 200]
 glimm.fit(f"{response} ~ x + ar1(0 + t | g)", some, family=family, **options)
 start = time.process_time()
@@ -65,6 +66,13 @@ def simulated(subjects: int, times: int) -> pd.DataFrame:
     )
 
 
+def least(command: list[str]) -> list[float] | None:
+    """Return what the fastest of several runs printed, None where the program cannot run."""
+    runs = [run(command) for _ in range(REPEATS)]
+    done = [r for r in runs if r is not None]
+    return min(done, key=lambda r: r[0]) if done else None
+
+
 def run(command: list[str]) -> list[float] | None:
     """Return what a program printed, None where it cannot run."""
     env = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -90,10 +98,10 @@ def rows(subjects: int, times: int, folder: Path) -> list[str]:
     script.write_text(PEER)
     lines = []
     for response, family in (("y", "poisson"), ("z", "gaussian")):
-        own = run([sys.executable, "-c", GLIMM, str(path), response, family])
+        own = least([sys.executable, "-c", GLIMM, str(path), response, family])
         peer = None
         if shutil.which("Rscript"):
-            peer = run(["Rscript", str(script), str(part), response, family])
+            peer = least(["Rscript", str(script), str(part), response, family])
         if own is None:
             lines.append(f"| {family} | failed | | | |")
             continue
@@ -116,7 +124,8 @@ def main() -> None:
     head = [
         "# Autoregressions within subjects",
         "",
-        f"`y ~ x + ar1(0 + t | g)`, {subjects:,} subjects x {times} times; processor seconds.",
+        f"`y ~ x + ar1(0 + t | g)`, {subjects:,} subjects x {times} times; "
+        "processor seconds on one thread.",
         "",
         "| family (path) | glimm | glmmTMB | glimm / glmmTMB | log-likelihood, difference |",
         "| :-- | --: | --: | --: | --: |",

@@ -248,11 +248,13 @@ def _estimates(problem: _core.Problem, design: Design, found: dict[str, Any]) ->
     widths = [len(term.columns) for term in design.terms]
     places = [_places(term) for term in design.terms]
     modes = [
-        np.ascontiguousarray(m.reshape(-1, q)[:, p])
+        m.reshape(-1, q) if p == sorted(p) else np.ascontiguousarray(m.reshape(-1, q)[:, p])
         for m, q, p in zip(found["modes"], widths, places, strict=True)
     ]
     blocks = [
-        np.ascontiguousarray(c.reshape(-1, q, q)[:, p][:, :, p])
+        c.reshape(-1, q, q)
+        if p == sorted(p)
+        else np.ascontiguousarray(c.reshape(-1, q, q)[:, p][:, :, p])
         for c, q, p in zip(found["covariances"], widths, places, strict=True)
     ]
     rows, groups = problem.compressed or (None, None)

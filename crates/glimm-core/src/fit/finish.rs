@@ -79,6 +79,11 @@ impl Problem {
     fn scale_posterior(&self, posterior: &mut Posterior) {
         for (t, m) in self.standard.effect_maps.iter().enumerate() {
             let q = self.data.terms[t].effects();
+            if (0..q * q).all(|i| i / q == i % q || m[i] == 0.0) {
+                let units: Vec<f64> = (0..q).map(|i| m[i * q + i]).collect();
+                scale(&units, &mut posterior.modes[t], &mut posterior.covariances[t]);
+                continue;
+            }
             let (mut b, mut c) = (vec![0.0; q], vec![0.0; q * q]);
             for mode in posterior.modes[t].chunks_exact_mut(q) {
                 dense::matvec(m, mode, q, &mut b);
@@ -89,6 +94,20 @@ impl Problem {
                 dense::each_sandwich::<false>(q, m, covariance, m, &mut c);
                 covariance.copy_from_slice(&c);
             }
+        }
+    }
+}
+
+/// M b and M C M' for a diagonal M.
+fn scale(m: &[f64], modes: &mut [f64], covariances: &mut [f64]) {
+    if m.iter().all(|m| *m == 1.0) {
+        return;
+    }
+    let q = m.len();
+    modes.chunks_exact_mut(q).for_each(|b| b.iter_mut().zip(m).for_each(|(b, m)| *b *= m));
+    for covariance in covariances.chunks_exact_mut(q * q) {
+        for (row, by) in covariance.chunks_exact_mut(q).zip(m) {
+            row.iter_mut().zip(m).for_each(|(c, m)| *c = by * (*c * m));
         }
     }
 }

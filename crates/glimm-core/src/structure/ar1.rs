@@ -1,7 +1,7 @@
 //! First-order autoregression: correlation rho^|i - j|, rho = sin(phi).
 
 use super::dual::Number;
-use super::scaled::{Correlation, fold_angle};
+use super::scaled::{Correlation, chain_root, fold_angle};
 
 pub struct Autoregression {
     pub name: &'static str,
@@ -21,13 +21,15 @@ impl Correlation for Autoregression {
         vec![0.0]
     }
 
-    /// Each effect is rho times the one before plus an innovation of variance 1 - rho^2 = cos^2(phi).
     fn root<T: Number>(&self, shape: &[T], c: &mut [T]) {
-        let (q, rho, fresh) = (self.q, shape[0].sin(), shape[0].cos());
-        for i in 0..q {
-            c[i * q + i] = if i == 0 { T::of(1.0) } else { fresh };
-            (0..i).for_each(|j| c[i * q + j] = rho * c[(i - 1) * q + j]);
-        }
+        chain_root(self.transitions(shape), c);
+    }
+
+    /// Each effect is rho times the one before plus an innovation of variance 1 - rho^2 = cos^2(phi).
+    fn transitions<T: Number>(&self, shape: &[T]) -> Option<Vec<[T; 2]>> {
+        let mut all = vec![[shape[0].sin(), shape[0].cos()]; self.q];
+        all.iter_mut().take(1).for_each(|first| *first = [T::of(0.0), T::of(1.0)]);
+        Some(all)
     }
 
     fn fold(&self, shape: &mut [f64]) -> bool {

@@ -20,6 +20,7 @@ mod us;
 use ar1::Autoregression;
 use cs::CompoundSymmetry;
 pub use diag::Diag;
+pub use dual::Dual;
 use field::{Field, Kernel};
 pub use flat::Flat;
 use homdiag::Independent;
@@ -31,6 +32,14 @@ pub use us::Us;
 
 use std::ops::Range;
 use std::sync::Arc;
+
+/// One step of effects that are a Markov chain: s_t = carry s_(t-1) + fresh u_t and b_t = scale s_t, with s_(-1) = 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<T> {
+    pub carry: T,
+    pub fresh: T,
+    pub scale: T,
+}
 
 pub trait Structure: Send + Sync {
     fn name(&self) -> &'static str;
@@ -63,6 +72,11 @@ pub trait Structure: Send + Sync {
     /// Whether second derivatives are not all zero.
     fn curved(&self) -> bool {
         false
+    }
+
+    /// The effects as a Markov chain, with derivatives along parameters `i` and `j`; `None` where they are none.
+    fn steps(&self, _theta: &[f64], _i: usize, _j: usize) -> Option<Vec<Step<Dual>>> {
+        None
     }
 
     /// Whether each effect may have units of its own: D Lambda has this structure for every diagonal D, not only for

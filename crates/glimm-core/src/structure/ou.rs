@@ -3,7 +3,7 @@
 //! The parameter is the log of the range in units of the mean distance of neighbouring times.
 
 use super::dual::Number;
-use super::scaled::Correlation;
+use super::scaled::{Correlation, chain_root};
 
 pub struct OrnsteinUhlenbeck {
     /// Distances of each time from the one before, in units of their mean.
@@ -34,16 +34,18 @@ impl Correlation for OrnsteinUhlenbeck {
         vec![-(2.0_f64.ln())]
     }
 
-    /// Each effect is exp(-step / range) times the one before plus an innovation.
     fn root<T: Number>(&self, shape: &[T], c: &mut [T]) {
-        let (q, rate) = (self.effects(), (-shape[0]).exp());
-        c[0] = T::of(1.0);
-        for i in 1..q {
-            let apart = rate * T::of(self.steps[i - 1]);
-            let rho = (-apart).exp();
-            c[i * q + i] = apart.through(fresh);
-            (0..i).for_each(|j| c[i * q + j] = rho * c[(i - 1) * q + j]);
-        }
+        chain_root(self.transitions(shape), c);
+    }
+
+    /// Each effect is exp(-step / range) times the one before plus an innovation.
+    fn transitions<T: Number>(&self, shape: &[T]) -> Option<Vec<[T; 2]>> {
+        let rate = (-shape[0]).exp();
+        let transition = |step: &f64| {
+            let apart = rate * T::of(*step);
+            [(-apart).exp(), apart.through(fresh)]
+        };
+        Some(std::iter::once([T::of(0.0), T::of(1.0)]).chain(self.steps.iter().map(transition)).collect())
     }
 
     fn fold(&self, _shape: &mut [f64]) -> bool {

@@ -4,8 +4,8 @@
 //! deviation for all effects is a parameter as it stands. One for each effect is the square of a parameter: the sign of
 //! a single one would turn correlations around, which leaves the structure.
 
-use super::Structure;
 use super::dual::{Dual, Number};
+use super::{Step, Structure};
 
 /// A correlation matrix, written once.
 pub trait Correlation: Send + Sync {
@@ -19,6 +19,11 @@ pub trait Correlation: Send + Sync {
 
     /// Writes the lower-triangular C, row by row, over zeros.
     fn root<T: Number>(&self, shape: &[T], c: &mut [T]);
+
+    /// Where effects are a Markov chain: what each takes over of the one before, and the size of what is new in it.
+    fn transitions<T: Number>(&self, _shape: &[T]) -> Option<Vec<[T; 2]>> {
+        None
+    }
 
     /// The same correlations in the usual range of the parameters; true when they changed.
     fn fold(&self, shape: &mut [f64]) -> bool;
@@ -51,19 +56,29 @@ impl<C: Correlation> Scaled<C> {
         lambda.fill(T::of(0.0));
         self.correlation.root(shape, lambda);
         for r in 0..q {
-            let sd = if self.common { scales[0] } else { scales[r] * scales[r] };
+            let sd = self.sd(scales, r);
             lambda[r * q..=r * q + r].iter_mut().for_each(|x| *x = *x * sd);
         }
     }
 
     fn duals(&self, theta: &[f64], i: usize, j: usize) -> Vec<Dual> {
         let q = self.correlation.effects();
+        let mut out = vec![Dual::of(0.0); q * q];
+        self.write(&Self::moving(theta, i, j), &mut out);
+        out
+    }
+
+    /// Parameters that carry the derivatives along `i` and `j`.
+    fn moving(theta: &[f64], i: usize, j: usize) -> Vec<Dual> {
         let mut at: Vec<Dual> = theta.iter().map(|&t| Dual::of(t)).collect();
         at[i].one = 1.0;
         at[j].other = 1.0;
-        let mut out = vec![Dual::of(0.0); q * q];
-        self.write(&at, &mut out);
-        out
+        at
+    }
+
+    /// The standard deviation of effect `r`.
+    fn sd<T: Number>(&self, scales: &[T], r: usize) -> T {
+        if self.common { scales[0] } else { scales[r] * scales[r] }
     }
 
     /// The parameter of a standard deviation.
@@ -101,6 +116,13 @@ impl<C: Correlation> Structure for Scaled<C> {
     fn second_derivative(&self, theta: &[f64], i: usize, j: usize, out: &mut [f64]) -> bool {
         out.iter_mut().zip(self.duals(theta, i, j)).for_each(|(out, x)| *out = x.both);
         true
+    }
+
+    fn steps(&self, theta: &[f64], i: usize, j: usize) -> Option<Vec<Step<Dual>>> {
+        let at = Self::moving(theta, i, j);
+        let (scales, shape) = at.split_at(self.scales());
+        let step = |(r, [carry, fresh]): (usize, [Dual; 2])| Step { carry, fresh, scale: self.sd(scales, r) };
+        Some(self.correlation.transitions(shape)?.into_iter().enumerate().map(step).collect())
     }
 
     fn curved(&self) -> bool {
@@ -158,4 +180,14 @@ pub fn fold_angle(angle: &mut f64) -> bool {
         *angle = folded;
     }
     changed
+}
+
+/// C of a Markov chain: each row is what it takes over of the one before, with what is new on the diagonal.
+pub fn chain_root<T: Number>(transitions: Option<Vec<[T; 2]>>, c: &mut [T]) {
+    let transitions = transitions.unwrap_or_default();
+    let q = transitions.len();
+    for (i, [carry, fresh]) in transitions.into_iter().enumerate() {
+        c[i * q + i] = fresh;
+        (0..i).for_each(|j| c[i * q + j] = carry * c[(i - 1) * q + j]);
+    }
 }

@@ -17,6 +17,21 @@ impl Lanes {
     pub const ZERO: Lanes = Lanes([0.0; LANES]);
     pub const ONE: Lanes = Lanes([1.0; LANES]);
 
+    #[inline(always)]
+    pub fn all(x: f64) -> Lanes {
+        Lanes([x; LANES])
+    }
+
+    /// 1 / self.
+    #[inline(always)]
+    pub fn inverse(self) -> Lanes {
+        let mut out = self;
+        for l in 0..LANES {
+            out.0[l] = 1.0 / self.0[l];
+        }
+        out
+    }
+
     /// self b + c.
     #[inline(always)]
     pub fn fma(self, b: Lanes, c: Lanes) -> Lanes {
@@ -72,7 +87,7 @@ impl Mul<f64> for Lanes {
     type Output = Lanes;
     #[inline(always)]
     fn mul(self, x: f64) -> Lanes {
-        self * Lanes([x; LANES])
+        self * Lanes::all(x)
     }
 }
 

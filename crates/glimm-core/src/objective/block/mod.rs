@@ -2,7 +2,8 @@
 //!
 //! Given the parameters the groups are independent and every group is a small dense problem. Eight groups are solved
 //! at once, side by side in the lanes of vector registers ([`tiles`], [`lanes`]). Chunks of groups are shared among
-//! threads; sums over chunks run in a fixed order, so results do not depend on the number of threads.
+//! threads; sums over chunks run in a fixed order, so results do not depend on the number of threads. Groups whose
+//! effects are a Markov chain, as of autoregressions in time, are solved step by step ([`series`]).
 
 mod choose;
 mod integrand;
@@ -11,9 +12,11 @@ mod laplace;
 mod modes;
 mod moments;
 mod nodes;
+mod parts;
 mod posterior;
 mod quadrature;
 mod scores;
+mod series;
 mod store;
 mod tiles;
 mod work;
@@ -21,19 +24,14 @@ mod work;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use self::lanes::{LANES, Lanes};
-use self::laplace::{Direction, Point, Sums, lane_copies};
-use self::modes::Search;
-use self::quadrature::{Grid, Mean};
+use self::laplace::Direction;
+use self::quadrature::Grid;
+use self::series::{Effects, Steps};
 use self::store::Store;
-use self::work::Work;
-use super::{Evaluation, Objective, Order, Posterior, Reject, chain, proceed};
+use super::{Evaluation, Objective, Order, Posterior, Reject, chain};
 use crate::control::Control;
 use crate::design::{Column, Data, Layout, Predictor, Term};
-use crate::linalg::dense::by_size;
-use crate::special::vectorized;
 
 /// Rows below which threads cost more than they give.
 pub const PARALLEL_ROWS: usize = 10_000;
@@ -46,6 +44,8 @@ pub struct Block {
     layout: Layout,
     places: tiles::Layout,
     store: Store,
+    /// How rows belong to effects where groups are series; columns of effects are then not in the store.
+    series: Option<Effects>,
     chunks: Vec<Range<usize>>,
     levels: usize,
     log_constant: f64,
@@ -62,7 +62,7 @@ pub struct Block {
     tangents: Option<Tangents>,
     trial_tangents: Option<Tangents>,
     last: Vec<f64>,
-    /// H^-1 of every tile at the last evaluation.
+    /// H^-1 of every tile at the last evaluation, or what stands for it where groups are series.
     inverse: Vec<Lanes>,
     passes: f64,
     control: Arc<Control>,
@@ -76,7 +76,9 @@ struct Tangents {
 /// What every chunk needs to know of an evaluation.
 struct Job<'a> {
     psi: &'a [f64],
-    /// Lambda, the same in every lane.
+    /// The steps of groups that are series.
+    steps: Option<Steps>,
+    /// Otherwise Lambda, the same in every lane.
     lambda: Vec<Lanes>,
     /// Directions with the parameter that moves along each; a coefficient of several columns has several.
     directions: Vec<(usize, Direction)>,
@@ -95,25 +97,11 @@ impl Job<'_> {
     fn row_order(&self) -> usize {
         if self.order == Order::Hessian && !self.nodes { 4 } else { 3 }
     }
-}
 
-/// One chunk's part of an evaluation: the objective and one row per direction.
-struct Part {
-    sums: Vec<Sums>,
-    /// The sums of each tile instead, if they are kept.
-    tiles: Vec<Vec<Sums>>,
-    evaluated: usize,
-}
-
-/// What picks a number of the j-th sums and adds it up over groups.
-type Over<'a> = dyn Fn(usize, &dyn Fn(&Sums) -> Lanes) -> f64 + 'a;
-
-/// A chunk's share of the arrays that evaluations write to.
-struct Slots<'a> {
-    tiles: &'a Range<usize>,
-    u: &'a mut [Lanes],
-    inverse: &'a mut [Lanes],
-    du: &'a mut [Lanes],
+    /// Rows of the Hessian in `p` parameters that are wanted.
+    fn hessian_rows(&self, p: usize) -> usize {
+        if self.order == Order::Hessian { p } else { 0 }
+    }
 }
 
 impl Block {
@@ -124,25 +112,36 @@ impl Block {
     /// Lays rows out by group. All terms must have the same codes; without terms this is a GLM. Takes the columns and
     /// codes out of `data`, which keeps its shape, responses, sizes, weights and offsets.
     pub fn take(data: &mut Data) -> Block {
+        if let (Some((time, z)), [term]) = (series::times(data), &data.terms[..]) {
+            let places = tiles::Layout::by_time(&term.codes, term.levels, &time);
+            let effects = Effects::take(data, &z, &places);
+            return Block::at(data, places, Some(effects));
+        }
         let places = match data.terms.first() {
             Some(term) => tiles::Layout::by_code(&term.codes, term.levels),
             None => tiles::Layout::of_runs(data.n()),
         };
-        Block::at(data, places)
+        Block::at(data, places, None)
     }
 
     /// The same with rows at given places.
-    fn at(data: &mut Data, places: tiles::Layout) -> Block {
+    fn at(data: &mut Data, places: tiles::Layout, series: Option<Effects>) -> Block {
         let (log_constant, copies, shape) = (data.log_constant(), data.copies.clone(), shape(data));
         data.terms.iter_mut().for_each(|t| t.codes = Vec::new());
-        let store = Store::take(data, &places);
+        let (layout, levels) = (data.layout(), data.terms.first().map_or(0, |t| t.levels));
+        let apart = if series.is_some() { std::mem::take(&mut data.terms) } else { Vec::new() };
+        let mut store = Store::take(data, &places);
+        if series.is_some() {
+            (data.terms, store.random) = (apart, 1);
+        }
         let mut block = Block {
             shape,
-            layout: data.layout(),
+            layout,
             chunks: places.chunks(),
             places,
             store,
-            levels: data.terms.first().map_or(0, |t| t.levels),
+            series,
+            levels,
             log_constant,
             copies,
             grids: Vec::new(),
@@ -183,7 +182,7 @@ impl Block {
     /// A new problem of some of the groups.
     pub fn subset(&self, groups: &[usize]) -> Block {
         let (places, codes) = self.places.places_of(groups);
-        let mut data = self.store.gather(&places, codes, groups.len(), &self.shape);
+        let mut data = self.gather(&places, codes, groups.len());
         data.copies = self.copies.as_ref().map(|c| groups.iter().map(|&g| c[self.places.level[g] as usize]).collect());
         let mut block = Block::new(&data);
         block.set_control(&self.control);
@@ -194,14 +193,39 @@ impl Block {
     pub fn data(&self) -> Data {
         let groups: Vec<usize> = (0..self.groups()).collect();
         let (places, codes) = self.places.places_of(&groups);
-        let mut data = self.store.gather(&places, codes, groups.len(), &self.shape);
+        let mut data = self.gather(&places, codes, groups.len());
         // What is known of all rows together.
         data.constants = Some(vec![self.log_constant / data.n() as f64; data.n()]);
         data
     }
 
+    /// Rows at some places as data of their own.
+    fn gather(&self, places: &[usize], codes: Vec<u32>, levels: usize) -> Data {
+        let mut data = self.store.gather(places, codes, levels, &self.shape);
+        if let Some(effects) = &self.series {
+            data.terms[0].columns = effects.columns(places, &self.places);
+        }
+        data
+    }
+
     fn q(&self) -> usize {
-        self.store.z.len()
+        self.series.as_ref().map_or(self.store.z.len(), |s| s.q)
+    }
+
+    /// Numbers of `inverse` per tile.
+    fn kept(&self) -> usize {
+        self.q() * if self.series.is_some() { 2 } else { self.q() }
+    }
+
+    /// What every chunk needs to know of an evaluation at `psi`.
+    fn job<'a>(&self, psi: &'a [f64], order: Order, tolerance: f64) -> Job<'a> {
+        let steps = self.steps(psi, order == Order::Hessian);
+        let (lambda, directions) = match steps {
+            Some(_) => (Vec::new(), Vec::new()),
+            None => (in_all_lanes(&self.lambda(psi)), self.directions(psi)),
+        };
+        let nodes = !self.grids.is_empty();
+        Job { psi, steps, lambda, directions, order, tolerance, near: false, nodes, each: false }
     }
 
     /// The block-diagonal factor of all terms.
@@ -260,122 +284,6 @@ impl Block {
         }
         true
     }
-
-    /// All that one chunk of tiles contributes.
-    fn part(&self, slots: Slots<'_>, job: &Job<'_>) -> Result<Part, Reject> {
-        vectorized(
-            #[inline(always)]
-            || {
-                let mut part = Err(Reject::NoMode);
-                let mut slots = Some(slots);
-                by_size(
-                    self.q(),
-                    #[inline(always)]
-                    |q| {
-                        if let Some(slots) = slots.take() {
-                            part = self.part_of_size(q, slots, job);
-                        }
-                    },
-                );
-                part
-            },
-        )
-    }
-
-    #[inline(always)]
-    fn part_of_size(&self, q: usize, slots: Slots<'_>, job: &Job<'_>) -> Result<Part, Reject> {
-        let (p, tiles) = (self.store.columns.len(), &self.places.tiles[slots.tiles.clone()]);
-        let mut work = Work::new(&self.store, job, &tiles[0]);
-        let (mut search, mut point) = (Search::new(q), Point::new(p, q));
-        let rows = if job.order == Order::Hessian { self.layout.total } else { 0 };
-        let (mut sums, mut kept) = (vec![Sums::new(p, q); 1 + rows], Vec::new());
-        let width = if slots.du.is_empty() { 0 } else { q * self.layout.total };
-        let mut mean = job.nodes.then(|| Mean::new(p, q, if rows > 0 { job.directions.len() } else { 0 }));
-        for (t, tile) in tiles.iter().enumerate() {
-            let u = &mut slots.u[t * q..(t + 1) * q];
-            work.open(tile);
-            work.find_modes(q, u, job.near, &mut search)?;
-            let copies = lane_copies(tile.groups, |lane| self.copies_of(tile.group + lane));
-            let du = &mut slots.du[t * width..(t + 1) * width];
-            match &mut mean {
-                None => work.contribute(q, u, copies, &mut point, &mut sums, du)?,
-                Some(mean) => {
-                    let grid = &self.grids[slots.tiles.start + t];
-                    work.contribute_by_nodes(q, u, copies, grid, &mut point, mean, &mut sums, du)?;
-                }
-            }
-            slots.inverse[t * q * q..(t + 1) * q * q].copy_from_slice(&point.c);
-            if job.each {
-                kept.push(std::mem::replace(&mut sums, vec![Sums::new(p, q); 1 + rows]));
-            }
-        }
-        Ok(Part { sums, tiles: kept, evaluated: work.evaluated })
-    }
-
-    /// Runs all chunks, on the threads of the current pool.
-    fn parts(&self, arrays: [&mut [Lanes]; 3], job: &Job<'_>) -> Result<Vec<Part>, Reject> {
-        let q = self.q();
-        let width = if arrays[2].is_empty() { 0 } else { q * self.layout.total };
-        let [mut u_rest, mut inverse_rest, mut du_rest] = arrays;
-        let mut work = Vec::with_capacity(self.chunks.len());
-        for tiles in &self.chunks {
-            let u = u_rest.split_off_mut(..tiles.len() * q).expect("one per tile");
-            let inverse = inverse_rest.split_off_mut(..tiles.len() * q * q).expect("one per tile");
-            let du = du_rest.split_off_mut(..tiles.len() * width).expect("one per tile");
-            work.push(Slots { tiles, u, inverse, du });
-        }
-        let run = |slots: Slots<'_>| {
-            proceed(&self.control)?;
-            let part = self.part(slots, job)?;
-            self.control.advance(part.evaluated);
-            Ok(part)
-        };
-        if self.n() < PARALLEL_ROWS {
-            return work.into_iter().map(run).collect();
-        }
-        work.into_par_iter().map(run).collect()
-    }
-
-    /// Sums the parts, in the order of the chunks, into the parameters' own derivatives.
-    fn assemble(&self, psi: &[f64], parts: &[Part], order: Order) -> Evaluation {
-        let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| parts.iter().map(|p| of(&p.sums[j]).sum()).sum::<f64>();
-        let chain = chain::Chain::new(&self.shape, &self.layout, psi);
-        let mut evaluation = self.derivatives(&chain, parts[0].sums.len(), order, &over);
-        evaluation.value += self.log_constant;
-        evaluation
-    }
-
-    /// The parameters' derivatives from sums over groups: `over(j, of)` adds up what `of` picks from the j-th sums.
-    fn derivatives(&self, chain: &chain::Chain, count: usize, order: Order, over: &Over<'_>) -> Evaluation {
-        let beta = |j: usize| {
-            let mut beta = vec![0.0; self.layout.fixed()];
-            for (a, p) in self.store.coefficient.iter().enumerate() {
-                p.iter().for_each(|p| beta[*p] += over(j, &|s| s.columns[a]));
-            }
-            beta
-        };
-        let lambda = |j: usize| {
-            let full: Vec<f64> = (0..self.q() * self.q()).map(|i| over(j, &|s| s.lambda[i])).collect();
-            self.blocks(&full)
-        };
-        let hessian = (order == Order::Hessian).then(|| {
-            let rows = (1..count).map(|j| chain.gradient(&beta(j), &lambda(j))).collect();
-            chain.hessian(rows, &lambda(0))
-        });
-        Evaluation { value: over(0, &|s| s.value), gradient: chain.gradient(&beta(0), &lambda(0)), hessian }
-    }
-
-    /// The diagonal blocks, term by term, of a q x q matrix.
-    fn blocks(&self, full: &[f64]) -> Vec<Vec<f64>> {
-        let (q, mut first) = (self.q(), 0);
-        let mut blocks = Vec::new();
-        for term in &self.shape.terms {
-            let size = term.effects();
-            blocks.push((0..size * size).map(|i| full[(first + i / size) * q + first + i % size]).collect());
-            first += size;
-        }
-        blocks
-    }
 }
 
 /// The data without their rows.
@@ -411,8 +319,7 @@ fn place(small: &[f64], size: usize, first: usize, q: usize, out: &mut [f64]) {
 impl Objective for Block {
     fn evaluate(&mut self, psi: &[f64], order: Order, tolerance: f64) -> Result<Evaluation, Reject> {
         let near = self.predict_modes(psi);
-        let (lambda, directions) = (in_all_lanes(&self.lambda(psi)), self.directions(psi));
-        let job = Job { psi, lambda, directions, order, tolerance, near, nodes: !self.grids.is_empty(), each: false };
+        let job = Job { near, ..self.job(psi, order, tolerance) };
         let keeps = order == Order::Hessian && self.keeps_tangents();
         let width = if keeps { self.q() * self.layout.total } else { 0 };
         let (mut trial, mut inverse) = (std::mem::take(&mut self.trial), std::mem::take(&mut self.inverse));
@@ -440,7 +347,7 @@ impl Objective for Block {
         let (tiles, q) = (self.places.tiles.len(), self.q());
         self.u = vec![Lanes::ZERO; tiles * q];
         self.trial = self.u.clone();
-        self.inverse = vec![Lanes::ZERO; tiles * q * q];
+        self.inverse = vec![Lanes::ZERO; tiles * self.kept()];
         self.tangents = None;
         self.trial_tangents = None;
     }

@@ -23,14 +23,16 @@ const POLISH: [f64; 2] = [1e-4, 2e-3];
 
 /// Room for the small matrices and vectors of the search.
 pub struct Search {
-    s: Vec<Lanes>,
-    h: Vec<Lanes>,
-    score: Vec<Lanes>,
-    gradient: Vec<Lanes>,
-    direction: Vec<Lanes>,
+    pub(super) s: Vec<Lanes>,
+    /// H in factorised form.
+    pub(super) h: Vec<Lanes>,
+    /// Z'r, Lambda'Z'r - u and H^-1 times it.
+    pub(super) score: Vec<Lanes>,
+    pub(super) gradient: Vec<Lanes>,
+    pub(super) direction: Vec<Lanes>,
     step: Vec<Lanes>,
     b: Vec<Lanes>,
-    room: Vec<Lanes>,
+    pub(super) room: Vec<Lanes>,
 }
 
 impl Search {
@@ -49,29 +51,53 @@ impl Search {
     }
 }
 
-impl Work<'_> {
+/// The groups of a tile as the search sees them.
+pub trait Inner<'a> {
+    fn work(&mut self) -> &mut Work<'a>;
+
+    /// b = Lambda u.
+    fn effects(&self, q: usize, u: &[Lanes], b: &mut [Lanes]);
+
+    /// eta = X beta + offset + Z b.
+    fn predict(&mut self, q: usize, b: &[Lanes]);
+
+    /// The largest |z'b| over the rows of each lane.
+    fn reach(&self, q: usize, b: &[Lanes]) -> Lanes;
+
+    /// Moves eta by z'b, b small, and the row derivatives with it by their Taylor series: no exponential.
+    /// For random effects in the first predictor only.
+    fn polish(&mut self, q: usize, b: &[Lanes]);
+
+    /// Z'r, and H = I + Lambda'S Lambda factorised, lane by lane where it is positive definite; `bent` leaves rows out
+    /// of S that would make it indefinite.
+    fn factorise(&mut self, q: usize, bent: bool, room: &mut Search) -> [bool; LANES];
+
+    /// The gradient Lambda'Z'r - u and the direction H^-1 times it.
+    fn direct(&self, q: usize, u: &[Lanes], room: &mut Search);
+
     /// Moves `u` to the modes and leaves all row derivatives there. The search ends with the first step whose squared
     /// Newton decrement g'H^-1 g is below the tolerance in every lane: quadratic convergence makes the next one its
     /// square. That step is taken by the Taylor series of the row derivatives.
     #[inline(always)]
-    pub fn find_modes(&mut self, q: usize, u: &mut [Lanes], near: bool, room: &mut Search) -> Result<(), Reject> {
-        let everything = Want { dims: self.store.spans.len(), order: self.job.row_order(), value: true };
+    fn find_modes(&mut self, q: usize, u: &mut [Lanes], near: bool, room: &mut Search) -> Result<(), Reject> {
+        let (store, job) = (self.work().store, self.work().job);
+        let everything = Want { dims: store.spans.len(), order: job.row_order(), value: true };
         if q == 0 {
-            self.derive(everything);
+            self.work().derive(everything);
             return Ok(());
         }
         let bridge = POLISH[usize::from(everything.order == 4)];
-        let concordance = self.store.family.concordance().filter(|_| self.store.random == 1);
+        let concordance = store.family.concordance().filter(|_| store.random == 1);
         let (mut best, mut previous) = (Lanes([f64::INFINITY; LANES]), f64::INFINITY);
         let mut expected = if near { 0.0 } else { f64::INFINITY };
         self.tame(q, u, room);
         for _ in 0..MAX_STEPS {
-            lanes::matvec(q, false, &self.job.lambda, u, &mut room.b);
+            self.effects(q, u, &mut room.b);
             self.predict(q, &room.b);
             // All derivatives are worth their cost where the search is about to end.
-            let last = expected < self.job.tolerance;
+            let last = expected < job.tolerance;
             let value = concordance.is_none();
-            self.derive(if last { everything } else { Want { dims: self.store.random, order: 2, value } });
+            self.work().derive(if last { everything } else { Want { dims: store.random, order: 2, value } });
             // Near the mode h tells nothing but rounding.
             let checked = value && expected > CERTAIN;
             let back = if checked { self.step_back(q, u, &mut best, room)? } else { [false; LANES] };
@@ -83,16 +109,16 @@ impl Work<'_> {
             let reach = if most > SHORT || last { self.reach_of(q, room) } else { Lanes::ZERO };
             let retreats = back.contains(&true);
             let rounding = most < ROUNDED && most > 0.1 * previous;
-            let arrived = most < self.job.tolerance || rounding;
+            let arrived = most < job.tolerance || rounding;
             previous = most;
-            if last && !retreats && arrived && self.store.random == 1 && reach.largest() < bridge {
+            if last && !retreats && arrived && store.random == 1 && reach.largest() < bridge {
                 self.take(q, u, Lanes::ONE, back, room);
                 self.polish(q, &room.b);
                 return Ok(());
             }
             // Effects in several predictors: no polish, so that the step itself has to be small.
-            let settled = most < self.job.tolerance * self.job.tolerance || rounding;
-            if last && !retreats && self.store.random > 1 && settled {
+            let settled = most < job.tolerance * job.tolerance || rounding;
+            if last && !retreats && store.random > 1 && settled {
                 return Ok(());
             }
             // log(1 + D) / D with D the largest change of eta: with |f'''| <= M |f''| this cannot overshoot.
@@ -114,7 +140,7 @@ impl Work<'_> {
         if u.iter().all(|u| *u == Lanes::ZERO) {
             return;
         }
-        lanes::matvec(q, false, &self.job.lambda, u, &mut room.b);
+        self.effects(q, u, &mut room.b);
         let reach = self.reach(q, &room.b);
         for l in 0..LANES {
             if reach.0[l].is_nan() || reach.0[l] > WILD || u.iter().any(|u| !u.0[l].is_finite()) {
@@ -126,7 +152,7 @@ impl Work<'_> {
     /// The largest change of eta that the direction brings.
     #[inline(always)]
     fn reach_of(&self, q: usize, room: &mut Search) -> Lanes {
-        lanes::matvec(q, false, &self.job.lambda, &room.direction, &mut room.b);
+        self.effects(q, &room.direction, &mut room.b);
         self.reach(q, &room.b)
     }
 
@@ -146,13 +172,13 @@ impl Work<'_> {
     /// Where no bound on the third derivative is known: takes half of a step back that raised h.
     #[inline(always)]
     fn step_back(
-        &self,
+        &mut self,
         q: usize,
         u: &mut [Lanes],
         best: &mut Lanes,
         room: &mut Search,
     ) -> Result<[bool; LANES], Reject> {
-        let h = lanes::dot(q, u, u) * 0.5 - self.total();
+        let h = lanes::dot(q, u, u) * 0.5 - self.work().total();
         let mut back = [false; LANES];
         for l in 0..LANES {
             if h.0[l] <= best.0[l] + ROUNDING * (1.0 + best.0[l].abs()) {
@@ -189,20 +215,38 @@ impl Work<'_> {
                 }
             }
         }
-        lanes::matvec(q, true, &self.job.lambda, &room.score, &mut room.gradient);
-        for c in 0..q {
-            room.gradient[c] = room.gradient[c] - u[c];
-            room.direction[c] = room.gradient[c];
-        }
-        lanes::cholesky_solve(q, &room.h, &mut room.direction);
+        self.direct(q, u, room);
         let mut decrement = lanes::dot(q, &room.gradient, &room.direction);
         for l in 0..LANES {
             decrement.0[l] = if back[l] { f64::MAX } else { decrement.0[l] };
         }
         decrement
     }
+}
 
-    /// H = I + Lambda'S Lambda and its Cholesky factor.
+impl<'a> Inner<'a> for Work<'a> {
+    #[inline(always)]
+    fn work(&mut self) -> &mut Work<'a> {
+        self
+    }
+
+    #[inline(always)]
+    fn effects(&self, q: usize, u: &[Lanes], b: &mut [Lanes]) {
+        lanes::matvec(q, false, &self.job.lambda, u, b);
+    }
+
+    fn predict(&mut self, q: usize, b: &[Lanes]) {
+        Work::predict(self, q, b);
+    }
+
+    fn reach(&self, q: usize, b: &[Lanes]) -> Lanes {
+        Work::reach(self, q, b)
+    }
+
+    fn polish(&mut self, q: usize, b: &[Lanes]) {
+        Work::polish(self, q, b);
+    }
+
     #[inline(always)]
     fn factorise(&mut self, q: usize, bent: bool, room: &mut Search) -> [bool; LANES] {
         self.score_and_curvature(q, bent, &mut room.score, &mut room.s);
@@ -212,5 +256,15 @@ impl Work<'_> {
             room.h[c * q + c] += Lanes::ONE;
         }
         lanes::cholesky(q, &mut room.h)
+    }
+
+    #[inline(always)]
+    fn direct(&self, q: usize, u: &[Lanes], room: &mut Search) {
+        lanes::matvec(q, true, &self.job.lambda, &room.score, &mut room.gradient);
+        for c in 0..q {
+            room.gradient[c] = room.gradient[c] - u[c];
+            room.direction[c] = room.gradient[c];
+        }
+        lanes::cholesky_solve(q, &room.h, &mut room.direction);
     }
 }

@@ -31,7 +31,7 @@ impl Work<'_> {
         first.fill(Lanes::ZERO);
         if !self.store.all_meet() {
             self.add_meetings(q, &mut products, &mut first);
-            Self::gather_lanes(self.tile.is_wide(), &mut first);
+            Self::gather_lanes(self.tile.wide, &mut first);
             (self.first, self.products) = (first, products);
             return;
         }
@@ -43,7 +43,7 @@ impl Work<'_> {
                 }
             }
         }
-        Self::gather_lanes(self.tile.is_wide(), &mut first);
+        Self::gather_lanes(self.tile.wide, &mut first);
         (self.first, self.products) = (first, products);
     }
 
@@ -125,7 +125,7 @@ impl Work<'_> {
                         self.add_dots(span.clone(), &strip, first, &mut out[span.start..]);
                     }
                 }
-                Self::gather_lanes(self.tile.is_wide(), out);
+                Self::gather_lanes(self.tile.wide, out);
             },
         )
     }
@@ -145,7 +145,7 @@ impl Work<'_> {
                         }
                     }
                 }
-                Self::gather_lanes(self.tile.is_wide(), out);
+                Self::gather_lanes(self.tile.wide, out);
                 mirror(p, out);
             },
         )
@@ -199,8 +199,8 @@ impl Work<'_> {
                 }
             }
         }
-        Self::gather_lanes(self.tile.is_wide(), &mut second);
-        Self::gather_lanes(self.tile.is_wide(), &mut fourth);
+        Self::gather_lanes(self.tile.wide, &mut second);
+        Self::gather_lanes(self.tile.wide, &mut fourth);
         mirror(p, &mut second);
         (self.second, self.fourth, self.products) = (second, fourth, products);
     }

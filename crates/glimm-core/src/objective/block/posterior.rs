@@ -8,6 +8,7 @@ impl Block {
     /// Modes and conditional covariances, term by term and level by level.
     pub(super) fn modes_by_level(&self) -> Posterior {
         let (q, lambda) = (self.q(), self.lambda(&self.last));
+        let steps = self.steps(&self.last, false);
         let terms = &self.shape.terms;
         let mut posterior = Posterior {
             modes: terms.iter().map(|t| vec![0.0; self.levels * t.effects()]).collect(),
@@ -16,11 +17,16 @@ impl Block {
         let (mut u, mut c, mut b, mut covariance) = (vec![0.0; q], vec![0.0; q * q], vec![0.0; q], vec![0.0; q * q]);
         for (t, tile) in self.places.tiles.iter().enumerate().filter(|_| q > 0) {
             for lane in 0..tile.groups {
-                (0..q).for_each(|i| u[i] = self.u[t * q + i].0[lane]);
-                (0..q * q).for_each(|i| c[i] = self.inverse[t * q * q + i].0[lane]);
-                dense::matvec(&lambda, &u, q, &mut b);
-                covariance.fill(0.0);
-                dense::each_sandwich::<false>(q, &lambda, &c, &lambda, &mut covariance);
+                match &steps {
+                    Some(steps) => self.series_posterior(steps, t, lane, &mut b, &mut covariance),
+                    None => {
+                        (0..q).for_each(|i| u[i] = self.u[t * q + i].0[lane]);
+                        (0..q * q).for_each(|i| c[i] = self.inverse[t * q * q + i].0[lane]);
+                        dense::matvec(&lambda, &u, q, &mut b);
+                        covariance.fill(0.0);
+                        dense::each_sandwich::<false>(q, &lambda, &c, &lambda, &mut covariance);
+                    }
+                }
                 self.scatter(&b, &covariance, self.places.level[tile.group + lane] as usize, &mut posterior);
             }
         }

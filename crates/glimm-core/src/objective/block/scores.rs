@@ -2,7 +2,7 @@
 
 use super::lanes::Lanes;
 use super::laplace::Sums;
-use super::{Block, Job, chain, in_all_lanes, tiles};
+use super::{Block, Job, chain, tiles};
 use crate::objective::{Evaluation, Order, Reject};
 
 impl Block {
@@ -15,9 +15,7 @@ impl Block {
         order: Order,
         tolerance: f64,
     ) -> Result<Vec<(Vec<u32>, Evaluation)>, Reject> {
-        let (lambda, directions) = (in_all_lanes(&self.lambda(psi)), self.directions(psi));
-        let (near, nodes) = (false, !self.grids.is_empty());
-        let job = Job { psi, lambda, directions, order, tolerance, near, nodes, each: true };
+        let job = Job { each: true, ..self.job(psi, order, tolerance) };
         let mut trial = vec![Lanes::ZERO; self.trial.len()];
         let mut inverse = vec![Lanes::ZERO; self.inverse.len()];
         let parts = self.parts([&mut trial, &mut inverse, &mut []], &job)?;
@@ -26,7 +24,7 @@ impl Block {
         let tiles = parts.iter().flat_map(|part| &part.tiles);
         for (tile, sums) in self.places.tiles.iter().zip(tiles) {
             for lane in 0..tile.groups {
-                let of_lane = |x: Lanes| if tile.is_wide() { x.sum() } else { x.0[lane] };
+                let of_lane = |x: Lanes| if tile.wide { x.sum() } else { x.0[lane] };
                 let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| of_lane(of(&sums[j]));
                 let evaluation = self.derivatives(&chain, sums.len(), order, &over);
                 let places = self.places.places_of(&[tile.group + lane]).0;
@@ -45,7 +43,7 @@ impl Block {
         let mut data = self.store.gather(&places, Vec::new(), 0, &self.shape);
         let code: Vec<u32> = (0..rows.len() as u32).collect();
         let mut layout = tiles::Layout::by_code(&code, rows.len());
-        let mut block = Block::at(&mut data, std::mem::take(&mut layout));
+        let mut block = Block::at(&mut data, std::mem::take(&mut layout), None);
         block.store.rename(&rows);
         block
     }

@@ -3,7 +3,7 @@
 //! Groups are sorted by size. A *narrow* tile holds eight groups of about one size, one to a lane: slot j
 //! has the j-th row of each. A large group has a *wide* tile for itself, its rows dealt to the lanes in turn.
 //! Places without a row repeat a row of their lane with weight zero. Loops over slots then need neither
-//! sums across lanes nor remainders, however small the groups are.
+//! sums across lanes nor remainders, however small the groups are. Where groups are series, slots stand for times.
 
 use std::ops::Range;
 
@@ -24,15 +24,13 @@ pub struct Tile {
     pub groups: usize,
     /// Rows, which is less than the number of places where there are repeats.
     pub rows: usize,
+    /// Whether one group has all lanes.
+    pub wide: bool,
 }
 
 impl Tile {
     pub fn places(&self) -> Range<usize> {
         self.first..self.first + self.slots * LANES
-    }
-
-    pub fn is_wide(&self) -> bool {
-        self.groups == 1
     }
 
     pub fn has_repeats(&self) -> bool {
@@ -50,23 +48,36 @@ pub struct Layout {
     /// The level and the number of rows of each group.
     pub level: Vec<u32>,
     pub size: Vec<u32>,
+    /// The time of every slot, where groups are series.
+    pub times: Vec<u32>,
 }
 
 impl Layout {
     /// Groups of rows with equal codes below `levels`; levels without rows have no group.
     pub fn by_code(codes: &[u32], levels: usize) -> Layout {
-        let mut start = vec![0usize; levels + 1];
-        codes.iter().for_each(|&c| start[c as usize + 1] += 1);
-        (0..levels).for_each(|l| start[l + 1] += start[l]);
-        let (mut next, mut sorted) = (start.clone(), vec![0u32; codes.len()]);
-        for (i, &c) in codes.iter().enumerate() {
-            sorted[next[c as usize]] = i as u32;
-            next[c as usize] += 1;
-        }
+        let (start, sorted) = sorted_by_code(codes, levels);
         let size = |l: u32| start[l as usize + 1] - start[l as usize];
         let mut order: Vec<u32> = (0..levels as u32).filter(|&l| size(l) > 0).collect();
         order.sort_by_key(|&l| std::cmp::Reverse(size(l)));
         Layout::of_groups(&order, |l| &sorted[start[l as usize]..start[l as usize + 1]])
+    }
+
+    /// The same with every row in a slot of its time, eight series of about the same times side by side.
+    pub fn by_time(codes: &[u32], levels: usize, time: &[u32]) -> Layout {
+        let (start, mut sorted) = sorted_by_code(codes, levels);
+        start.windows(2).for_each(|ends| sorted[ends[0]..ends[1]].sort_by_key(|&i| time[i as usize]));
+        let rows = |l: u32| &sorted[start[l as usize]..start[l as usize + 1]];
+        let times = |l: u32| rows(l).iter().map(|&i| time[i as usize]);
+        let mut order: Vec<u32> = (0..levels as u32).filter(|&l| !rows(l).is_empty()).collect();
+        order.sort_by(|&k, &l| rows(l).len().cmp(&rows(k).len()).then_with(|| times(k).cmp(times(l))));
+        let mut layout = Layout::default();
+        for levels in order.chunks(LANES) {
+            let members: Vec<&[u32]> = levels.iter().map(|&l| rows(l)).collect();
+            layout.add_series(&members, time);
+            layout.level.extend(levels);
+            layout.size.extend(members.iter().map(|m| m.len() as u32));
+        }
+        layout
     }
 
     /// Groups that mean nothing: runs of successive rows, for models without random effects.
@@ -102,6 +113,7 @@ impl Layout {
             group: self.level.len(),
             groups: members.len(),
             rows: members.iter().map(|m| m.len()).sum(),
+            wide,
         });
         for slot in 0..slots {
             for lane in 0..LANES {
@@ -111,6 +123,29 @@ impl Layout {
                 self.row.push(rows[at.min(rows.len() - 1)]);
             }
         }
+    }
+
+    fn add_series(&mut self, members: &[&[u32]], time: &[u32]) {
+        let (first, slots) = (self.row.len(), self.times.len());
+        let mut next = [0; LANES];
+        let time_of = |rows: &&[u32], next: usize| rows.get(next).map(|&i| time[i as usize]);
+        while let Some(now) = members.iter().zip(next).filter_map(|(rows, next)| time_of(rows, next)).min() {
+            self.times.push(now);
+            for lane in 0..LANES {
+                let own = members.get(lane).filter(|rows| time_of(rows, next[lane]) == Some(now));
+                self.repeats.push(own.is_none());
+                self.row.push(own.map_or(members.get(lane).unwrap_or(&members[0])[0], |rows| rows[next[lane]]));
+                next[lane] += usize::from(own.is_some());
+            }
+        }
+        self.tiles.push(Tile {
+            first,
+            slots: self.times.len() - slots,
+            group: self.level.len(),
+            groups: members.len(),
+            rows: members.iter().map(|m| m.len()).sum(),
+            wide: false,
+        });
     }
 
     pub fn groups(&self) -> usize {
@@ -135,11 +170,24 @@ impl Layout {
         for (code, &g) in groups.iter().enumerate() {
             let t = self.tiles.partition_point(|t| t.group <= g) - 1;
             let tile = &self.tiles[t];
-            for at in 0..self.size[g] as usize {
-                places.push(tile.first + if tile.is_wide() { at } else { at * LANES + g - tile.group });
-                codes.push(code as u32);
-            }
+            let (first, step) = if tile.wide { (0, 1) } else { (g - tile.group, LANES) };
+            let own = tile.places().skip(first).step_by(step).filter(|&place| !self.repeats[place]);
+            places.extend(own);
+            codes.resize(places.len(), code as u32);
         }
         (places, codes)
     }
+}
+
+/// Where the rows of each level start in a list of rows sorted by level, and that list.
+fn sorted_by_code(codes: &[u32], levels: usize) -> (Vec<usize>, Vec<u32>) {
+    let mut start = vec![0usize; levels + 1];
+    codes.iter().for_each(|&c| start[c as usize + 1] += 1);
+    (0..levels).for_each(|l| start[l + 1] += start[l]);
+    let (mut next, mut sorted) = (start.clone(), vec![0u32; codes.len()]);
+    for (i, &c) in codes.iter().enumerate() {
+        sorted[next[c as usize]] = i as u32;
+        next[c as usize] += 1;
+    }
+    (start, sorted)
 }

@@ -35,8 +35,8 @@ pub struct Work<'a> {
     pub job: &'a Job<'a>,
     pub tile: &'a Tile,
     /// X beta + offset of each predictor, and eta, over the places of the tile.
-    fixed: Vec<Vec<f64>>,
-    eta: Vec<Vec<f64>>,
+    pub(super) fixed: Vec<Vec<f64>>,
+    pub(super) eta: Vec<Vec<f64>>,
     pub(super) derivs: Derivs,
     /// Moments, one number per lane's group.
     pub first: Vec<Lanes>,
@@ -46,7 +46,7 @@ pub struct Work<'a> {
     pub(super) node_score: Vec<Lanes>,
     pub(super) node_curvature: Vec<Lanes>,
     /// Components of the row derivatives with their derivatives in predictor 0.
-    chains: Vec<Vec<usize>>,
+    pub(super) chains: Vec<Vec<usize>>,
     /// Strips of products of row derivatives and columns.
     pub(super) products: Vec<f64>,
     /// Rows whose derivatives were computed.
@@ -230,7 +230,7 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        if self.tile.is_wide() { Lanes([reach.largest(); LANES]) } else { reach }
+        if self.tile.wide { Lanes([reach.largest(); LANES]) } else { reach }
     }
 
     /// Row derivatives at eta, times the weights.
@@ -253,7 +253,7 @@ impl<'a> Work<'a> {
         for f in self.derivs.value().as_chunks::<LANES>().0 {
             sum[0] += Lanes(*f);
         }
-        Self::gather_lanes(self.tile.is_wide(), &mut sum);
+        Self::gather_lanes(self.tile.wide, &mut sum);
         sum[0]
     }
 
@@ -268,7 +268,7 @@ impl<'a> Work<'a> {
     #[inline(always)]
     fn score_and_curvature_rows(&mut self, q: usize, bent: bool, zr: &mut [Lanes], s: &mut [Lanes]) {
         let mut products = std::mem::take(&mut self.products);
-        let wide = self.tile.is_wide();
+        let wide = self.tile.wide;
         zr[..q].fill(Lanes::ZERO);
         s[..q * q].fill(Lanes::ZERO);
         for strip in self.strips() {

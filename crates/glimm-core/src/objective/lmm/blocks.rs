@@ -15,6 +15,9 @@ use super::effects::Linear;
 /// Pivots below this fraction of the largest are rounding.
 const NEGLIGIBLE: f64 = 1e-15;
 
+/// Columns with fewer rows than one in so many that are not zero are taken row by row.
+const SPARSE: usize = 3;
+
 /// Rows of one grouping factor.
 pub struct Grouped<'a> {
     codes: &'a [u32],
@@ -37,6 +40,38 @@ impl<'a> Grouped<'a> {
             Column::Values(z) => places.zip(row.iter().zip(z)).for_each(|(at, (r, z))| op(at, r * z)),
         }
     }
+
+    /// Calls `op(place, z_c z_d row)` for every row, or for those alone that are given.
+    #[inline(always)]
+    fn each_pair(
+        &self,
+        [first, second]: [&Column; 2],
+        rows: Option<&[u32]>,
+        row: &[f64],
+        stride: usize,
+        mut op: impl FnMut(usize, f64),
+    ) {
+        if let Some(rows) = rows {
+            for i in rows.iter().map(|&i| i as usize).filter(|&i| first.at(i) != 0.0) {
+                op(self.codes[i] as usize * stride, row[i] * second.at(i) * first.at(i));
+            }
+            return;
+        }
+        match second {
+            Column::One => self.each(first, row, stride, op),
+            Column::Values(z) => {
+                let both: Vec<f64> = row.iter().zip(z).map(|(r, z)| r * z).collect();
+                self.each(first, &both, stride, op);
+            }
+        }
+    }
+}
+
+/// The rows in which a column is not zero, where these are few.
+fn present(column: &Column) -> Option<Vec<u32>> {
+    let Column::Values(z) = column else { return None };
+    let few = z.iter().filter(|z| **z != 0.0).count() * SPARSE < z.len();
+    few.then(|| (0..z.len() as u32).filter(|&i| z[i as usize] != 0.0).collect())
 }
 
 impl RowSums for Grouped<'_> {
@@ -57,32 +92,30 @@ impl RowSums for Grouped<'_> {
 
     fn sum_outer(&self, row: &[f64], out: &mut [f64]) {
         let q = self.columns.len();
-        for (c, first) in self.columns.iter().enumerate() {
-            for (d, second) in self.columns.iter().enumerate().take(c + 1) {
-                let both: Vec<f64> = match second {
-                    Column::One => row.to_vec(),
-                    Column::Values(z) => row.iter().zip(z).map(|(r, z)| r * z).collect(),
-                };
-                self.each(first, &both, q * q, |at, x| {
+        for (d, second) in self.columns.iter().enumerate() {
+            let rows = present(second);
+            for (c, first) in self.columns.iter().enumerate().skip(d) {
+                let add = |at: usize, x: f64| {
                     out[at + c * q + d] += x;
                     if c != d {
                         out[at + d * q + c] += x;
                     }
-                });
+                };
+                self.each_pair([first, second], rows.as_deref(), row, q * q, add);
             }
         }
     }
 }
 
 pub struct Blocks {
-    levels: usize,
     /// Effects per level of each term, and of all.
     sizes: Vec<usize>,
     q: usize,
     /// Groups of each kind of Z'Z.
     counts: Vec<f64>,
-    /// The kind of each vector's block.
+    /// The kind of each vector's block, and of each level's.
     kind: Vec<u32>,
+    of_level: Vec<u32>,
     /// Cholesky factors of H, one per kind.
     chol: Vec<f64>,
 }
@@ -90,13 +123,22 @@ pub struct Blocks {
 impl Blocks {
     pub fn new(sizes: Vec<usize>, levels: usize) -> Blocks {
         let q = sizes.iter().sum();
-        let kind = (0..levels as u32).collect();
-        Blocks { levels, sizes, q, counts: vec![1.0; levels], kind, chol: vec![0.0; levels * q * q] }
+        let kind: Vec<u32> = (0..levels as u32).collect();
+        let of_level = kind.clone();
+        Blocks { sizes, q, counts: vec![1.0; levels], kind, of_level, chol: vec![0.0; levels * q * q] }
     }
 
-    /// Effects of all levels, none of them brought together.
+    /// Effects of all levels, each with a vector of its own; matrices remain those of the kinds.
     pub fn all_levels(&self) -> Blocks {
-        Blocks::new(self.sizes.clone(), self.levels)
+        let (kind, of_level) = (self.of_level.clone(), self.of_level.clone());
+        Blocks {
+            sizes: self.sizes.clone(),
+            q: self.q,
+            counts: self.counts.clone(),
+            kind,
+            of_level,
+            chol: self.chol.clone(),
+        }
     }
 
     fn first(&self, t: usize) -> usize {
@@ -109,11 +151,16 @@ impl Blocks {
         x.chunks_exact(self.q).flat_map(|x| x[own.clone()].iter().copied()).collect()
     }
 
-    /// The blocks of term `t` in a matrix of all levels.
+    /// The blocks of term `t` in a matrix, level by level.
     pub fn own_blocks(&self, t: usize, m: &[f64]) -> Vec<f64> {
         let (first, size, q) = (self.first(t), self.sizes[t], self.q);
         let entry = |block: &[f64], i: usize| block[(first + i / size) * q + first + i % size];
-        m.chunks_exact(q * q).flat_map(|block| (0..size * size).map(move |i| entry(block, i))).collect()
+        let mut blocks = Vec::with_capacity(self.of_level.len() * size * size);
+        for &kind in &self.of_level {
+            let block = &m[kind as usize * q * q..(kind as usize + 1) * q * q];
+            blocks.extend((0..size * size).map(|i| entry(block, i)));
+        }
+        blocks
     }
 
     /// See the head of this file.
@@ -123,10 +170,12 @@ impl Blocks {
         let block = |g: usize| &full.zz[g * q * q..(g + 1) * q * q];
         let members = equal_blocks(groups, block);
         let mut zw: Vec<Vec<f64>> = vec![Vec::new(); width];
+        self.of_level = vec![0; groups];
         (self.counts, self.kind) = (Vec::new(), Vec::new());
         let mut zz = Vec::with_capacity(members.len() * q * q);
         for (k, groups) in members.iter().enumerate() {
             zz.extend_from_slice(block(groups[0]));
+            groups.iter().for_each(|&g| self.of_level[g] = k as u32);
             let moments = merged(groups, full, q);
             for a in moments.chunks_exact(q * width) {
                 self.kind.push(k as u32);

@@ -4,11 +4,16 @@ use super::Lmm;
 use super::profile::{Given, Profile, profile};
 use crate::objective::Posterior;
 use crate::objective::geometry::Factors;
+use crate::suffstat::Moments;
 
 impl Lmm {
     /// b = Lambda u and sigma^2 Lambda C Lambda' at a relative factor, with coefficients and sigma following.
     pub fn posterior_at(&self, tau: &[f64]) -> Option<Posterior> {
-        let (lambda, m) = (self.lambda(tau), &self.rows.moments);
+        let lambda = self.lambda(tau);
+        // Those of equal groups remain together, but for what each says of its modes.
+        let (full, apart) = (&self.rows.moments, !self.is_crossed());
+        let mixed = apart.then(|| Moments { zw: full.zw.clone(), ..self.working.clone() });
+        let m = mixed.as_ref().unwrap_or(full);
         let stored = self.settled.as_ref().filter(|_| self.is_crossed() && tau == self.last);
         let (b, covariance) = self.algebra.with_all_levels(|e| {
             let fresh: Profile;
