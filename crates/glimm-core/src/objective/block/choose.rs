@@ -121,9 +121,8 @@ impl Block {
             let seed = g as u64;
             let reference = integrand.reference(tolerance, seed);
             let fewer = if cheaper { integrand.cheaper(&rules, &reference, tolerance) } else { None };
-            let reference = integrand.in_standard_coordinates(reference);
             let (chosen, reference) = match fewer {
-                Some(fewer) => (integrand.in_standard_coordinates(fewer), Some(reference)),
+                Some(fewer) => (fewer, Some(reference)),
                 None => (reference, None),
             };
             if chosen.log_value.is_finite() { Ok((chosen, reference)) } else { Err(Reject::NoMode) }

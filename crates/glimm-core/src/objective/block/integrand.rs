@@ -1,12 +1,12 @@
 //! The integrand of one group at given parameters, about its mode.
 //!
 //! In standard coordinates x, u = mode + S x with S = R^-T and H = RR', the integrand is exp(-h(u)) / |R| and its curvature
-//! at zero the identity. Where there are two effects and one of them is an intercept, the coordinates are turned such that the
-//! first moves all rows alike: families that have a short way along such a line ([`Family::add_shifted`]) then take it.
+//! at zero the identity. Where there are two effects and one of them is an intercept, panels use coordinates that are turned
+//! such that the first moves all rows alike: families that have a short way along such a line ([`Family::add_shifted`])
+//! then take it.
 
 use std::sync::Arc;
 
-use super::nodes::Chosen;
 use crate::family::{Derivs, Family, Rows, Want};
 use crate::linalg::dense;
 
@@ -30,7 +30,7 @@ pub struct Integrand {
     ys: Vec<f64>,
     sizes: Vec<f64>,
     eta: Vec<Vec<f64>>,
-    /// The rotation from the coordinates used here to those of the caller.
+    /// The rotation from turned to standard coordinates.
     turn: Option<[f64; 4]>,
     /// How far coordinate 0 moves predictor 0, where it moves every row alike and nothing else.
     level: Option<f64>,
@@ -102,32 +102,39 @@ impl Integrand {
         at_mode.abs() + self.rounded
     }
 
-    /// Nodes in the coordinates of the caller.
-    pub fn in_standard_coordinates(&self, mut nodes: Chosen) -> Chosen {
-        if let Some([a, b, c, d]) = self.turn {
-            for x in nodes.x.as_chunks_mut::<2>().0 {
-                *x = [a * x[0] + b * x[1], c * x[0] + d * x[1]];
-            }
-        }
-        nodes
-    }
-
     pub fn q(&self) -> usize {
         self.mode.len()
     }
 
-    /// -h at some points, given one after the other.
+    /// -h at some points, given in standard coordinates one after the other.
     pub fn log_integrand(&mut self, x: &[f64]) -> Vec<f64> {
-        if let Some(found) = self.along_lines(x) {
-            return found;
+        let Some([a, b, c, d]) = self.turn else { return self.log_integrand_turned(x) };
+        let turned = |x: &[f64; 2]| [a * x[0] + c * x[1], b * x[0] + d * x[1]];
+        let x: Vec<f64> = x.as_chunks::<2>().0.iter().flat_map(turned).collect();
+        self.row_by_row(&x)
+    }
+
+    /// The same in turned coordinates, in which lines along the first are cheap.
+    pub fn log_integrand_turned(&mut self, x: &[f64]) -> Vec<f64> {
+        self.along_lines(x).unwrap_or_else(|| self.row_by_row(x))
+    }
+
+    /// A point in turned coordinates in standard ones.
+    pub fn turned_back(&self, x: &[f64]) -> [f64; 2] {
+        match (self.turn, x) {
+            (Some([a, b, c, d]), [x, y]) => [a * x + b * y, c * x + d * y],
+            _ => [x[0], x.get(1).copied().unwrap_or(0.0)],
         }
+    }
+
+    fn row_by_row(&mut self, x: &[f64]) -> Vec<f64> {
         let together = self.q() * (BATCH / self.y.len().max(1)).max(1);
         let mut found = Vec::with_capacity(x.len() / self.q());
         x.chunks(together).for_each(|some| self.log_integrand_of_some(some, &mut found));
         found
     }
 
-    /// The same where the family has a short way: points that differ in coordinate 0 alone are taken together.
+    /// Where the family has a short way points that differ in coordinate 0 alone are taken together.
     fn along_lines(&mut self, x: &[f64]) -> Option<Vec<f64>> {
         let (step, rows) = (self.level?, Rows { y: &self.y, size: self.size.as_deref() });
         let q = self.q();
@@ -135,7 +142,8 @@ impl Integrand {
         let (mut left, mut sums) = (x, found.as_mut_slice());
         while !left.is_empty() {
             let same = |x: &&[f64]| x[1..] == left[1..q];
-            let (line, next) = left.split_at(q * left.chunks_exact(q).take_while(same).count());
+            let count = 1 + left.chunks_exact(q).skip(1).take_while(same).count();
+            let (line, next) = left.split_at(q * count);
             let (here, rest) = sums.split_at_mut(line.len() / q);
             self.eta.iter_mut().zip(&self.fixed).for_each(|(eta, fixed)| eta.clone_from(fixed));
             for effect in self.effects.iter().filter(|effect| effect.coordinate > 0) {

@@ -157,7 +157,7 @@ impl Integrand {
         let least = total + (NOTHING * tolerance).ln() - (all.nodes.len() as f64).ln();
         all.nodes.retain(|node| node.log_weight + node.log_value > least);
         Chosen {
-            x: all.nodes.iter().flat_map(|node| node.x[..q].iter().copied()).collect(),
+            x: all.nodes.iter().flat_map(|node| self.turned_back(&node.x[..q]).into_iter().take(q)).collect(),
             log_weight: all.nodes.iter().map(|node| node.log_weight).collect(),
             log_value: total - at_mode,
             error: all.error + NOTHING * tolerance,
@@ -166,7 +166,7 @@ impl Integrand {
         }
     }
 
-    /// The integral over the first `free` coordinates given the others in `x`.
+    /// The integral over the first `free` turned coordinates given the others in `x`.
     fn descend(&mut self, free: usize, x: &mut [f64], tolerance: f64) -> Integral {
         let own = free - 1;
         if own == 0 {
@@ -197,7 +197,7 @@ impl Integrand {
         let mut over_own = |places: &[f64]| -> Vec<(f64, ())> {
             let mut points = x.repeat(places.len());
             points.iter_mut().step_by(q).zip(places).for_each(|(x, p)| *x = *p);
-            self.log_integrand(&points).into_iter().map(|v| (v, ())).collect()
+            self.log_integrand_turned(&points).into_iter().map(|v| (v, ())).collect()
         };
         let found = line(&mut over_own, tolerance);
         let mut place = [0.0; PANEL_EFFECTS];
