@@ -244,6 +244,33 @@ def test_rows_of_several_groups_and_of_crossed_terms() -> None:
     )
 
 
+def test_groups_of_a_known_relation_leave_their_own_variance_open() -> None:
+    rows, here, there = data(), places(data()), places(NEW)
+    k = np.array([[1.0, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 1.2]])
+    relations = {"K": glimm.Relationship(k)}
+    term = "exp(e + n | g, known=K)"
+    found = glimm.fit(f"z ~ x + {term}", rows, relations=relations, reml=False)
+    variance, span = found.covariances[0][0, 0], found.varcorr()["range"][0]
+    v = variance * kernel("exp", here, here, span) * k[np.ix_(rows["g"], rows["g"])]
+    v += found.dispersion["sigma"] ** 2 * np.eye(len(here))
+    c = variance * kernel("exp", there, here, span) * k[np.ix_(NEW["g"], rows["g"])]
+    nothing = np.zeros_like(found.estimates.covariance)
+    known = replace(found, estimates=replace(found.estimates, covariance=nothing))
+    left = variance * np.diag(k)[NEW["g"]] - np.einsum("ij,ji->i", c, np.linalg.solve(v, c.T))
+    frame = known.predict(NEW, interval="confidence")
+    np.testing.assert_allclose(frame["se"], np.sqrt(left), rtol=1e-8)
+
+
+def test_a_field_without_end_says_nothing_of_other_places() -> None:
+    found = fit("exp(e + n | g)")
+    parameters = found.estimates.parameters.copy()
+    parameters[found.estimates.thetas[0][1] - 1] = 60.0
+    flat = replace(found, estimates=replace(found.estimates, parameters=parameters))
+    with pytest.raises(glimm.DataError, match="so long that all places are as one") as refused:
+        flat.predict(NEW)
+    assert refused.value.code == "new_levels"
+
+
 def test_covariances_of_wide_terms_are_sums_over_their_columns() -> None:
     draw = np.random.default_rng(3)
     widths, levels, n = (12, 1), (3, 5), 40

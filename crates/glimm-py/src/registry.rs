@@ -82,11 +82,11 @@ pub fn field_correlations<'py>(
     effects: usize,
     theta: Vec<f64>,
     points: Vector<'py>,
-) -> Option<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+) -> Option<[Bound<'py, PyArray1<f64>>; 2]> {
     let structure = structure::lookup(name, effects)?;
     let found = structure.between(&theta, theta.len() - 1, &vector(&points))?;
     let (value, slope): (Vec<f64>, Vec<f64>) = found.iter().map(|x| (x.value, x.one)).unzip();
-    Some((value.into_pyarray(py), slope.into_pyarray(py)))
+    Some([value.into_pyarray(py), slope.into_pyarray(py)])
 }
 
 /// One response per row at the linear predictors given; for ordered classes eta and then all thresholds.
