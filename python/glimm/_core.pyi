@@ -197,6 +197,9 @@ def factor(name: str, effects: int, theta: list[float]) -> list[float] | None: .
 def factor_derivatives(
     name: str, effects: int, theta: list[float]
 ) -> tuple[list[float], list[float]] | None: ...
+def field_correlations(
+    name: str, effects: int, theta: list[float], points: Array
+) -> list[Array] | None: ...
 def draw_responses(
     name: _Name, eta: list[Array], size: Array | None, seed: int, replicate: int
 ) -> Array: ...

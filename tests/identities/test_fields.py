@@ -115,9 +115,7 @@ def test_what_comes_after_a_fit_knows_fields(name: str, tmp_path: Any) -> None:
     assert np.isfinite(np.asarray(found.simulate(2, seed=1))).all()
     new = some | {"g": np.full(7, 99), "e": np.full(7, 9.9)}
     assert np.isfinite(found.predict(new, new_levels="zero")).all()
-    with pytest.raises(glimm.DataError, match="no effect at") as refused:
-        found.predict(some | {"e": np.full(7, 9.9)})
-    assert refused.value.code == "new_levels"
+    assert np.isfinite(found.predict(some | {"e": np.full(7, 9.9)})).all()
     assert len(str(found.variance_shares())) > 0
     frame = found.predict(some, kind="population", interval="confidence")
     assert np.all(np.asarray(frame["lower"]) < np.asarray(frame["upper"]))

@@ -32,6 +32,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(registry::inverse_link, m)?)?;
     m.add_function(wrap_pyfunction!(registry::factor, m)?)?;
     m.add_function(wrap_pyfunction!(registry::factor_derivatives, m)?)?;
+    m.add_function(wrap_pyfunction!(registry::field_correlations, m)?)?;
     m.add_function(wrap_pyfunction!(registry::draw_responses, m)?)?;
     m.add_function(wrap_pyfunction!(registry::draw_effects, m)?)?;
     m.add_function(wrap_pyfunction!(registry::means, m)?)?;

@@ -73,6 +73,22 @@ pub fn factor_derivatives(name: &str, effects: usize, theta: Vec<f64>) -> Option
     Some((first, second))
 }
 
+/// Correlations of a field at other points (points, coordinates) with its places, (points x effects) end to end, and
+/// their derivatives in the last parameter, the log of the range.
+#[pyfunction]
+pub fn field_correlations<'py>(
+    py: Python<'py>,
+    name: &str,
+    effects: usize,
+    theta: Vec<f64>,
+    points: Vector<'py>,
+) -> Option<[Bound<'py, PyArray1<f64>>; 2]> {
+    let structure = structure::lookup(name, effects)?;
+    let found = structure.between(&theta, theta.len() - 1, &vector(&points))?;
+    let (value, slope): (Vec<f64>, Vec<f64>) = found.iter().map(|x| (x.value, x.one)).unzip();
+    Some([value.into_pyarray(py), slope.into_pyarray(py)])
+}
+
 /// One response per row at the linear predictors given; for ordered classes eta and then all thresholds.
 #[pyfunction]
 pub fn draw_responses<'py>(

@@ -44,6 +44,7 @@ def apply_design(
         terms=tuple(pair for term in terms for pair in term.memberships),
         parts=tuple((side.x.values, sum_of(side.offsets)) for side in sides[1:]),
         n=n,
+        beyond=tuple(term.beyond for term in terms for _ in term.memberships),
     )
 
 

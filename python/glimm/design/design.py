@@ -52,6 +52,8 @@ class DesignTerm:
         effects (n, q).
     residual : bool
         Whether it is the covariance of the residuals of a record.
+    beyond : ndarray, (n, d), or None
+        In new data the coordinates of places of a field that the fit has not seen, NaN elsewhere.
     """
 
     label: str
@@ -66,6 +68,7 @@ class DesignTerm:
     named: str = ""
     also: tuple[tuple[Codes, Values], ...] = ()
     residual: bool = False
+    beyond: Values | None = None
 
     @property
     def memberships(self) -> tuple[tuple[Codes, Values], ...]:
@@ -123,6 +126,9 @@ class NewRows:
     parts : tuple of (x, offset)
         For each part of the design.
     n : int
+    beyond : tuple of ndarray (n, d) or None
+        For each membership the coordinates of places of its field that the fit has not seen, NaN
+        in other rows; None where there are none. Its columns stand at another place there.
     """
 
     x: Values
@@ -131,6 +137,7 @@ class NewRows:
     terms: tuple[tuple[Codes, Values], ...]
     parts: tuple[tuple[Values, Values | None], ...]
     n: int
+    beyond: tuple[Values | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, rows_text
+from ..errors import DataError
 from ..formula import STRUCTURES, RandomTerm, places_of
 
 if TYPE_CHECKING:
@@ -57,32 +57,22 @@ def with_places(term: RandomTerm, matrix: Matrix) -> tuple[str, Matrix]:
     return f"{name}({','.join(constants)})", columns_of
 
 
-def at_places(field: DesignTerm, matrix: Matrix, used: NDArray[np.bool_]) -> Matrix:
-    """Return the columns (n, q) of rows of new data at the places of a field.
+def at_places(field: DesignTerm, matrix: Matrix) -> tuple[Matrix, Values | None]:
+    """Return the columns (n, q) of rows of new data at a field's places, and where others are.
 
-    Rows that are not `used` belong to groups without effects of their own. All places are alike to
-    them, as a field has one variance everywhere.
-
-    Raises
-    ------
-    DataError
-        For places that the fit has not seen.
+    These are the coordinates (n, d) of places that the fit has not seen, NaN in other rows; None
+    where it has seen all. Such a row stands at the first place: to a group without effects of its
+    own all are alike, as a field has one variance everywhere, and weights for the effects of
+    others need the field's parameters.
     """
-    structure, values = field.structure, matrix.values
-    known = places_of(structure)
+    values = matrix.values
+    known = places_of(field.structure)
     position = {place: i for i, place in enumerate(known)}
     at = np.array([position.get(tuple(row), -1) for row in values.tolist()], dtype=np.int64)
-    wrong = np.flatnonzero((at < 0) & used)
-    if wrong.size:
-        found = ", ".join(f"{x:g}" for x in values[wrong[0]].tolist())
-        message = (
-            f"{structure.partition('(')[0]}() has no effect at ({found}), in "
-            f"{rows_text(wrong.tolist())}: effects are known at the places of the fit alone. "
-            "Predict there, or for groups that are new"
-        )
-        raise DataError(message, code="new_levels")
+    unseen = at < 0
+    beyond = np.where(unseen[:, None], values, np.nan) if unseen.any() else None
     found_at = _selected(np.maximum(at, 0), len(known))
-    return replace(matrix, names=field.columns, values=found_at)
+    return replace(matrix, names=field.columns, values=found_at), beyond
 
 
 def _selected(at: NDArray[np.int64], count: int) -> Values:

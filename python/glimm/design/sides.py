@@ -69,11 +69,12 @@ def applied_terms(
     found = []
     for term, matrix, source in zip(side.formula.random, side.z, sources, strict=True):
         own = "none" if term.residual else policy
-        shares = apply_source(source, columns, own, len(side.x.values))
+        shares, beyond = apply_source(source, columns, own, len(side.x.values)), None
         if is_placed(term.structure):
             same = (t for t in learned if t.text == term.text and side.predictor in t.predictors)
-            matrix = at_places(next(same), matrix, shares[0][0] >= 0)
-        found.append((_met(side, matrix, source, shares, term), term))
+            matrix, beyond = at_places(next(same), matrix)
+        met = _met(side, matrix, source, shares, term)
+        found.append((replace(met, beyond=beyond), term))
     return found
 
 

@@ -40,7 +40,9 @@ class Answers:
         new : frame, optional
             New rows (m of them); the rows used in the fit when not given.
         kind : str
-            ``"subject"``: for the given levels of the groups, at the modes of their effects.
+            ``"subject"``: for the given levels of the groups, at the modes of their effects. At
+            places that a field has not seen the effect is its mean given those modes (kriging),
+            and intervals include the variance that they leave open.
             ``"population"``: averaged over the distribution of all random effects; new rows need
             no grouping columns.
         scale : str

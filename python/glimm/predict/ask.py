@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from .integrated import (
     predictors_of,
     state_of,
 )
+from .kriging import at_new_places
 from .pieces import by_member, link_of, without_parameter
 from .points import Rows, expected, training_rows
 
@@ -82,7 +84,8 @@ def _new_rows(
     made = fit.design.apply(new, new_levels=policy, offset=offset)
     others = zip(fit.design.parts, made.parts, strict=True)
     matrices = {0: (made.x, made.offset)} | {p.predictor: found for p, found in others}
-    return Rows(matrices, made.terms, None, made.n, made.trials)
+    rows = Rows(matrices, made.terms, None, made.n, made.trials)
+    return at_new_places(fit, rows, made.beyond)
 
 
 def situation(fit: Fit, rows: Rows, kind: str, new_levels: str, seed: int) -> State:
@@ -98,7 +101,7 @@ def situation(fit: Fit, rows: Rows, kind: str, new_levels: str, seed: int) -> St
             (np.where(codes < 0, count - 1 - codes, codes), z)
             for (codes, z), count in zip(rows.terms, counts, strict=True)
         )
-        rows = Rows(rows.matrices, terms, rows.precision, rows.n, rows.trials)
+        rows = replace(rows, terms=terms)
     own = [fit.design.terms[t].residual for t in fit.design.members]
     unseen = tuple(
         (codes < 0) & (residual or new_levels == "integrate")
@@ -112,7 +115,7 @@ def _without_residuals(fit: Fit, rows: Rows) -> Rows:
     own = [fit.design.terms[t].residual for t in fit.design.members]
     pairs = zip(rows.terms, own, strict=True)
     terms = tuple((np.full(rows.n, -1) if gone else codes, z) for (codes, z), gone in pairs)
-    return Rows(rows.matrices, terms, rows.precision, rows.n, rows.trials)
+    return replace(rows, terms=terms)
 
 
 def _drawn(fit: Fit, rows: Rows, seed: int) -> tuple[Array, ...]:

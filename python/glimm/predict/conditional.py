@@ -13,6 +13,8 @@ Codes = NDArray[np.int64]
 
 SOLVED = 256
 """Right-hand sides of one solve."""
+FEW = 8
+"""Effects of a level up to which each row is taken by itself; rows with more are taken together."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,14 @@ class OneFactor:
         if not codes:
             return np.zeros(0)
         level = np.max(np.column_stack(codes), axis=1)
-        blocks = self.blocks[level]
-        return np.asarray(np.einsum("ia,iab,ib->i", np.hstack(first), blocks, np.hstack(second)))
+        left, right = np.hstack(first), np.hstack(second)
+        if left.shape[1] <= FEW:
+            return np.asarray(np.einsum("ia,iab,ib->i", left, self.blocks[level], right))
+        found = np.empty(level.size)
+        for rows in _alike(level):
+            block = self.blocks[level[rows[0]]]
+            found[rows] = np.einsum("ia,ia->i", left[rows] @ block, right[rows])
+        return found
 
 
 @dataclass(frozen=True)
@@ -41,14 +49,30 @@ class Dense:
         """Return z'C w of each row's columns z and w, (n,)."""
         total = np.zeros(codes[0].size)
         places = [
-            start + code * z.shape[1]
+            start + np.maximum(code, 0) * z.shape[1]
             for start, code, z in zip(self.starts, codes, first, strict=True)
         ]
         for at, z in zip(places, first, strict=True):
             for there, w in zip(places, second, strict=True):
-                for a in range(z.shape[1]):
-                    for b in range(w.shape[1]):
-                        total += z[:, a] * self.matrix[at + a, there + b] * w[:, b]
+                wide = z.shape[1] * w.shape[1] > FEW**2
+                of = self._by_blocks if wide else self._by_columns
+                total += of(at, z, there, w)
+        return total
+
+    def _by_columns(self, at: Codes, z: Array, there: Codes, w: Array) -> Array:
+        total = np.zeros(at.size)
+        for a in range(z.shape[1]):
+            for b in range(w.shape[1]):
+                total += z[:, a] * self.matrix[at + a, there + b] * w[:, b]
+        return total
+
+    def _by_blocks(self, at: Codes, z: Array, there: Codes, w: Array) -> Array:
+        """One product for the rows that share their levels."""
+        total, q, other = np.zeros(at.size), z.shape[1], w.shape[1]
+        for rows in _alike(at, there):
+            i, j = at[rows[0]], there[rows[0]]
+            block = self.matrix[i : i + q, j : j + other]
+            total[rows] = np.einsum("ia,ia->i", z[rows] @ block, w[rows])
         return total
 
 
@@ -87,3 +111,10 @@ class Sparse:
             right = (matrix(second, at) @ self.factor).toarray()
             found[start : start + SOLVED] = np.sum(left.toarray() * self.solver(right.T).T, axis=1)
         return found[back.ravel()]
+
+
+def _alike(*codes: Codes) -> list[Codes]:
+    """The rows that have the same codes, set by set."""
+    order = np.lexsort(codes)
+    changes = np.any([np.diff(code[order]) != 0 for code in codes], axis=0)
+    return [rows for rows in np.split(order, np.flatnonzero(changes) + 1) if rows.size]

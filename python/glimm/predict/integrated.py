@@ -8,7 +8,7 @@ how it moves with the parameters of Sigma.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -119,7 +119,7 @@ def state_of(fit: Fit, rows: Rows, effects: tuple[Array, ...], masks: Masks) -> 
     """Return the linear predictors with the effects integrated out set to zero."""
     pairs = zip(rows.terms, masks, strict=True)
     kept = tuple((np.where(mask, -1, codes), z) for (codes, z), mask in pairs)
-    bare = Rows(rows.matrices, kept, rows.precision, rows.n, rows.trials)
+    bare = replace(rows, terms=kept)
     count = 1 if fit.model.family.ordered else len(fit.parts)
     eta = [linear_predictor(fit, bare, k, effects) for k in range(count)]
     return State(fit, rows, eta, masks)

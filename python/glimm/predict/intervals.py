@@ -2,7 +2,8 @@
 
 A prediction moves with the parameters through a = dm/dpsi, which includes how the modes move, and
 with the random effects themselves, by g = dm/deta: its variance is a'V a + g'z'C z g, with V and
-C of the joint covariance.
+C of the joint covariance. At places that the fit has not seen z are weights of the effects that it
+has, and the variance that those leave open adds to z'C z (`kriging`).
 """
 
 from __future__ import annotations
@@ -110,6 +111,9 @@ def gradients(state: State) -> list[Array]:
             total[:, start:end] = 1.0
         if terms:
             total += joint.along(terms, k)
+        for effect in state.rows.kriged:
+            if effect.predictor == k:
+                total[:, effect.parameter] += effect.slope
         found.append(total)
     return found
 
@@ -128,7 +132,14 @@ def standard_error(state: State, mean: Mean, by_parameters: list[Array]) -> Arra
     for k in moving:
         for j in moving:
             variance += mean.by_eta[k] * mean.by_eta[j] * joint.conditional(terms, k, j)
+        variance += mean.by_eta[k] ** 2 * _between_places(state, k)
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+
+
+def _between_places(state: State, k: int) -> Array:
+    """What the effects at places of the fit leave open of those at others, (n,): a variance."""
+    found = [e.variance for e in state.rows.kriged if e.predictor == k]
+    return np.sum(found, axis=0) if found else np.zeros(state.rows.n)
 
 
 def _has_effects(state: State, k: int) -> bool:
@@ -229,4 +240,5 @@ def _of_predictors(state: State, by: list[Array], joint: Joint) -> Array:
             out[:, k, j] = np.einsum("ij,ij->i", weighted, by[j]) + state.spread(k, j)
             if terms:
                 out[:, k, j] += joint.conditional(terms, k, j)
+        out[:, k, k] += _between_places(state, k)
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ def piece(state: State, at: slice | NDArray[np.int64]) -> State:
     matrices = {k: (x[at], cut(offset)) for k, (x, offset) in rows.matrices.items()}
     terms = tuple((codes[at], z[at]) for codes, z in rows.terms)
     n = len(np.arange(rows.n)[at])
-    cut_rows = Rows(matrices, terms, cut(rows.precision), n, cut(rows.trials))
+    kriged = tuple(replace(e, variance=e.variance[at], slope=e.slope[at]) for e in rows.kriged)
+    cut_rows = Rows(matrices, terms, cut(rows.precision), n, cut(rows.trials), kriged)
     eta = [np.ascontiguousarray(e[at]) for e in state.eta]
     return State(state.fit, cut_rows, eta, tuple(mask[at] for mask in state.masks))

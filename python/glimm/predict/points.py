@@ -19,6 +19,28 @@ Terms = tuple[tuple[NDArray[np.int64], Array], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Kriged:
+    """Effects of a field at places that the fit has not seen, given those at places that it has.
+
+    Parameters
+    ----------
+    predictor : int
+        The linear predictor that they enter.
+    variance : ndarray, (n,)
+        Of such an effect, given the others; zero in other rows.
+    parameter : int
+        The log of the field's range.
+    slope : ndarray, (n,)
+        Derivative in it of such an effect, given the others.
+    """
+
+    predictor: int
+    variance: Array
+    parameter: int
+    slope: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The matrices of some rows.
 
@@ -31,6 +53,8 @@ class Rows:
     precision : ndarray, (n,), or None
     n : int
     trials : ndarray, (n,), or None
+    kriged : tuple of Kriged
+        For memberships with places that were not seen; their columns z are weights of the effects.
     """
 
     matrices: dict[int, tuple[Array, Array | None]]
@@ -38,6 +62,7 @@ class Rows:
     precision: Array | None
     n: int
     trials: Array | None = None
+    kriged: tuple[Kriged, ...] = ()
 
 
 def typical(term: DesignTerm) -> Array:

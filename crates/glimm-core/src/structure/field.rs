@@ -51,6 +51,12 @@ pub struct Field {
     name: &'static str,
     kernel: Kernel,
     q: usize,
+    /// Coordinates of a place.
+    d: usize,
+    /// One place after the other.
+    places: Vec<f64>,
+    /// Mean distance of a place to its nearest neighbour.
+    unit: f64,
     /// Distances of all pairs of places, q x q, in the unit of the range.
     distances: Vec<f64>,
 }
@@ -63,19 +69,20 @@ impl Field {
         if d == 0 || q < 2 || places.len() != q * d || places.iter().any(|x| !x.is_finite()) {
             return None;
         }
-        let apart = |i: usize, j: usize| {
-            let squares = (0..d).map(|k| (places[i * d + k] - places[j * d + k]).powi(2));
-            squares.sum::<f64>().sqrt()
-        };
-        let mut distances: Vec<f64> = (0..q * q).map(|k| apart(k / q, k % q)).collect();
+        let of = |i: usize| &places[i * d..(i + 1) * d];
+        let mut distances: Vec<f64> = (0..q * q).map(|k| apart(of(k / q), of(k % q))).collect();
         let nearest = |i: usize| (0..q).filter(|&j| j != i).map(|j| distances[i * q + j]).fold(f64::INFINITY, f64::min);
         let unit = (0..q).map(nearest).sum::<f64>() / q as f64;
         if (0..q).any(|i| nearest(i) <= 0.0) {
             return None;
         }
         distances.iter_mut().for_each(|x| *x /= unit);
-        Some(Field { name, kernel, q, distances })
+        Some(Field { name, kernel, q, d, places: places.to_vec(), unit, distances })
     }
+}
+
+fn apart(one: &[f64], other: &[f64]) -> f64 {
+    one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 
 impl Correlation for Field {
@@ -108,6 +115,12 @@ impl Correlation for Field {
                 c[i * q + j] = if i == j { sum.sqrt() } else { sum / c[j * q + j] };
             }
         }
+    }
+
+    fn between<T: Number>(&self, shape: &[T], points: &[f64]) -> Option<Vec<T>> {
+        let (rate, share) = ((-shape[0]).exp(), T::of(1.0 - self.kernel.nugget()));
+        let pairs = points.chunks_exact(self.d).flat_map(|s| self.places.chunks_exact(self.d).map(move |p| (s, p)));
+        Some(pairs.map(|(s, p)| self.kernel.at(rate * T::of(apart(s, p) / self.unit)) * share).collect())
     }
 
     fn fold(&self, _shape: &mut [f64]) -> bool {

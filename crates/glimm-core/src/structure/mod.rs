@@ -79,6 +79,12 @@ pub trait Structure: Send + Sync {
         None
     }
 
+    /// Correlations of effects at other points with those of the structure, point by point, with their derivatives along
+    /// parameter `j`; `None` where effects have no points.
+    fn between(&self, _theta: &[f64], _j: usize, _points: &[f64]) -> Option<Vec<Dual>> {
+        None
+    }
+
     /// Whether each effect may have units of its own: D Lambda has this structure for every diagonal D, not only for
     /// multiples of the identity.
     fn own_units(&self) -> bool {

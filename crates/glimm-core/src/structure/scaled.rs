@@ -25,6 +25,11 @@ pub trait Correlation: Send + Sync {
         None
     }
 
+    /// Correlations of effects at other points with these, point by point; `None` where effects have no points.
+    fn between<T: Number>(&self, _shape: &[T], _points: &[f64]) -> Option<Vec<T>> {
+        None
+    }
+
     /// The same correlations in the usual range of the parameters; true when they changed.
     fn fold(&self, shape: &mut [f64]) -> bool;
 }
@@ -123,6 +128,11 @@ impl<C: Correlation> Structure for Scaled<C> {
         let (scales, shape) = at.split_at(self.scales());
         let step = |(r, [carry, fresh]): (usize, [Dual; 2])| Step { carry, fresh, scale: self.sd(scales, r) };
         Some(self.correlation.transitions(shape)?.into_iter().enumerate().map(step).collect())
+    }
+
+    fn between(&self, theta: &[f64], j: usize, points: &[f64]) -> Option<Vec<Dual>> {
+        let at = Self::moving(theta, j, j);
+        self.correlation.between(&at[self.scales()..], points)
     }
 
     fn curved(&self) -> bool {
