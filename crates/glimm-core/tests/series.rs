@@ -200,11 +200,11 @@ fn long_chains_are_those_of_sparse_matrices() {
 fn long_chains_are_fitted_as_chains() {
     let data = long("poisson", "ar1", 60);
     let problem = |data: &Data| Problem::new(data.clone(), &Options::default()).unwrap();
-    assert_eq!((problem(&data).path(), problem(&dense(&data)).path()), (Path::Block, Path::Sparse));
+    assert_eq!((problem(&data).path(), problem(&dense(&data)).path()), (Path::Block, Path::Dense));
     // A row of two times is none of a chain.
     let mut both = data.clone();
     both.terms[0].columns[1] = both.terms[0].columns[0].clone();
-    assert_eq!(problem(&both).path(), Path::Sparse);
+    assert_eq!(problem(&both).path(), Path::Dense);
     fits_agree(&data, "poisson ar1 60");
 }
 
