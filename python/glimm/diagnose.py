@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .certificate import SMALL
 from .errors import CODES, listed
 from .mixed import FamilyBy
-from .structures import bare
+from .structures import bare, least_eigenvalue
 
 if TYPE_CHECKING:
     from .design import DesignTerm, Drop
@@ -394,4 +394,4 @@ def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
         # Of lower rank by intent.
         return False
     correlation = covariance / np.outer(sd, sd)
-    return bool(np.linalg.eigvalsh(correlation)[0] < _ONE_CORR)
+    return least_eigenvalue(term.structure, correlation) < _ONE_CORR

@@ -118,7 +118,7 @@ class Estimates:
 
 def _places(term: DesignTerm) -> list[int]:
     """Where each column of a term stands in the order of the core."""
-    return [order(term).index(j) for j in range(len(term.columns))]
+    return [int(place) for place in np.argsort(order(term))]
 
 
 def make_problem(model: Model, design: Design) -> _core.Problem:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+_CHAINS = ("ar1", "hetar1", "ou")
+"""Structures in which an effect depends on those before it through the last one alone."""
+
 
 def bare(structure: str) -> str:
     """Return the name of a structure without the constants behind it.
@@ -85,6 +88,30 @@ def distance_at(structure: str, span: float, correlation: float) -> float:
         value = math.exp(-s) * {0.5: 1.0, 1.5: 1 + s, 2.5: 1 + s + s * s / 3}[float(nu)]
         low, high = (s, high) if value > correlation else (low, s)
     return span * low / math.sqrt(2 * nu)
+
+
+def least_eigenvalue(structure: str, correlation: Array) -> float:
+    """Return the least eigenvalue of a structure's correlation matrix.
+
+    Effects in a chain have an inverse with two diagonals, so that long ones cost no cube.
+
+    Examples
+    --------
+    >>> round(least_eigenvalue("ar1", 0.5 ** np.abs(np.subtract.outer(range(3), range(3)))), 4)
+    0.4069
+    """
+    if bare(structure) not in _CHAINS or len(correlation) < 2:
+        return float(np.linalg.eigvalsh(correlation)[0])
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    next_to = np.diagonal(correlation, 1)
+    left = 1 - next_to**2
+    if (left <= 0).any():
+        return 0.0
+    own = np.concatenate([[1.0], 1 / left]) + np.concatenate([next_to**2 / left, [0.0]])
+    last = len(own) - 1
+    largest = eigvalsh_tridiagonal(own, -next_to / left, select="i", select_range=(last, last))
+    return float(1 / largest[0])
 
 
 def order(term: DesignTerm) -> list[int]:

@@ -140,3 +140,32 @@ def test_what_cannot_be_is_refused(term: str, words: str) -> None:
     made = data() | {"gaps": data()["t"] ** 2}
     with pytest.raises(glimm.GlimmError, match=words):
         glimm.fit(f"y ~ x + {term}", made, family="poisson")
+
+
+def test_long_series_are_those_of_sparse_matrices() -> None:
+    draw = np.random.default_rng(3)
+    groups, times = 20, 200
+    b = np.zeros((groups, times))
+    b[:, 0] = 0.6 * draw.normal(size=groups)
+    for t in range(1, times):
+        b[:, t] = 0.8 * b[:, t - 1] + 0.36 * draw.normal(size=groups)
+    x = draw.normal(size=b.size)
+    frame = {
+        "y": draw.poisson(np.exp(0.8 + 0.3 * x + b.ravel())),
+        "x": x,
+        "g": np.repeat(np.arange(groups), times),
+        "t": np.tile(np.arange(times), groups),
+    }
+    options: dict[str, Any] = {"family": "poisson", "integration": "laplace"}
+    one, two, other = (
+        glimm.fit("y ~ x + ar1(0 + t | g)", frame, **options, **own)
+        for own in ({"threads": 1}, {"threads": 2}, {"engine": "sparse"})
+    )
+    assert one.loglik == two.loglik
+    assert one.loglik == pytest.approx(other.loglik, abs=SAME)
+    assert one.coef == pytest.approx(other.coef, abs=1e-5)
+    assert one.se == pytest.approx(other.se, rel=1e-4)
+    np.testing.assert_allclose(one.estimates.modes[0], other.estimates.modes[0], atol=1e-4)
+    np.testing.assert_allclose(
+        one.estimates.covariances[0], other.estimates.covariances[0], atol=1e-5
+    )

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use common::{check_derivatives, evaluate, normal, relative};
 use glimm_core::design::{Column, Data, Predictor, Term};
 use glimm_core::family::{self, Random};
-use glimm_core::fit::{Fitted, Options, Problem};
+use glimm_core::fit::{Fitted, Options, Path, Problem};
 use glimm_core::integration::Integration;
 use glimm_core::objective::block::Block;
+use glimm_core::objective::crossed::{Crossed, Engine};
 use glimm_core::objective::{Objective, Order};
 use glimm_core::structure::{Structure, lookup};
 use rand::{RngExt, SeedableRng};
@@ -91,10 +92,20 @@ fn text(name: &str, q: usize) -> String {
 /// Subjects with some of `q` times missing and some rows twice, weights, offsets, columns of effects that are not one,
 /// a predictor of the dispersion with a covariate where there is one; one subject has a single row, one level none.
 fn problem(family: &str, name: &str, q: usize) -> Data {
+    problem_of(family, name, q, |g| if g == 3 { 1 } else { (q + 3).min(12 + g) })
+}
+
+/// A few subjects with about as many rows as times; most levels have none.
+fn long(family: &str, name: &str, q: usize) -> Data {
+    problem_of(family, name, q, |g| if g < 5 { q - 7 * g } else { 0 })
+}
+
+/// The same with a number of rows for each subject.
+fn problem_of(family: &str, name: &str, q: usize, rows_of: impl Fn(usize) -> usize) -> Data {
     let mut rng = Random::seed_from_u64(11);
     let (mut codes, mut time) = (Vec::new(), Vec::new());
     for g in 0..GROUPS as u32 {
-        let rows = if g == 3 { 1 } else { (q + 3).min(12 + g as usize) };
+        let rows = rows_of(g as usize);
         codes.extend(vec![g; rows]);
         time.extend((0..rows).map(|_| rng.random_range(0..q)));
     }
@@ -164,6 +175,37 @@ fn chains_are_those_of_dense_blocks() {
             same(&data, &point(&data, 0.5, -0.4), &format!("{family} {name}"));
         }
     }
+}
+
+#[test]
+fn long_chains_are_those_of_sparse_matrices() {
+    for (family, name, q) in [("poisson", "ar1", 60), ("nbinom2", "ou", 60), ("binomial", "ar1", 200)] {
+        let data = long(family, name, q);
+        let psi = point(&data, 0.6, 0.5);
+        let (mut series, mut sparse) = (Block::new(&data), Crossed::new(&data, Engine::Sparse).unwrap());
+        let (a, b) = (evaluate(&mut series, &psi, Order::Hessian), evaluate(&mut sparse, &psi, Order::Hessian));
+        assert!(relative(&[a.value], &[b.value]) < SAME, "{name} {q}: {} {}", a.value, b.value);
+        assert!(relative(&a.gradient, &b.gradient) < SAME, "{name} {q}: {:?} {:?}", a.gradient, b.gradient);
+        let (a, b) = (a.hessian.unwrap(), b.hessian.unwrap());
+        assert!(relative(&a, &b) < SAME, "{name} {q}: {:e}", relative(&a, &b));
+        series.accept();
+        sparse.accept();
+        let (a, b) = (series.posterior(), sparse.posterior());
+        assert!(relative(&a.modes[0], &b.modes[0]) < SAME, "{name} {q}");
+        assert!(relative(&a.covariances[0], &b.covariances[0]) < SAME, "{name} {q}");
+    }
+}
+
+#[test]
+fn long_chains_are_fitted_as_chains() {
+    let data = long("poisson", "ar1", 60);
+    let problem = |data: &Data| Problem::new(data.clone(), &Options::default()).unwrap();
+    assert_eq!((problem(&data).path(), problem(&dense(&data)).path()), (Path::Block, Path::Dense));
+    // A row of two times is none of a chain.
+    let mut both = data.clone();
+    both.terms[0].columns[1] = both.terms[0].columns[0].clone();
+    assert_eq!(problem(&both).path(), Path::Dense);
+    fits_agree(&data, "poisson ar1 60");
 }
 
 #[test]
@@ -240,18 +282,21 @@ fn fit(data: &Data) -> Fitted {
     Problem::new(data.clone(), &options).unwrap().fit(None, &mut |_, _, _, _| true).unwrap()
 }
 
+fn fits_agree(data: &Data, label: &str) {
+    let (one, other) = (fit(data), fit(&dense(data)));
+    assert!((one.loglik - other.loglik).abs() < FITTED, "{label}: {} {}", one.loglik, other.loglik);
+    assert_eq!(one.verdict.identified, other.verdict.identified);
+    let p = one.psi.len();
+    for j in (0..p).filter(|j| other.verdict.covariance[j * p + j] > 0.0) {
+        let se = other.verdict.covariance[j * p + j].sqrt();
+        assert!((one.psi[j] - other.psi[j]).abs() < 1e-4 * se, "{label} {j}");
+        assert!((one.verdict.covariance[j * p + j].sqrt() - se).abs() < 1e-4 * se, "{label} {j}");
+    }
+}
+
 #[test]
 fn fits_are_those_of_dense_blocks() {
     for (family, name) in [("poisson", "ar1"), ("nbinom2", "ou"), ("gaussian", "ar1"), ("gamma", "ar1")] {
-        let data = problem(family, name, 8);
-        let (one, other) = (fit(&data), fit(&dense(&data)));
-        assert!((one.loglik - other.loglik).abs() < FITTED, "{family} {name}: {} {}", one.loglik, other.loglik);
-        assert_eq!(one.verdict.identified, other.verdict.identified);
-        let p = one.psi.len();
-        for j in (0..p).filter(|j| other.verdict.covariance[j * p + j] > 0.0) {
-            let se = other.verdict.covariance[j * p + j].sqrt();
-            assert!((one.psi[j] - other.psi[j]).abs() < 1e-4 * se, "{family} {name} {j}");
-            assert!((one.verdict.covariance[j * p + j].sqrt() - se).abs() < 1e-4 * se, "{family} {name} {j}");
-        }
+        fits_agree(&problem(family, name, 8), &format!("{family} {name}"));
     }
 }

@@ -6,6 +6,7 @@ use super::Path;
 use crate::compress::Compressed;
 use crate::design::{Column, Data, Term};
 use crate::error::Error;
+use crate::objective::block::Block;
 use crate::precision::Precision;
 
 const NUMBER: u64 = 8;
@@ -37,8 +38,10 @@ pub fn peak(data: &Data, path: Path) -> u64 {
         Path::Block => {
             let q: u64 = data.terms.iter().map(|t| t.effects() as u64).sum();
             let tangents = (effects * parameters).min(4 * n);
+            // Chains keep two numbers for every effect until covariances are reported.
+            let kept = if Block::chains(data) { 2 } else { q };
             // Modes twice, tangents twice, covariances as evaluated, kept, and reported with the modes.
-            rows + NUMBER * (2 * effects + 2 * tangents + 3 * effects * q + effects)
+            rows + NUMBER * (2 * effects + 2 * tangents + 2 * effects * kept + effects * q + effects)
         }
         Path::Lmm => {
             // Z'Z, Z'X and Z'y as summed, as worked on, and their inverses and products.

@@ -9,7 +9,7 @@ use crate::objective::lmm::Lmm;
 use crate::objective::nested::Nested;
 use crate::objective::{Objective, Units};
 
-/// Effects of a structure in a group beyond which lanes are no place for it.
+/// Effects of a structure in a group beyond which lanes are no place for it, unless they are a chain.
 const MOST_IN_LANES: usize = 48;
 /// Effects of a structure in a group beyond which its integral is not taken by products of nodes.
 const MOST_IN_PRODUCTS: usize = 4;
@@ -67,9 +67,10 @@ fn curved(data: &Data) -> bool {
     data.terms.iter().any(|t| t.structure.curved())
 }
 
-/// Whether groups are climbed by themselves, in lanes. Fields of hundreds of places are matrices for other engines.
+/// Whether groups are climbed by themselves, in lanes: chains of any length. Fields of hundreds of places are matrices
+/// for other engines.
 pub fn in_lanes(data: &Data) -> bool {
-    one_factor(data) && (!curved(data) || effects(data) <= MOST_IN_LANES)
+    one_factor(data) && (!curved(data) || effects(data) <= MOST_IN_LANES || Block::chains(data))
 }
 
 /// Whether a group has so many effects of a structure that products of nodes are out of reach, and draws near the

@@ -21,6 +21,11 @@ use crate::optim::{Outcome, Reason};
 const LIMIT: f64 = 1e8;
 const LIMIT_OF_LOOK: f64 = 2e6;
 
+/// Multiplications of a product of all levels' matrices that "auto" takes in rounds, and "laplace" for a look: cubes of
+/// the effects of a level, which chains of any length do without.
+const LIMIT_OF_CUBES: f64 = 3e8;
+const LIMIT_OF_CUBES_OF_LOOK: f64 = 1e8;
+
 /// The verdict on the integral, and the covariance of the estimates by chance where they were moved.
 struct Judgement {
     certificate: Certificate,
@@ -83,6 +88,9 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<Judgement, Error> {
         let asked = self.integration == Integration::Propagation;
+        if self.too_long() {
+            return Ok(Judgement::unchecked());
+        }
         if !asked {
             let found = self.judge_by_draws(outcome, last, observe)?;
             if !found.certificate.loglik_error.is_nan() || matches!(self.integration, Integration::Importance(_)) {
@@ -93,6 +101,17 @@ impl Problem {
             None if asked => Err(refuse_propagation()),
             found => Ok(found.unwrap_or_else(Judgement::unchecked)),
         }
+    }
+
+    /// Whether series are so long that draws and sites, which know nothing of chains, would take many times the fit.
+    fn too_long(&self) -> bool {
+        let limit = match self.integration {
+            Integration::Auto => LIMIT_OF_CUBES,
+            Integration::Laplace => LIMIT_OF_CUBES_OF_LOOK,
+            _ => f64::INFINITY,
+        };
+        let cubes = self.data.terms.iter().map(|t| t.levels as f64 * (t.effects() as f64).powi(3)).sum::<f64>();
+        matches!(self.engine, Engine::Block(_)) && cubes > limit
     }
 
     fn judge_by_draws(

@@ -58,6 +58,11 @@ impl Problem {
         if self.data.random_predictors() != 1 || !settled(outcome) {
             return Ok(None);
         }
+        // Rows alone may say that it is too dear, before their effects are laid out.
+        let least = (search + looks) as f64 * Propagation::least_cost(self.data.n()) * self.data.family.price();
+        if looks > 0 && least > limit {
+            return Ok(None);
+        }
         let mut ep = self.propagation()?;
         let [evaluation, remainder] = ep.cost();
         let cost = (search + looks) as f64 * evaluation + looks as f64 * remainder;

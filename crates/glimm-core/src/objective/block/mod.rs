@@ -29,7 +29,7 @@ use self::laplace::Direction;
 use self::quadrature::Grid;
 use self::series::{Effects, Steps};
 use self::store::Store;
-use super::{Evaluation, Objective, Order, Posterior, Reject, chain};
+use super::{Evaluation, Objective, Order, Posterior, Reject};
 use crate::control::Control;
 use crate::design::{Column, Data, Layout, Predictor, Term};
 
@@ -107,6 +107,11 @@ impl Job<'_> {
 impl Block {
     pub fn new(data: &Data) -> Block {
         Block::take(&mut data.clone())
+    }
+
+    /// Whether the groups of `data` are solved step by step, at a cost that grows with the number of their effects.
+    pub fn chains(data: &Data) -> bool {
+        series::times(data).is_some()
     }
 
     /// Lays rows out by group. All terms must have the same codes; without terms this is a GLM. Takes the columns and

@@ -36,17 +36,27 @@ pub struct Search {
 }
 
 impl Search {
+    /// For `q` effects whose matrices are dense.
     pub fn new(q: usize) -> Search {
-        let (matrix, vector) = (|| vec![Lanes::ZERO; q * q], || vec![Lanes::ZERO; q]);
+        Search::sized(q, [q * q; 3])
+    }
+
+    /// For a chain of `q` effects: S has a diagonal alone, and two vectors are H's factor.
+    pub fn of_chain(q: usize) -> Search {
+        Search::sized(q, [q, 2 * q, q])
+    }
+
+    fn sized(q: usize, [s, h, room]: [usize; 3]) -> Search {
+        let zeros = |len: usize| vec![Lanes::ZERO; len];
         Search {
-            s: matrix(),
-            h: matrix(),
-            score: vector(),
-            gradient: vector(),
-            direction: vector(),
-            step: vector(),
-            b: vector(),
-            room: matrix(),
+            s: zeros(s),
+            h: zeros(h),
+            score: zeros(q),
+            gradient: zeros(q),
+            direction: zeros(q),
+            step: zeros(q),
+            b: zeros(q),
+            room: zeros(room),
         }
     }
 }

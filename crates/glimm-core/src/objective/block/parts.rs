@@ -11,7 +11,8 @@ use super::quadrature::Mean;
 use super::work::Work;
 use super::{Block, Job, PARALLEL_ROWS};
 use crate::linalg::dense::by_size;
-use crate::objective::{Evaluation, Order, Reject, chain, proceed};
+use crate::objective::chain::Chain;
+use crate::objective::{Evaluation, Order, Reject, proceed};
 use crate::special::vectorized;
 
 /// One chunk's part of an evaluation: the objective and one row per direction.
@@ -115,19 +116,30 @@ impl Block {
     /// Sums the parts, in the order of the chunks, into the parameters' own derivatives.
     pub(super) fn assemble(&self, psi: &[f64], parts: &[Part], order: Order) -> Evaluation {
         let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| parts.iter().map(|p| of(&p.sums[j]).sum()).sum::<f64>();
-        let chain = chain::Chain::new(&self.shape, &self.layout, psi);
-        let mut evaluation = self.derivatives(&chain, parts[0].sums.len(), order, &over);
+        let chain = self.chain(psi);
+        let mut evaluation = self.derivatives(chain.as_ref(), parts[0].sums.len(), order, &over);
         evaluation.value += self.log_constant;
         evaluation
     }
 
+    /// From Lambda to the parameters; sums over series are in the parameters themselves.
+    pub(super) fn chain<'a>(&'a self, psi: &'a [f64]) -> Option<Chain<'a>> {
+        self.series.is_none().then(|| Chain::new(&self.shape, &self.layout, psi))
+    }
+
     /// The parameters' derivatives from sums over groups: `over(j, of)` adds up what `of` picks from the j-th sums.
-    pub(super) fn derivatives(&self, chain: &chain::Chain, count: usize, order: Order, over: &Over<'_>) -> Evaluation {
-        if self.series.is_some() {
+    pub(super) fn derivatives(
+        &self,
+        chain: Option<&Chain<'_>>,
+        count: usize,
+        order: Order,
+        over: &Over<'_>,
+    ) -> Evaluation {
+        let Some(chain) = chain else {
             let row = |j: usize| (0..self.layout.total).map(move |i| over(j, &|s| s.columns[i]));
             let hessian = (order == Order::Hessian).then(|| (1..count).flat_map(row).collect());
             return Evaluation { value: over(0, &|s| s.value), gradient: row(0).collect(), hessian };
-        }
+        };
         let beta = |j: usize| {
             let mut beta = vec![0.0; self.layout.fixed()];
             for (a, p) in self.store.coefficient.iter().enumerate() {

@@ -40,8 +40,9 @@ impl Block {
         for (t, term) in self.shape.terms.iter().enumerate() {
             let size = term.effects();
             out.modes[t][level * size..(level + 1) * size].copy_from_slice(&b[first..first + size]);
-            for i in 0..size * size {
-                out.covariances[t][level * size * size + i] = covariance[(first + i / size) * q + first + i % size];
+            let own = &mut out.covariances[t][level * size * size..(level + 1) * size * size];
+            for (i, own) in own.chunks_exact_mut(size.max(1)).enumerate() {
+                own.copy_from_slice(&covariance[(first + i) * q + first..][..size]);
             }
             first += size;
         }
@@ -50,10 +51,13 @@ impl Block {
     /// Levels without rows keep their prior: mode zero, covariance Lambda Lambda'.
     fn fill_absent(&self, lambda: &[f64], out: &mut Posterior) {
         let q = self.q();
-        let mut prior = vec![0.0; q * q];
-        dense::matmul_nt(lambda, lambda, q, &mut prior);
         let mut present = vec![false; self.levels];
         self.places.level.iter().filter(|_| q > 0).for_each(|&l| present[l as usize] = true);
+        if !present.contains(&false) {
+            return;
+        }
+        let mut prior = vec![0.0; q * q];
+        dense::matmul_nt(lambda, lambda, q, &mut prior);
         for level in (0..self.levels).filter(|&l| !present[l]) {
             self.scatter(&vec![0.0; q], &prior, level, out);
         }

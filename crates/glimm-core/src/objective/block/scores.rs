@@ -2,7 +2,7 @@
 
 use super::lanes::Lanes;
 use super::laplace::Sums;
-use super::{Block, Job, chain, tiles};
+use super::{Block, Job, tiles};
 use crate::objective::{Evaluation, Order, Reject};
 
 impl Block {
@@ -19,14 +19,14 @@ impl Block {
         let mut trial = vec![Lanes::ZERO; self.trial.len()];
         let mut inverse = vec![Lanes::ZERO; self.inverse.len()];
         let parts = self.parts([&mut trial, &mut inverse, &mut []], &job)?;
-        let chain = chain::Chain::new(&self.shape, &self.layout, psi);
+        let chain = self.chain(psi);
         let mut found = Vec::with_capacity(self.groups());
         let tiles = parts.iter().flat_map(|part| &part.tiles);
         for (tile, sums) in self.places.tiles.iter().zip(tiles) {
             for lane in 0..tile.groups {
                 let of_lane = |x: Lanes| if tile.wide { x.sum() } else { x.0[lane] };
                 let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| of_lane(of(&sums[j]));
-                let evaluation = self.derivatives(&chain, sums.len(), order, &over);
+                let evaluation = self.derivatives(chain.as_ref(), sums.len(), order, &over);
                 let places = self.places.places_of(&[tile.group + lane]).0;
                 found.push((self.store.rows_at(&places), evaluation));
             }

@@ -9,6 +9,9 @@ use crate::objective::geometry::{Effects, Factors, Geometry};
 use crate::objective::sums::dot;
 use crate::special::vectorized;
 
+/// Effects of a level up to which products are summed entry by entry.
+const FEW: usize = 4;
+
 /// Effects with a way to factorise H; with `R = Rows`, also what joins them to rows.
 pub struct Cells<'a, R = ()> {
     pub pattern: &'a Pattern,
@@ -136,6 +139,39 @@ fn add_product<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], (qs, qt): (us
     }
 }
 
+/// The same for many effects, product after product: M is often diagonal and L triangular, whose zeros are left out.
+fn add_large_products<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], (qs, qt): (usize, usize), out: &mut [f64]) {
+    let left = if OUTER { l.to_vec() } else { transposed(l, qs, qs) };
+    let right = if OUTER { transposed(r, qt, qt) } else { r.to_vec() };
+    let mut product = vec![0.0; qs * qt];
+    vectorized(
+        #[inline(always)]
+        || {
+            for (m, out) in m.chunks_exact(qs * qt).zip(out.chunks_exact_mut(qs * qt)) {
+                product.fill(0.0);
+                add_matmul(m, &right, qt, &mut product);
+                add_matmul(&left, &product, qt, out);
+            }
+        },
+    );
+}
+
+/// A', of a matrix of so many rows and columns.
+fn transposed(a: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    (0..columns).flat_map(|j| (0..rows).map(move |i| a[i * columns + j])).collect()
+}
+
+/// out += A B, row by row of B, which has `width` columns; zeros of A cost nothing.
+#[inline(always)]
+fn add_matmul(a: &[f64], b: &[f64], width: usize, out: &mut [f64]) {
+    let rows = b.len() / width;
+    for (a, out) in a.chunks_exact(rows).zip(out.chunks_exact_mut(width)) {
+        for (&a, b) in a.iter().zip(b.chunks_exact(width)).filter(|(a, _)| **a != 0.0) {
+            out.iter_mut().zip(b).for_each(|(out, b)| *out += a * b);
+        }
+    }
+}
+
 /// out += L'M R, or L M R' when `OUTER`, for all blocks of a pair.
 fn add_products<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], size: (usize, usize), out: &mut [f64]) {
     if size == (1, 1) {
@@ -151,7 +187,8 @@ fn add_products<const OUTER: bool>(l: &[f64], m: &[f64], r: &[f64], size: (usize
         (2, 1) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (2, 1), o)),
         (1, 2) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (1, 2), o)),
         (2, 2) => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, (2, 2), o)),
-        size => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, size, o)),
+        size if size.0.max(size.1) <= FEW => blocks.for_each(|(m, o)| add_product::<OUTER>(l, m, r, size, o)),
+        size => add_large_products::<OUTER>(l, m, r, size, out),
     }
 }
 
@@ -162,9 +199,34 @@ pub fn add_to_diagonals(out: &mut [f64], q: usize, number: impl Fn(usize) -> f64
     }
 }
 
+/// The same as [`subtract_block`] for many effects, product after product.
+fn subtract_large_block<const TRANSPOSED: bool>(
+    s: &[f64],
+    l: &[f64],
+    c: &[f64],
+    (qs, qt): (usize, usize),
+    out: &mut [f64],
+) {
+    let (q, inner) = if TRANSPOSED { (qt, qs) } else { (qs, qt) };
+    let left = if TRANSPOSED { transposed(s, qs, qt) } else { s.to_vec() };
+    let right = if TRANSPOSED { c.to_vec() } else { transposed(c, qs, qt) };
+    let mut product = vec![0.0; q * inner];
+    vectorized(
+        #[inline(always)]
+        || {
+            add_matmul(&left, l, inner, &mut product);
+            product.iter_mut().for_each(|x| *x = -*x);
+            add_matmul(&product, &right, q, out);
+        },
+    );
+}
+
 /// out -= S L C' of one block pair (`qs` x `qt` each), or S'L C when `TRANSPOSED`.
 #[inline(always)]
 fn subtract_block<const TRANSPOSED: bool>(s: &[f64], l: &[f64], c: &[f64], (qs, qt): (usize, usize), out: &mut [f64]) {
+    if qs.max(qt) > FEW {
+        return subtract_large_block::<TRANSPOSED>(s, l, c, (qs, qt), out);
+    }
     let (q, inner) = if TRANSPOSED { (qt, qs) } else { (qs, qt) };
     let at = |i: usize, b: usize| if TRANSPOSED { b * qt + i } else { i * qt + b };
     for i in 0..q {

@@ -120,7 +120,7 @@ impl Block {
         let (q, p, tiles) = (effects.q, self.layout.total, &self.places.tiles[slots.tiles.clone()]);
         let (directions, rows) = (self.series_directions(), job.hessian_rows(p));
         let mut series = Series::new(Work::new(&self.store, job, &tiles[0]), steps, effects, &self.places.times);
-        let (mut search, mut point) = (Search::new(q), Point::new(q, self.store.spans.len(), p));
+        let (mut search, mut point) = (Search::of_chain(q), Point::new(q, self.store.spans.len(), p));
         let (mut sums, mut kept) = (vec![Sums::new(p, 0); 1 + rows], Vec::new());
         for (t, tile) in tiles.iter().enumerate() {
             let u = &mut slots.u[t * q..(t + 1) * q];

@@ -110,6 +110,11 @@ impl Propagation {
         })
     }
 
+    /// Row evaluations that one evaluation of `n` rows takes at least.
+    pub fn least_cost(n: usize) -> f64 {
+        USUAL_ROUNDS * n as f64 * NODES as f64
+    }
+
     /// Row evaluations that one evaluation takes, about, and its remainder.
     pub fn cost(&self) -> [f64; 2] {
         let (n, factor) = (self.crossed.data.n(), self.crossed.plan.multiplications() / PER_ROW);
