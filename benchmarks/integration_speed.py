@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -42,6 +43,18 @@ for _ in range(10):
     m.fit(y=d.infection.values.astype(float), X=X)
     m.get_coef(std_err=True)
     m.get_cov_pars(std_err=True)
+    best = min(best, time.process_time() - start)
+print(best)
+"""
+
+OWN = """
+import sys, time, warnings, numpy as np, pandas as pd, glimm
+warnings.simplefilter("ignore")
+d = pd.read_csv(sys.argv[1])
+best = np.inf
+for _ in range(10):
+    start = time.process_time()
+    glimm.fit(sys.argv[2], d, family="binomial", threads=1)
     best = min(best, time.process_time() - start)
 print(best)
 """
@@ -91,15 +104,13 @@ def peers() -> list[tuple[str, str]]:
             found.append((name, f"{seconds / ours:.0f}"))
         frame = glimm.datasets.load("toenail")
         frame.to_csv(file, index=False)
-        ours, _ = timed(TOENAIL, frame, "auto")
-        out = run([str(CACHE / "envs" / "gpboost" / "bin" / "python"), "-c", GPBOOST, str(file)])
-        if out:
-            found.append(
-                (
-                    "GPBoost, Laplace with standard errors, against auto: toenail, from the frame",
-                    f"{float(out) / ours:.2f}",
-                )
-            )
+        # Each in a process of its own, the least of ten calls.
+        own = run([sys.executable, "-c", OWN, str(file), TOENAIL])
+        peer = str(CACHE / "envs" / "gpboost" / "bin" / "python")
+        out = run([peer, "-c", GPBOOST, str(file)])
+        if out and own:
+            name = "GPBoost, Laplace with standard errors, against auto: toenail, from the frame"
+            found.append((name, f"{float(out) / float(own):.2f}"))
     return found
 
 
