@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_CHAINS = ("ar1", "hetar1", "ou")
-"""Structures in which an effect depends on those before it through the last one alone."""
-
 
 def bare(structure: str) -> str:
     """Return the name of a structure without the constants behind it.
@@ -100,7 +97,8 @@ def least_eigenvalue(structure: str, correlation: Array) -> float:
     >>> round(least_eigenvalue("ar1", 0.5 ** np.abs(np.subtract.outer(range(3), range(3)))), 4)
     0.4069
     """
-    if bare(structure) not in _CHAINS or len(correlation) < 2:
+    words = STRUCTURES.get(bare(structure))
+    if words is None or not words.chain or len(correlation) < 2:
         return float(np.linalg.eigvalsh(correlation)[0])
     from scipy.linalg import eigvalsh_tridiagonal
 

@@ -24,6 +24,8 @@ class StructureWords:
         What may stand behind a comma.
     placed : bool
         Whether its effects belong to places: one effect for each point of the columns' coordinates.
+    chain : bool
+        Whether an effect depends on those before it through the last one alone.
     """
 
     meaning: str
@@ -33,12 +35,13 @@ class StructureWords:
     shape: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
     placed: bool = False
+    chain: bool = False
 
 
 STRUCTURES = {
     "ar1": StructureWords(
         "correlation rho^|i - j| between times i and j", "ar1(0 + week | person)",
-        timed=True, common=True, shape=("angle",),
+        timed=True, chain=True, common=True, shape=("angle",),
     ),
     "cs": StructureWords(
         "one correlation, a variance for each effect", "cs(0 + arm | centre)", shape=("angle",)
@@ -53,7 +56,7 @@ STRUCTURES = {
     ),
     "hetar1": StructureWords(
         "as ar1, a variance for each time", "hetar1(0 + week | person)",
-        timed=True, shape=("angle",),
+        timed=True, chain=True, shape=("angle",),
     ),
     "homcs": StructureWords(
         "one correlation and one variance", "homcs(0 + arm | centre)",
@@ -73,7 +76,7 @@ STRUCTURES = {
     ),
     "ou": StructureWords(
         "correlation exp(-distance / range) between any times", "ou(0 + hour | person)",
-        timed=True, common=True, shape=("log range",),
+        timed=True, chain=True, common=True, shape=("log range",),
     ),
     "rr": StructureWords(
         "a factor model with d factors (2 when not given)", "rr(0 + species | site, d=2)",

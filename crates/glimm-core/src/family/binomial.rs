@@ -224,7 +224,7 @@ impl Family for Binomial {
     ) -> Option<f64> {
         let ones = |v: Option<&[f64]>| v.is_none_or(|v| v.iter().all(|v| *v == 1.0));
         let single = ones(rows.size) && ones(weight) && rows.y.iter().all(|y| *y == 0.0 || *y == 1.0);
-        (single && self.0 == Link::Logit).then(|| odds::add_products(rows.y, eta[0], shifts, out))?
+        if single && self.0 == Link::Logit { odds::add_products(rows.y, eta[0], shifts, out) } else { None }
     }
 
     fn log_constant(&self, y: f64, size: f64) -> f64 {

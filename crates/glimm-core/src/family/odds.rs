@@ -6,7 +6,7 @@
 //! sum_i log f(y_i; eta_i + s) = -log prod_{y=0} (1 + o_i t) prod_{y=1} (1 + 1 / (o_i t))
 //! ```
 //!
-//! so that a level costs one multiplication a row and one logarithm, not an exponential and a logarithm a row.
+//! so that a level costs two multiplications a row and one logarithm, not an exponential and a logarithm a row.
 
 use crate::special::{exp, ln, vectorized};
 
