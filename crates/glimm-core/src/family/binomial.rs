@@ -1,7 +1,7 @@
 //! Binomial responses: successes out of `size` trials, or 0/1.
 
 use super::rows::{Kernel, LANES, run1};
-use super::{Derivs, Family, Random, Rows, Want, odds};
+use super::{Derivs, Family, Random, Rows, Want, odds, whole};
 use crate::link::Link;
 use crate::special::{beta_inc, exp, expm1_near, ln, log1p, logistic, saturated_poisson, select, vectorized};
 use rand_distr::Distribution;
@@ -157,7 +157,6 @@ pub(super) fn check_successes(
     count: &'static str,
     excess: &'static str,
 ) -> Result<(), &'static str> {
-    let whole = |v: f64| v.is_finite() && v == v.floor();
     if !whole(size) || size < 1.0 {
         Err("the number of trials must be a whole number, 1 or more")
     } else if !whole(y) || y < 0.0 {

@@ -238,6 +238,11 @@ pub trait Family: Send + Sync {
     }
 }
 
+/// Whether `v` is a whole number, as all numbers from 2^53 on are. Rounding by way of an integer costs one instruction.
+fn whole(v: f64) -> bool {
+    v as i64 as f64 == v || (v.is_finite() && v.abs() >= 9_007_199_254_740_992.0)
+}
+
 /// Mean of `values` with frequency weights (empty means all one).
 fn weighted_mean(freq: &[f64], values: impl ExactSizeIterator<Item = f64>) -> f64 {
     if freq.is_empty() {

@@ -1,7 +1,7 @@
 //! Poisson counts.
 
 use super::rows::{Kernel, LANES, run1};
-use super::{Derivs, Family, Random, Rows, Want};
+use super::{Derivs, Family, Random, Rows, Want, whole};
 use crate::link::{Link, continued};
 use crate::special::{exp, expm1, expm1_near, gamma_inc, ln, saturated_poisson, select, vectorized};
 use rand_distr::Distribution;
@@ -97,7 +97,7 @@ impl Kernel<2, 5> for PowerKernel {
 
 /// Why a response is not a count, if it is not.
 pub(super) fn check_count(y: f64, message: &'static str) -> Result<(), &'static str> {
-    if y.is_finite() && y >= 0.0 && y == y.floor() { Ok(()) } else { Err(message) }
+    if y >= 0.0 && whole(y) { Ok(()) } else { Err(message) }
 }
 
 /// A Poisson draw; beyond 1e15 the mean, from which it differs by less than 1 part in 10 million.

@@ -44,7 +44,8 @@ const LOOSEST: f64 = 1e-4;
 pub enum Curvature {
     /// The exact Hessian at every point.
     Exact,
-    /// The objective's own information, had anew while far from the top; corrected by BFGS updates.
+    /// The Hessian at the start if it is known, else the objective's own information, had anew while far from the top;
+    /// corrected by BFGS updates.
     Updated,
 }
 
@@ -231,9 +232,9 @@ pub fn maximise_from(
 ) -> Outcome {
     let exact = matches!(settings.curvature, Curvature::Exact);
     let mut outcome = Outcome::at(start);
-    outcome.curvature = match settings.curvature {
-        Curvature::Exact => negative(&here),
-        Curvature::Updated => objective.information().unwrap_or_else(|| identity(start.len())),
+    outcome.curvature = match &here.hessian {
+        Some(_) => negative(&here),
+        None => objective.information().unwrap_or_else(|| identity(start.len())),
     };
     let rows: &[Range<usize>] = if exact { &settings.rows } else { &[] };
     let mut radius = f64::INFINITY;

@@ -1,7 +1,7 @@
 //! Every group by a rule of its own.
 
 use super::super::refusals::perfect;
-use super::super::{DECREMENT, INNER, INNER_LAST, Observer, PERFECT, Problem, inference};
+use super::super::{DECREMENT, INNER, INNER_LAST, MAX_ITERATIONS, Observer, PERFECT, Problem, inference};
 use super::check::Check;
 use super::{AFFORDABLE, COARSE, Integrated, LOOK, SANE_BIAS, SANE_ERROR, SLACK, rejected};
 use crate::error::Error;
@@ -12,9 +12,15 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, maximise_from};
 /// Nodes are chosen anew after this many steps at first, and so many times at most.
 const STEPS: usize = 6;
 const ROUNDS: usize = 20;
-/// Newton steps by differences, the decrements at which they end and after which the Hessian is had anew, and the change of
-/// a parameter (standard units).
-const POLISH: usize = 5;
+/// The round whose nodes are kept: a maximum may jump with the nodes, and they with it, for ever. The certificate tells
+/// what they are worth.
+const PATIENCE: usize = 4;
+/// Effects of a group up to which nodes are as good for second derivatives as for values.
+const SURE: usize = 2;
+/// Newton steps by differences, halvings of one, the decrements at which they end and after which the Hessian is had anew,
+/// and the change of a parameter (standard units).
+const POLISH: usize = 16;
+const HALVINGS: usize = 6;
 const ARRIVED: f64 = 1e-12;
 const LONG: f64 = 1e-6;
 const DIFFERENCE: f64 = 2e-3;
@@ -103,10 +109,12 @@ impl Problem {
         let mut count = [0; 2];
         let mut round = 0;
         loop {
-            let settings = Settings {
-                max_iterations: if round < 2 { STEPS } else { super::super::MAX_ITERATIONS },
-                ..self.settings(Curvature::Exact, DECREMENT, INNER)
+            // Second derivatives are those at fixed nodes. Where steps by them do not arrive, gradients correct them.
+            let (curvature, max_iterations) = match round {
+                0 | 1 => (Curvature::Exact, STEPS),
+                _ => (Curvature::Updated, MAX_ITERATIONS),
             };
+            let settings = Settings { max_iterations, ..self.settings(curvature, DECREMENT, INNER) };
             let mut objective = self.objective();
             let mut observed = |i, v, d| observe("quadrature", i, v, d);
             let mut outcome = maximise_from(&mut objective, &psi, here.clone(), settings, &mut observed);
@@ -116,8 +124,8 @@ impl Problem {
             count = [count[0] + outcome.iterations, count[1] + outcome.evaluations + 1];
             [outcome.iterations, outcome.evaluations] = count;
             self.orient(&mut outcome.psi);
-            if now == rule && inference::decrement(&here) < CLOSE {
-                // So short a way leaves the nodes as good as they were.
+            // A short way leaves the nodes as good as they were.
+            if now == rule && (inference::decrement(&here) < CLOSE || round == PATIENCE) {
                 return self.settle_nodes(outcome, nodes, rule, observe);
             }
             let loss = LOSS.max(self.coarseness(now));
@@ -175,11 +183,20 @@ impl Problem {
         observe: Observer<'_>,
     ) -> Result<(Outcome, Evaluation, Nodes), Error> {
         let before = outcome.psi.clone();
-        let mut last = self.settle(&mut outcome, observe)?;
+        let fixed = matches!(rule, Rule::Gauss(_));
+        let mut last = match fixed || self.effects() <= SURE {
+            true => self.settle(&mut outcome, observe)?,
+            // Second derivatives by few nodes tell a flat ridge from a saddle no more.
+            false => self.evaluate_top(&mut outcome.psi).ok_or_else(|| match self.control.stopped() {
+                true => Error::Interrupted,
+                false => rejected(Reject::NoMode),
+            })?,
+        };
         if outcome.psi.iter().zip(&before).any(|(x, y)| (x - y).abs() > FAR) {
             (last, nodes) = self.at_new_nodes(&outcome.psi, rule)?;
         }
-        if matches!(rule, Rule::Gauss(_)) {
+        let rough = nodes.error > SLACK * self.negligible() * nodes.counts.len() as f64;
+        if rough || fixed {
             last = self.polish(&mut outcome, last)?;
         }
         outcome.decrement = inference::decrement(&last);
@@ -195,18 +212,39 @@ impl Problem {
             if left < ARRIVED {
                 break;
             }
-            let step = inference::newton_step(&last);
-            // A zero variance stays zero.
-            outcome.psi.iter_mut().zip(step).filter(|(x, _)| **x != 0.0).for_each(|(x, d)| *x += d);
-            let mut objective = self.objective();
-            let next = objective.evaluate(&outcome.psi, Order::Gradient, INNER_LAST).map_err(rejected)?;
-            objective.accept();
+            let Some(next) = self.step_up(outcome, &last)? else { break };
             last = Evaluation { hessian: last.hessian.take(), ..next };
             if left > LONG {
                 last.hessian = Some(self.hessian_by_differences(&outcome.psi)?);
             }
         }
         Ok(last)
+    }
+
+    /// A Newton step, halved where the likelihood falls, as along a flat ridge; none where no part of it is any good.
+    fn step_up(&mut self, outcome: &mut Outcome, last: &Evaluation) -> Result<Option<Evaluation>, Error> {
+        let step = inference::newton_step(last);
+        let mut length = 1.0;
+        for _ in 0..HALVINGS {
+            // A zero variance stays zero.
+            let moved = |(x, d): (&f64, &f64)| if *x == 0.0 { 0.0 } else { x + length * d };
+            let psi: Vec<f64> = outcome.psi.iter().zip(&step).map(moved).collect();
+            let mut objective = self.objective();
+            match objective.evaluate(&psi, Order::Gradient, INNER_LAST) {
+                Ok(next) if next.value >= last.value - LOSS => {
+                    objective.accept();
+                    outcome.psi = psi;
+                    return Ok(Some(next));
+                }
+                Err(Reject::Interrupted) => return Err(Error::Interrupted),
+                _ => length *= 0.5,
+            }
+        }
+        // Leaves the objective at the point that is reported.
+        let mut objective = self.objective();
+        objective.evaluate(&outcome.psi, Order::Gradient, INNER_LAST).map_err(rejected)?;
+        objective.accept();
+        Ok(None)
     }
 
     /// Central differences with one step of Richardson's extrapolation.
