@@ -13,6 +13,7 @@ use pyo3::types::PyDict;
 
 use crate::convert::{FamilyName, Matrix, Vector, family_of, vector};
 use crate::seam::{enter, raise};
+use crate::threads::Threads;
 
 type Codes<'py> = PyReadonlyArray1<'py, i64>;
 /// (coefficients, scale, correlations).
@@ -24,7 +25,7 @@ type ExtentParts = (usize, Vec<f64>, Vec<(String, usize)>, bool, bool);
 pub struct Gee {
     data: Data,
     working: Box<dyn Working>,
-    pool: Option<rayon::ThreadPool>,
+    threads: Threads,
 }
 
 fn table(m: &Matrix<'_>) -> (Vec<f64>, usize) {
@@ -46,13 +47,6 @@ impl Gee {
         Task { data: &self.data, working: self.working.as_ref(), control, skip: None }
     }
 
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
-    }
-
     fn state(&self, (beta, scale, alpha): StateArrays) -> State {
         State { beta: self.data.standard.to_standard(&beta), scale, alpha }
     }
@@ -62,7 +56,7 @@ impl Gee {
         py: Python<'py>,
         work: impl Send + FnOnce(&Task<'_>) -> Result<Vec<f64>, Error>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let found = enter(py, None, |control| self.inside(|| work(&self.task(control))))?;
+        let found = enter(py, None, |control| self.threads.run(|| work(&self.task(control))))?;
         Ok(found.into_pyarray(py))
     }
 }
@@ -134,12 +128,12 @@ impl Gee {
         let (size, matrix, covariates, bounded, whole) = extent;
         let covariates = covariates.iter().filter_map(|(name, column)| Covariate::parse(name, *column)).collect();
         let working = lookup(structure, Extent { size, matrix, covariates, bounded, whole }).map_err(raise)?;
-        let pool = (source.y.len() >= PARALLEL_ROWS || threads == Some(1))
-            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
-            .transpose()
-            .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
+        let threads = match source.y.len() >= PARALLEL_ROWS || threads == Some(1) {
+            true => Threads::new(threads)?,
+            false => Threads::Caller,
+        };
         let data = enter(py, None, |_| Data::new(source))?;
-        Ok(Gee { data, working, pool })
+        Ok(Gee { data, working, threads })
     }
 
     /// Columns of X that are estimated.
@@ -161,7 +155,7 @@ impl Gee {
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = start.map(|s| self.state(s));
         let options = options(scale, less, iterations, tolerance);
-        let found = enter(py, None, |control| self.inside(|| self.task(control).fit(&options, start.as_ref())))?;
+        let found = enter(py, None, |control| self.threads.run(|| self.task(control).fit(&options, start.as_ref())))?;
         let out = PyDict::new(py);
         let standard = &self.data.standard;
         out.set_item("beta", standard.to_user(&found.state.beta).into_pyarray(py))?;
@@ -219,7 +213,7 @@ impl Gee {
     ) -> PyResult<(Bound<'py, PyArray1<f64>>, bool)> {
         let (state, options) = (self.state(state), options(scale, less, iterations, tolerance));
         let work = |control: &Control| without_each(&self.data, self.working.as_ref(), &options, &state, control);
-        let (found, converged) = enter(py, None, |control| self.inside(|| work(control)))?;
+        let (found, converged) = enter(py, None, |control| self.threads.run(|| work(control)))?;
         let p = self.data.width().max(1);
         let user: Vec<f64> = found.chunks_exact(p).flat_map(|beta| self.data.standard.to_user(beta)).collect();
         Ok((user.into_pyarray(py), converged))

@@ -9,6 +9,7 @@ mod precision;
 mod problem;
 mod registry;
 mod seam;
+mod threads;
 
 use pyo3::prelude::*;
 

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex};
 
 use crate::convert::{Arrays, FamilyName, PredictorArrays, TermArrays, Vector, family_of, vector};
 use crate::seam::{enter, raise};
+use crate::threads::Threads;
 
 /// A model met data, from which random effects are drawn.
 #[pyclass(module = "glimm._core", frozen)]
 pub struct Posterior {
     core: Mutex<Crossed>,
-    pool: Option<rayon::ThreadPool>,
+    threads: Threads,
 }
 
 #[pymethods]
@@ -38,13 +39,12 @@ impl Posterior {
     ) -> PyResult<Posterior> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let engine = Engine::lookup(engine);
-        let pool = threads.map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build());
-        let pool = pool.transpose().map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
+        let threads = threads.map_or(Ok(Threads::Caller), |n| Threads::new(Some(n)))?;
         let core = enter(py, None, |_| {
             data.check()?;
             Crossed::new(&data, engine?)
         })?;
-        Ok(Posterior { core: Mutex::new(core), pool })
+        Ok(Posterior { core: Mutex::new(core), threads })
     }
 
     /// Standard normal effects u of each term given responses `y`, at parameters `psi`: levels x effects, row by row.
@@ -61,11 +61,7 @@ impl Posterior {
             let core: &mut Crossed = &mut self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             core.set_control(control);
             core.set_response(&y);
-            let mut work = || core.draw(&psi, seed, replicate).map_err(|reject| explain(reject, control));
-            match &self.pool {
-                Some(pool) => pool.install(work),
-                None => work(),
-            }
+            self.threads.run(|| core.draw(&psi, seed, replicate).map_err(|reject| explain(reject, control)))
         })?;
         Ok(found.into_iter().map(|u| u.into_pyarray(py)).collect())
     }

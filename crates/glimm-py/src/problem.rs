@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::convert::{Arrays, FamilyName, PredictorArrays, TermArrays, Vector, vector};
 use crate::seam::enter;
+use crate::threads::Threads;
 
 /// ("linear", weights, [], []), ("sd", [], row, []) or ("angle", [], row, row).
 type GoalArrays = (String, Vec<f64>, Vec<usize>, Vec<usize>);
@@ -60,8 +61,7 @@ type ScoreArrays<'py> = (Bound<'py, PyArray1<f64>>, Option<Bound<'py, PyArray1<f
 #[pyclass(module = "glimm._core", frozen)]
 pub struct Problem {
     core: Mutex<Core>,
-    /// None: the calling thread alone.
-    pool: Option<rayon::ThreadPool>,
+    threads: Threads,
 }
 
 #[pymethods]
@@ -93,10 +93,10 @@ impl Problem {
     ) -> PyResult<Problem> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let (engine, integration) = (Engine::lookup(engine), Integration::lookup(integration));
-        let pool = (data.n() >= PARALLEL_ROWS || threads == Some(1))
-            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build())
-            .transpose()
-            .map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
+        let threads = match data.n() >= PARALLEL_ROWS || threads == Some(1) {
+            true => Threads::new(threads)?,
+            false => Threads::Caller,
+        };
         let compress = match compress {
             None => When::Pays,
             Some(true) => When::Always,
@@ -109,9 +109,9 @@ impl Problem {
             let ties = ties.into_iter().map(|(parameter, to, value)| Tie { parameter, to, value }).collect();
             let options =
                 Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, ties, control };
-            inside(pool.as_ref(), || Core::new(data, &options))
+            threads.run(|| Core::new(data, &options))
         })?;
-        Ok(Problem { core: Mutex::new(core), pool })
+        Ok(Problem { core: Mutex::new(core), threads })
     }
 
     /// Maximises the likelihood; `start` are parameters of an earlier fit of the same problem.
@@ -155,7 +155,7 @@ impl Problem {
         let found = enter(py, None, |control| {
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            inside(self.pool.as_ref(), || core.evaluate(&psi))
+            self.threads.run(|| core.evaluate(&psi))
         })?;
         Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
     }
@@ -168,7 +168,7 @@ impl Problem {
         let found = enter(py, None, |control| {
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            inside(self.pool.as_ref(), || core.scores(&psi, hessian))
+            self.threads.run(|| core.scores(&psi, hessian))
         })?;
         let hessians = found.hessians.map(|h| h.into_pyarray(py));
         Ok((found.gradients.into_pyarray(py), hessians, found.unit.into_pyarray(py)))
@@ -193,7 +193,7 @@ impl Problem {
                 goals.into_iter().zip(numbers).map(|(g, n)| Ok((goal(g)?, wanted(n)))).collect::<Result<_, Error>>()?;
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            inside(self.pool.as_ref(), || core.profile(&psi, &goals))
+            self.threads.run(|| core.profile(&psi, &goals))
         })?;
         found.into_iter().map(|p| profiled(py, p)).collect()
     }
@@ -204,7 +204,7 @@ impl Problem {
         let found = enter(py, None, |control| {
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            inside(self.pool.as_ref(), || core.evaluate_twice(&psi))
+            self.threads.run(|| core.evaluate_twice(&psi))
         })?;
         let arrays = |e: glimm_core::objective::Evaluation| {
             (e.value, e.gradient.into_pyarray(py), e.hessian.unwrap_or_default().into_pyarray(py))
@@ -219,7 +219,7 @@ impl Problem {
 
     #[getter]
     fn threads(&self) -> usize {
-        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+        self.threads.count()
     }
 
     /// Rows before and after compression, then groups (None where they were not merged); None without.
@@ -265,7 +265,7 @@ impl Problem {
         let mut observe = |stage: &'static str, iteration: usize, loglik: f64, decrement: f64| {
             control.tell(Report { stage, iteration, loglik, decrement })
         };
-        inside(self.pool.as_ref(), || core.fit(start, &mut observe))
+        self.threads.run(|| core.fit(start, &mut observe))
     }
 
     fn report<'py>(&self, py: Python<'py>, f: Fitted) -> PyResult<Bound<'py, PyDict>> {
@@ -319,7 +319,7 @@ pub fn refit_many<'py>(
             let problem = problems[worker].get();
             let core = &mut *problem.lock();
             core.set_control(control);
-            inside(problem.pool.as_ref(), || core.replicate(&ys[i * n..(i + 1) * n], &start, nodes))
+            problem.threads.run(|| core.replicate(&ys[i * n..(i + 1) * n], &start, nodes))
         })
     })?;
     replicates(py, &found, start.len())
@@ -344,7 +344,7 @@ pub fn refit_each<'py>(
             let problem = problems[i].get();
             let core = &mut *problem.lock();
             core.set_control(control);
-            inside(problem.pool.as_ref(), || core.replicate(&ys[i], &start, nodes))
+            problem.threads.run(|| core.replicate(&ys[i], &start, nodes))
         })
     })?;
     replicates(py, &found, start.len())
@@ -438,12 +438,4 @@ fn certificate(py: Python<'_>, c: Certificate) -> PyResult<Bound<'_, PyDict>> {
     out.set_item("effective_size", c.effective_size)?;
     out.set_item("runaway", c.runaway)?;
     Ok(out)
-}
-
-/// On the pool's threads, or on this one where there is no pool.
-fn inside<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
-    match pool {
-        Some(pool) => pool.install(work),
-        None => work(),
-    }
 }

@@ -207,8 +207,13 @@ def _all_numeric(
 def _stacked(
     parts: tuple[tuple[str, ...], ...], columns: Mapping[str, Column], n: int
 ) -> list[Matrix]:
-    found = []
+    found: list[Matrix] = []
     for names in parts:
+        # Columns that an earlier part begins with are not copied again.
+        known = next((m.values for m in found if m.names[: len(names)] == names), None)
+        if known is not None:
+            found.append(Matrix(known[:, : len(names)], names))
+            continue
         values = np.empty((len(names), n))
         for row, name in zip(values, names, strict=True):
             row[:] = 1.0 if name == _INTERCEPT else columns[name].values

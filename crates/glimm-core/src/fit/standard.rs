@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::design::{Column, Data, Layout, Term};
-use crate::linalg::dense;
+use crate::linalg::{dense, sums};
 use crate::precision::Precision;
 
 /// Squared length, relative to the column's own, below which what a column adds to the earlier ones is rounding.
@@ -226,15 +226,14 @@ fn rescale(column: &mut Column, center: bool) -> Scaling {
     let Column::Values(v) = column else {
         return Scaling { center: 0.0, scale: 1.0, range: if center { 0.0 } else { 1.0 } };
     };
-    let n = v.len() as f64;
-    let (low, high) = v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
+    let (n, (low, high)) = (v.len() as f64, sums::ends(v));
     let range = if center { high - low } else { high.max(0.0) - low.min(0.0) };
-    let center = if center && range > 0.0 { low + v.iter().map(|x| x - low).sum::<f64>() / n } else { 0.0 };
-    let largest = v.iter().fold(0.0_f64, |m, x| m.max((x - center).abs()));
+    let center = if center && range > 0.0 { low + sums::of(v, |x| x - low) / n } else { 0.0 };
+    let largest = (high - center).max(center - low);
     if range == 0.0 || largest == 0.0 {
         return Scaling { center: 0.0, scale: 1.0, range };
     }
-    let scale = largest * (v.iter().map(|x| ((x - center) / largest).powi(2)).sum::<f64>() / n).sqrt();
+    let scale = largest * (sums::of(v, |x| ((x - center) / largest).powi(2)) / n).sqrt();
     v.iter_mut().for_each(|x| *x = (*x - center) / scale);
     Scaling { center, scale, range }
 }
