@@ -67,7 +67,7 @@ class Row:
     missed: int = 0
     steps: list[int] = field(default_factory=list)
     logliks: dict[str, float] = field(default_factory=dict)
-    below: dict[str, int] = field(default_factory=dict)
+    below: dict[str, str] = field(default_factory=dict)
     failures_default: int = 0
     steps_default: list[int] = field(default_factory=list)
 
@@ -104,7 +104,7 @@ def problem(row: Row, design: str, family: str, seed: int, folder: Path) -> dict
 
 
 def peers(rows: dict[tuple[str, str], Row], problems: list[dict[str, str]], folder: Path) -> None:
-    """Count problems in which a program of R finds a higher maximum."""
+    """Count problems in which a program of R finds a higher maximum, of those it finds one in."""
     rscript = shutil.which("Rscript")
     if rscript is None:
         return
@@ -115,7 +115,8 @@ def peers(rows: dict[tuple[str, str], Row], problems: list[dict[str, str]], fold
     for row in rows.values():
         for program in found.columns:
             higher = [found.loc[name, program] - ours for name, ours in row.logliks.items()]
-            row.below[program] = sum(h > BELOW for h in higher)
+            higher = [h for h in higher if np.isfinite(h)]
+            row.below[program] = f"{sum(h > BELOW for h in higher)} of {len(higher)}"
 
 
 def table(rows: dict[tuple[str, str], Row]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import numpy as np
@@ -42,6 +43,12 @@ def test_a_fork_starts_threads_of_its_own() -> None:
     expected = fit.refit(y).loglik
     child = os.fork()
     if child == 0:
-        os._exit(0 if fit.refit(y).loglik == expected else 1)
+        # Waiting for threads that are not there would last for ever.
+        signal.alarm(60)
+        found = None
+        try:
+            found = fit.refit(y).loglik
+        finally:
+            os._exit(0 if found == expected else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

@@ -4,8 +4,7 @@ use glimm_core::control::Control;
 use glimm_core::error::Error;
 use glimm_core::gee::working::{Covariate, Extent, lookup};
 use glimm_core::gee::{
-    Data, Freedom, Kind, Options, PARALLEL_ROWS, Places, Scale, Source, State, Task, Working, contributions,
-    without_each,
+    Data, Freedom, Kind, Options, Places, Scale, Source, State, Task, Working, contributions, without_each,
 };
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -128,10 +127,7 @@ impl Gee {
         let (size, matrix, covariates, bounded, whole) = extent;
         let covariates = covariates.iter().filter_map(|(name, column)| Covariate::parse(name, *column)).collect();
         let working = lookup(structure, Extent { size, matrix, covariates, bounded, whole }).map_err(raise)?;
-        let threads = match source.y.len() >= PARALLEL_ROWS || threads == Some(1) {
-            true => Threads::new(threads)?,
-            false => Threads::Caller,
-        };
+        let threads = Threads::for_rows(source.y.len(), threads)?;
         let data = enter(py, None, |_| Data::new(source))?;
         Ok(Gee { data, working, threads })
     }

@@ -7,7 +7,6 @@ use glimm_core::fit::{
     Aliased, Fitted, Goal, Identified, Options, Problem as Core, Profile, Replicate, Share, Tie, Wanted,
 };
 use glimm_core::integration::{Certificate, Integration};
-use glimm_core::objective::block::PARALLEL_ROWS;
 use glimm_core::objective::crossed::Engine;
 use glimm_core::objective::penalty::Penalty;
 use numpy::{IntoPyArray, PyArray1};
@@ -93,10 +92,7 @@ impl Problem {
     ) -> PyResult<Problem> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let (engine, integration) = (Engine::lookup(engine), Integration::lookup(integration));
-        let threads = match data.n() >= PARALLEL_ROWS || threads == Some(1) {
-            true => Threads::new(threads)?,
-            false => Threads::Caller,
-        };
+        let threads = Threads::for_rows(data.n(), threads)?;
         let compress = match compress {
             None => When::Pays,
             Some(true) => When::Always,

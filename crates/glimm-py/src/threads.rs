@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use glimm_core::objective::block::PARALLEL_ROWS;
 use pyo3::PyResult;
 use pyo3::exceptions::PyRuntimeError;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -31,6 +32,12 @@ pub enum Threads {
 }
 
 impl Threads {
+    /// So many threads for so many rows, all cores if `None`; an error where they cannot be started. Few rows are left
+    /// to the caller's, unless it is to be one thread all the way down.
+    pub fn for_rows(rows: usize, threads: Option<usize>) -> PyResult<Threads> {
+        if rows >= PARALLEL_ROWS || threads == Some(1) { Threads::new(threads) } else { Ok(Threads::Caller) }
+    }
+
     /// So many threads, all cores if `None`; an error where they cannot be started.
     pub fn new(threads: Option<usize>) -> PyResult<Threads> {
         let asked = threads.unwrap_or(0);

@@ -252,3 +252,12 @@ fn weighted_mean(freq: &[f64], values: impl ExactSizeIterator<Item = f64>) -> f6
     let weighted = values.zip(freq).map(|(value, f)| f * value);
     weighted.sum::<f64>() / freq.iter().sum::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn whole_numbers_are_known() {
+        assert!([0.0, -0.0, 7.0, -3.0, 9_007_199_254_740_993.0, -1e19, 1e300].into_iter().all(super::whole));
+        assert!(![0.5, -1e-300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN].into_iter().any(super::whole));
+    }
+}

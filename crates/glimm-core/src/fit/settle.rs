@@ -32,7 +32,7 @@ impl Problem {
                 if arrived || runaway || attempt == MORE_CLIMBS {
                     if saddle {
                         outcome.reason = Reason::Saddle;
-                    } else if arrived {
+                    } else if arrived && !runaway {
                         outcome.reason = Reason::Converged;
                     }
                     return Ok(if saddle { last } else { self.last_step(outcome, last) });

@@ -7,11 +7,10 @@ use super::standard::Standard;
 use super::working::Places;
 use crate::error::Error;
 use crate::family::Family;
+pub(super) use crate::objective::block::PARALLEL_ROWS;
 
 /// Rows of one piece of work: clusters are shared among threads in chunks fixed by the data.
 pub(super) const CHUNK_ROWS: usize = 4096;
-/// Fewer rows than this are done by the calling thread.
-pub const PARALLEL_ROWS: usize = 10_000;
 
 /// What a problem is made of, rows as the user has them.
 pub struct Source {

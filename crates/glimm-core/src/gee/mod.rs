@@ -18,7 +18,7 @@ mod standard;
 pub mod working;
 
 pub use covariance::Kind;
-pub use data::{Data, PARALLEL_ROWS, Source};
+pub use data::{Data, Source};
 pub use equations::Task;
 pub use fit::{Found, Options, without_each};
 pub use freedom::Freedom;

@@ -20,14 +20,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[inline(always)]
 pub fn total(a: &[f64]) -> f64 {
-    let (a4, a1) = a.as_chunks::<4>();
-    let mut lanes = [0.0; 4];
-    for x in a4 {
-        for l in 0..4 {
-            lanes[l] += x[l];
-        }
-    }
-    a1.iter().fold(fold(lanes), |sum, x| sum + x)
+    of(a, |x| x)
 }
 
 /// The sum of `f` over `a`.

@@ -12,7 +12,7 @@ use crate::optim::{Curvature, Outcome, Reason, Settings, maximise_from};
 /// Nodes are chosen anew after this many steps at first, and so many times at most.
 const STEPS: usize = 6;
 const ROUNDS: usize = 20;
-/// The round whose nodes are kept: a maximum may jump with the nodes, and they with it, for ever. The certificate tells
+/// The round from which on nodes are kept: a maximum may jump with the nodes, and they with it, for ever. The certificate tells
 /// what they are worth.
 const PATIENCE: usize = 4;
 /// Effects of a group up to which nodes are as good for second derivatives as for values.
@@ -125,7 +125,7 @@ impl Problem {
             [outcome.iterations, outcome.evaluations] = count;
             self.orient(&mut outcome.psi);
             // A short way leaves the nodes as good as they were.
-            if now == rule && (inference::decrement(&here) < CLOSE || round == PATIENCE) {
+            if now == rule && (inference::decrement(&here) < CLOSE || round >= PATIENCE) {
                 return self.settle_nodes(outcome, nodes, rule, observe);
             }
             let loss = LOSS.max(self.coarseness(now));
