@@ -97,6 +97,7 @@ def test_whole_numbers_stay_exact_beside_missing_ones(series: Any) -> None:
         (pl.Series("v", [None, None]), "number", [np.nan, np.nan]),
         (pd.Series([None, None], dtype=object), "number", [np.nan, np.nan]),
         (np.array([2**64 - 1, 1], dtype=np.uint64), "number", [2.0**64, 1.0]),
+        (pl.Series("v", [2**64 - 1, None], dtype=pl.UInt64), "number", [2.0**64, np.nan]),
         ((1, 2), "integer", [1, 2]),
     ],
 )

@@ -124,12 +124,12 @@ def _number(name: str, values: NDArray[Any]) -> Column:
 
 
 def _integer(name: str, series: Any) -> Column:
-    missing = _missing(series)
-    if missing is not None:
-        series = series.fill_null(0)
-    values = series.to_numpy()
+    values, missing = series.to_numpy(), None
+    if values.dtype.kind not in "iu":  # NumPy has no whole number for a missing one
+        missing = _missing(series)
+        values = (series if missing is None else series.fill_null(0)).to_numpy()
     if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
-        return _number(name, values) if missing is None else _objects(name, values.astype(object))
+        return _number(name, values if missing is None else np.where(missing, np.nan, values))
     return Column(name, "integer", values.astype(np.int64, copy=False), None, missing)
 
 

@@ -231,7 +231,8 @@ def take_rows(data: Any, rows: NDArray[np.int64]) -> Any:
 def _open(nw: Any, data: Any) -> Any:
     try:
         frame = nw.from_native(data)
-        frame.collect_schema()
+        if isinstance(frame, nw.LazyFrame):
+            frame.collect_schema()
     except TypeError:
         found = f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
         raise DataError(f"data is a {found}; it must be {_FRAMES}", code="unknown_frame") from None

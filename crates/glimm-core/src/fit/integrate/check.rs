@@ -61,16 +61,24 @@ pub(super) struct References {
     pub stated: f64,
 }
 
+/// So many of the groups, in batches, and how many groups each of them stands for.
+fn deal(groups: usize, count: usize) -> (Vec<Vec<usize>>, f64) {
+    if count >= groups {
+        let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();
+        return (batches, 1.0);
+    }
+    let mut batches = vec![Vec::new(); BATCHES.min(count)];
+    let parts = batches.len();
+    for (i, g) in shuffle::sample(groups, count).into_iter().enumerate() {
+        batches[i % parts].push(g as usize);
+    }
+    (batches, groups as f64 / count as f64)
+}
+
 impl Sample {
-    /// So many of the groups.
-    fn some(groups: usize, count: usize, reference: Rule) -> Sample {
-        let count = count.min(groups);
-        let mut batches = vec![Vec::new(); BATCHES.min(count)];
-        let parts = batches.len();
-        for (i, g) in shuffle::sample(groups, count).into_iter().enumerate() {
-            batches[i % parts].push(g as usize);
-        }
-        Sample { batches, reference, weight: groups as f64 / count as f64 }
+    fn new(groups: usize, count: usize, reference: Rule) -> Sample {
+        let (batches, weight) = deal(groups, count);
+        Sample { batches, reference, weight }
     }
 
     /// Nodes of the reference at `psi`.
@@ -119,14 +127,13 @@ impl Problem {
         };
         let all = self.reference_cost(self.data.n());
         if (all <= work && groups <= MOST_WHOLE) || groups <= BATCHES {
-            let batches = (0..groups).collect::<Vec<_>>().chunks(TOGETHER).map(<[usize]>::to_vec).collect();
-            return Sample { batches, reference, weight: 1.0 };
+            return Sample::new(groups, groups, reference);
         }
         let wanted = (groups as f64 * work / all) as usize / BATCHES * BATCHES;
         let least = 2 * BATCHES;
         let panels = all * least as f64 / groups as f64 <= STRETCH * work;
         let reference = if panels { reference } else { Rule::Gauss(PLAIN) };
-        Sample::some(groups, wanted.clamp(least, MOST_SAMPLED), reference)
+        Sample::new(groups, wanted.clamp(least, MOST_SAMPLED), reference)
     }
 
     /// What the reference adds to `cheap` at `psi`; no rule is Laplace's.
@@ -252,15 +259,34 @@ impl Problem {
         let rows = self.data.n() as f64 / all.units() as f64;
         let affordable = (0.25 * LOOK / (rows * each as f64 * self.data.family.price())) as usize;
         let count = affordable.clamp(LEAST_GLANCED, MOST_SAMPLED);
-        let sample = Sample::some(all.units(), count, Rule::Gauss(nodes[1]));
-        let mut references = sample.references(all, psi)?;
-        let found = self.reduced(sample.check(all, psi, None, &mut references)?);
-        let apart = self.reduced(sample.check(all, psi, Some(Rule::Gauss(nodes[0])), &mut references)?);
+        let (batches, weight) = deal(all.units(), count);
+        let of_batch = |groups: &Vec<usize>| by_products(&mut *all.of_units(groups), psi, nodes);
+        let both: Vec<[Evaluation; 2]> = batches.par_iter().map(of_batch).collect::<Result<_, Reject>>()?;
+        let [found, apart] = [0, 1].map(|i| {
+            let differences: Vec<Evaluation> = both.iter().map(|pair| pair[i].clone()).collect();
+            self.reduced(Check::new(&differences, weight))
+        });
         let bias = |check: &Check| check.bias(&self.standard, last).0.iter().fold(0.0_f64, |m, b| m.max(b.abs()));
         let agrees = |apart: f64, found: f64| apart <= (AGREED * found).max(LITTLE);
         let agreed = agrees(apart.value.abs(), found.value.abs()) && agrees(bias(&apart), bias(&found));
-        Ok(agreed.then(|| Check { stated: apart.value.abs(), ..found }))
+        let checked = batches.iter().map(Vec::len).sum();
+        Ok(agreed.then(|| Check { stated: apart.value.abs(), checked, ..found }))
     }
+}
+
+/// What the larger of two products of nodes adds to Laplace's approximation of some units, and what it adds to the smaller.
+fn by_products(units: &mut dyn Units, psi: &[f64], nodes: [usize; 2]) -> Result<[Evaluation; 2], Reject> {
+    let laplace = units.evaluate(psi, Order::Gradient, INNER_LAST)?;
+    units.accept();
+    let mut by = |k: usize| {
+        units.choose(psi, Rule::Gauss(k))?;
+        units.evaluate(psi, Order::Gradient, INNER_LAST)
+    };
+    let (fewer, mut found) = (by(nodes[0])?, by(nodes[1])?);
+    let mut apart = found.clone();
+    corrected::add(&mut found, -1.0, &laplace);
+    corrected::add(&mut apart, -1.0, &fewer);
+    Ok([found, apart])
 }
 
 impl Check {

@@ -189,7 +189,7 @@ impl Block {
         let (places, codes) = self.places.places_of(groups);
         let mut data = self.gather(&places, codes, groups.len());
         data.copies = self.copies.as_ref().map(|c| groups.iter().map(|&g| c[self.places.level[g] as usize]).collect());
-        let mut block = Block::new(&data);
+        let mut block = Block::take(&mut data);
         block.set_control(&self.control);
         block
     }
