@@ -386,7 +386,7 @@ def _unit(fit: Fit) -> float:
 
 def _is_singular(fit: Fit, term: DesignTerm, covariance: Array) -> bool:
     sd = np.sqrt(np.diag(covariance))
-    size = np.sqrt(sum((z**2).mean(axis=0) for _, z in term.memberships))
+    size = np.sqrt(sum(np.einsum("ij,ij->j", z, z) / len(z) for _, z in term.memberships))
     mean = np.array(term.predictors) == 0
     if bool((sd * size < _ZERO_SD * np.where(mean, _units(fit, term), 1.0)).any()):
         return True

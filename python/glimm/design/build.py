@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MISSING = ("drop", "error")
 _TEXT_LEVELS = 10
 """Text with more levels than this, all of them numbers, is taken for a mistake."""
+_HALF = 2**30
+"""Half the range of a whole number of four bytes."""
 
 
 def build(
@@ -335,9 +337,17 @@ def _owned(columns: Mapping[str, Column], request: Request, x: Matrix) -> dict[s
         if column.kind == "number" and name in bare and name in x.names:
             values = x.values[:, x.names.index(name)]
         else:
-            values = column.values if column.is_coded else np.array(column.values)
+            values = column.values if column.is_coded else _compact(column)
         owned[name] = replace(column, values=values)
     return owned
+
+
+def _compact(column: Column) -> NDArray[Any]:
+    """A copy of the values; of whole numbers in half the memory where even their sums fit."""
+    values = column.values
+    if column.kind == "integer" and -_HALF < values.min() and values.max() < _HALF:
+        return values.astype(np.int32)
+    return np.array(values)
 
 
 def _freeze(design: Design) -> None:

@@ -81,11 +81,11 @@ def keep_rows(
         if zero.any():
             drops.append(_drop("zero weight", columns[freq].name, zero))
             keep &= ~zero
-    rows = np.flatnonzero(keep)
-    if not rows.size:
+    if not keep.any():
         raise _empty(drops, n)
-    if rows.size == n:
-        return dict(columns), rows, ()
+    if keep.all():
+        return dict(columns), np.arange(n), ()
+    rows = np.flatnonzero(keep)
     return {name: column.take(rows) for name, column in columns.items()}, rows, tuple(drops)
 
 

@@ -38,6 +38,9 @@ impl Problem {
 
     pub(super) fn finish(&mut self, mut outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
         self.tie(&mut outcome.psi);
+        if let Engine::Block(block) = &mut self.engine {
+            block.rest();
+        }
         let mut posterior = self.objective().posterior();
         self.scale_posterior(&mut posterior);
         if let Some(compressed) = &self.compressed {

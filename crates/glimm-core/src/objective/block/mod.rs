@@ -180,8 +180,13 @@ impl Block {
 
     /// New responses, in the order of the rows given first.
     pub fn set_response(&mut self, y: &[f64]) {
-        self.store.set_response(y);
-        self.log_constant = self.store.log_constant();
+        self.store.set_response(y, &self.places.row);
+        self.log_constant = self.store.log_constant(&self.places.repeats);
+    }
+
+    /// Leaves out what only helps a climb.
+    pub fn rest(&mut self) {
+        (self.tangents, self.trial_tangents) = (None, None);
     }
 
     /// A new problem of some of the groups.

@@ -28,7 +28,7 @@ impl Block {
                 let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| of_lane(of(&sums[j]));
                 let evaluation = self.derivatives(chain.as_ref(), sums.len(), order, &over);
                 let places = self.places.places_of(&[tile.group + lane]).0;
-                found.push((self.store.rows_at(&places), evaluation));
+                found.push((self.places.rows_at(&places), evaluation));
             }
         }
         let finite = found.iter().all(|(_, e)| e.is_finite());
@@ -39,12 +39,12 @@ impl Block {
     pub fn by_rows(&self) -> Block {
         let groups: Vec<usize> = (0..self.groups()).collect();
         let places = self.places.places_of(&groups).0;
-        let rows = self.store.rows_at(&places);
+        let rows = self.places.rows_at(&places);
         let mut data = self.store.gather(&places, Vec::new(), 0, &self.shape);
         let code: Vec<u32> = (0..rows.len() as u32).collect();
         let mut layout = tiles::Layout::by_code(&code, rows.len());
         let mut block = Block::at(&mut data, std::mem::take(&mut layout), None);
-        block.store.rename(&rows);
+        block.places.rename(&rows);
         block
     }
 }

@@ -33,8 +33,6 @@ pub struct Store {
     meets: Vec<bool>,
     /// Whether no two effects meet, as where each row belongs to one of many times.
     pub selects: bool,
-    row: Vec<u32>,
-    repeats: Vec<bool>,
     rows: usize,
 }
 
@@ -76,10 +74,8 @@ impl Store {
             meets: Vec::new(),
             selects: false,
             rows: data.n(),
-            row: layout.row.clone(),
-            repeats: layout.repeats.clone(),
         };
-        if store.has_freq || store.repeats.contains(&true) {
+        if store.has_freq || layout.repeats.contains(&true) {
             let weights = store.weight.get_or_insert_with(|| vec![1.0; layout.row.len()]);
             weights.iter_mut().zip(&layout.repeats).filter(|(_, r)| **r).for_each(|(w, _)| *w = 0.0);
         }
@@ -131,16 +127,6 @@ impl Store {
         self.rows
     }
 
-    /// Other numbers of the rows.
-    pub fn rename(&mut self, rows: &[u32]) {
-        self.row.iter_mut().for_each(|row| *row = rows[*row as usize]);
-    }
-
-    /// The rows at some places, as numbered by the caller.
-    pub fn rows_at(&self, places: &[usize]) -> Vec<u32> {
-        places.iter().map(|&i| self.row[i]).collect()
-    }
-
     pub fn rows(&self, places: Range<usize>) -> Rows<'_> {
         Rows { y: &self.y[places.clone()], size: self.size.as_ref().map(|s| &s[places]) }
     }
@@ -182,16 +168,16 @@ impl Store {
         })
     }
 
-    /// New responses, in the order of the rows given first.
-    pub fn set_response(&mut self, y: &[f64]) {
-        self.y.iter_mut().zip(&self.row).for_each(|(a, &i)| *a = y[i as usize]);
+    /// New responses, in the order of the rows given first, of which `row` stands at each place.
+    pub fn set_response(&mut self, y: &[f64], row: &[u32]) {
+        self.y.iter_mut().zip(row).for_each(|(a, &i)| *a = y[i as usize]);
     }
 
-    /// Sum of the terms of the log density that depend on the responses alone.
-    pub fn log_constant(&self) -> f64 {
+    /// Sum of the terms of the log density that depend on the responses alone, but for places that repeat others.
+    pub fn log_constant(&self, repeats: &[bool]) -> f64 {
         let weight = |i: usize| self.weight.as_ref().map_or(1.0, |w| w[i]);
         let size = |i: usize| self.size.as_ref().map_or(1.0, |s| s[i]);
-        let places = (0..self.y.len()).filter(|&i| !self.repeats[i]);
+        let places = (0..self.y.len()).filter(|&i| !repeats[i]);
         let codes = self.offset.last().and_then(Option::as_ref);
         let family = |i: usize| codes.and_then(|c| self.family.member(c[i])).unwrap_or(self.family.as_ref());
         places.map(|i| weight(i) * family(i).log_constant(self.y[i], size(i))).sum()

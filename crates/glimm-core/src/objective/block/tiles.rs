@@ -164,6 +164,16 @@ impl Layout {
         chunks
     }
 
+    /// The rows at some places, as numbered by the caller.
+    pub fn rows_at(&self, places: &[usize]) -> Vec<u32> {
+        places.iter().map(|&i| self.row[i]).collect()
+    }
+
+    /// Other numbers of the rows.
+    pub fn rename(&mut self, rows: &[u32]) {
+        self.row.iter_mut().for_each(|row| *row = rows[*row as usize]);
+    }
+
     /// Places of the rows of the given groups, group by group, with the position of the group in the list.
     pub fn places_of(&self, groups: &[usize]) -> (Vec<usize>, Vec<u32>) {
         let (mut places, mut codes) = (Vec::new(), Vec::new());
