@@ -345,7 +345,7 @@ def _owned(columns: Mapping[str, Column], request: Request, x: Matrix) -> dict[s
 def _compact(column: Column) -> NDArray[Any]:
     """A copy of the values; of whole numbers in half the memory where even their sums fit."""
     values = column.values
-    if column.kind == "integer" and -_HALF < values.min() and values.max() < _HALF:
+    if column.kind == "integer" and values.min() > -_HALF and values.max() < _HALF:
         return values.astype(np.int32)
     return np.array(values)
 

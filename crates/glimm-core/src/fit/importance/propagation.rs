@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::fit::path::Engine;
 use crate::fit::{CONVERGED, INNER_LAST, Observer, Problem, inference};
 use crate::integration::{Certificate, Integration};
-use crate::objective::crossed::propagation::{Left, NODES, Propagation};
+use crate::objective::crossed::propagation::{Left, Propagation};
 use crate::objective::penalty::Penalised;
 use crate::objective::{Evaluation, Objective, Order, Reject};
 use crate::optim::{Curvature, Outcome, Reason, Settings, stationary};
@@ -102,7 +102,7 @@ impl Problem {
         }
         let Ok(laplace) = self.objective().evaluate(&top.psi, Order::Gradient, INNER_LAST) else { return Ok(None) };
         self.objective().accept();
-        let certificate = self.certify_propagation(ep.left(), &top, laplace.value);
+        let certificate = self.certify_propagation(ep, &top, laplace.value);
         outcome.decrement = inference::decrement(&top.evaluation);
         outcome.iterations += found.iterations;
         outcome.evaluations += found.evaluations + 2 * top.psi.len();
@@ -249,13 +249,14 @@ impl Problem {
 
     /// The verdict on the maximum of expectation propagation: without the remainder that is what is missing, with it the
     /// next order.
-    fn certify_propagation(&self, left: &Left, top: &Top, laplace: f64) -> Certificate {
-        let (remainder, p) = (&left.remainder, top.psi.len());
+    fn certify_propagation(&self, ep: &Propagation, top: &Top, laplace: f64) -> Certificate {
+        let (left, p) = (ep.left(), top.psi.len());
+        let remainder = &left.remainder;
         let Some(moved) = &top.moved else {
             let (bias, bias_se) = self.bias(left, &vec![0.0; p], &top.evaluation);
             let loglik_error = remainder.value().abs() + remainder.blur(NEXT_ORDER);
             let error = laplace - top.evaluation.value - remainder.value();
-            return Certificate { loglik_error, bias, bias_se, ..certificate("propagation", NODES, error) };
+            return Certificate { loglik_error, bias, bias_se, ..certificate("propagation", ep.nodes(), error) };
         };
         let plain: Vec<f64> = top.evaluation.gradient.iter().zip(self.slope(left)).map(|(g, s)| g - s).collect();
         let (bias, mut bias_se) = self.bias(left, &plain, &top.evaluation);
@@ -266,7 +267,7 @@ impl Problem {
         }
         let error = laplace - top.evaluation.value;
         let loglik_error = remainder.blur(NEXT_ORDER);
-        Certificate { loglik_error, bias, bias_se, ..certificate("propagation, corrected", NODES, error) }
+        Certificate { loglik_error, bias, bias_se, ..certificate("propagation, corrected", ep.nodes(), error) }
     }
 
     /// How far estimates with curvature `at` are from where `gradient` and that of the remainder vanish together, in

@@ -134,22 +134,28 @@ impl Upper {
     }
 }
 
-/// `order[k]` is the caller's column at place `k`: approximate minimum degree, then a postorder.
-pub fn elimination_order(pattern: &Pattern<'_>) -> Result<Vec<usize>, SparseError> {
-    let order = minimum_degree(pattern)?;
+/// `order[k]` is the caller's column at place `k`: approximate minimum degree, then a postorder. None where the
+/// factorisation would take more than `most` multiplications, about.
+pub fn elimination_order(pattern: &Pattern<'_>, most: f64) -> Result<Option<Vec<usize>>, SparseError> {
+    let (order, multiplications) = minimum_degree(pattern)?;
+    if multiplications > most {
+        return Ok(None);
+    }
     let tree = pattern.permuted(&inverse(&order)).tree();
-    Ok(postorder(&tree).into_iter().map(|k| order[k]).collect())
+    Ok(Some(postorder(&tree).into_iter().map(|k| order[k]).collect()))
 }
 
-fn minimum_degree(pattern: &Pattern<'_>) -> Result<Vec<usize>, SparseError> {
+/// The order, and an upper bound of the multiplications of a factorisation.
+fn minimum_degree(pattern: &Pattern<'_>) -> Result<(Vec<usize>, f64), SparseError> {
     let (n, nonzeros) = (pattern.n, pattern.row_idx.len());
     let too_large = SparseError::TooLarge { n, nonzeros };
     let mut memory = MemBuffer::try_new(amd::order_scratch::<usize>(n, nonzeros)).map_err(|_| too_large.clone())?;
     let (mut order, mut place) = (vec![0; n], vec![0; n]);
     let lower = SymbolicSparseColMatRef::new_checked(n, n, pattern.col_ptr, None, pattern.row_idx);
     let control = amd::Control::default();
-    amd::order(&mut order, &mut place, lower, control, MemStack::new(&mut memory)).map_err(|_| too_large)?;
-    Ok(order)
+    let stack = MemStack::new(&mut memory);
+    let count = amd::order(&mut order, &mut place, lower, control, stack).map_err(|_| too_large)?;
+    Ok((order, count.n_mult_subs_ldl))
 }
 
 pub fn inverse(order: &[usize]) -> Vec<usize> {

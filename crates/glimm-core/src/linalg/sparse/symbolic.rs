@@ -94,12 +94,21 @@ impl Symbolic {
     /// # Errors
     /// [`SparseError`] names the column at which the pattern is not as described.
     pub fn new(n: usize, col_ptr: &[usize], row_idx: &[usize]) -> Result<Arc<Self>, SparseError> {
+        let too_large = SparseError::TooLarge { n, nonzeros: row_idx.len() };
+        Self::within(n, col_ptr, row_idx, f64::INFINITY)?.ok_or(too_large)
+    }
+
+    /// The same; none where a factorisation would take more than `most` multiplications, about.
+    ///
+    /// # Errors
+    /// As those of [`Symbolic::new`].
+    pub fn within(n: usize, col_ptr: &[usize], row_idx: &[usize], most: f64) -> Result<Option<Arc<Self>>, SparseError> {
         let pattern = Pattern::checked(n, col_ptr, row_idx)?;
         let too_large = SparseError::TooLarge { n, nonzeros: row_idx.len() };
         if n >= u32::MAX as usize {
             return Err(too_large);
         }
-        let order = elimination_order(&pattern)?;
+        let Some(order) = elimination_order(&pattern, most)? else { return Ok(None) };
         let mut symbolic = Self::empty(n, order);
         if n > 0 {
             let place = inverse(&symbolic.order);
@@ -107,7 +116,7 @@ impl Symbolic {
             symbolic.add_nodes(&supernodes);
             symbolic.locate(&pattern, &place);
         }
-        Ok(Arc::new(symbolic))
+        Ok(Some(Arc::new(symbolic)))
     }
 
     /// Order of the matrix.

@@ -185,6 +185,10 @@ impl Border {
                 let (own, solved) = dense::scratch(2 * q, &mut small, &mut large).split_at_mut(q);
                 for g in 0..self.levels {
                     (0..q).for_each(|i| own[i] = x[self.own(g, i)]);
+                    // Vectors of one row have one level.
+                    if own.iter().all(|x| *x == 0.0) {
+                        continue;
+                    }
                     dense::matvec(&inverse[g * q * q..(g + 1) * q * q], own, q, solved);
                     (0..q).for_each(|i| x[self.own(g, i)] = solved[i]);
                     let entries = self.entries(g);

@@ -20,6 +20,8 @@ const SPARSE_PRICE: f64 = 4.0;
 const CHEAP: f64 = 3e8;
 /// Multiplications of an exact evaluation beyond which an iterative one takes over.
 const FEASIBLE: f64 = 3e10;
+/// How far a first guess at a sparse factorisation may be above what is feasible before the second look is spared.
+const SLACK: f64 = 4.0;
 /// Largest order of a dense Schur complement.
 const DENSE_ORDER: usize = 30_000;
 
@@ -116,7 +118,8 @@ impl Plan {
         if dense < CHEAP {
             return Ok(Plan::Dense(Arc::new(border)));
         }
-        let analysis = Analysis::new(pattern)?;
+        let most = if can_draw && dense > FEASIBLE { SLACK * FEASIBLE / SPARSE_PRICE } else { f64::INFINITY };
+        let Some(analysis) = Analysis::within(pattern, most)? else { return Ok(Plan::iterative(border, pattern)) };
         let sparse = SPARSE_PRICE * analysis.symbolic.flops();
         if can_draw && sparse.min(dense) > FEASIBLE {
             return Ok(Plan::iterative(border, pattern));
@@ -128,7 +131,9 @@ impl Plan {
     }
 
     fn sparse(pattern: &Arc<Pattern>) -> Result<Plan, Error> {
-        Ok(Plan::Sparse(Arc::new(Analysis::new(pattern)?), Conditions::new(pattern)))
+        let too_large = || Error::Degenerate { why: "the factor of this model's matrix is too large".into() };
+        let analysis = Analysis::within(pattern, f64::INFINITY)?.ok_or_else(too_large)?;
+        Ok(Plan::Sparse(Arc::new(analysis), Conditions::new(pattern)))
     }
 
     fn iterative(border: Border, pattern: &Arc<Pattern>) -> Plan {

@@ -16,7 +16,8 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    pub fn new(pattern: &Pattern) -> Result<Analysis, Error> {
+    /// None where a factorisation would take more than `most` multiplications, about.
+    pub fn within(pattern: &Pattern, most: f64) -> Result<Option<Analysis>, Error> {
         // (column, row) of every number in the lower triangle; the column belongs to the earlier effect.
         let mut entries: Vec<(u32, u32, u32)> = Vec::with_capacity(pattern.matrix_len());
         for pair in &pattern.pairs {
@@ -33,10 +34,10 @@ impl Analysis {
             }
         }
         entries.sort_unstable();
-        Analysis::from_entries(pattern, &entries)
+        Analysis::from_entries(pattern, &entries, most)
     }
 
-    fn from_entries(pattern: &Pattern, entries: &[(u32, u32, u32)]) -> Result<Analysis, Error> {
+    fn from_entries(pattern: &Pattern, entries: &[(u32, u32, u32)], most: f64) -> Result<Option<Analysis>, Error> {
         let n = pattern.effects();
         let (mut columns, mut rows) = (vec![0; n + 1], Vec::with_capacity(entries.len()));
         let mut place = vec![0; pattern.matrix_len()];
@@ -50,9 +51,9 @@ impl Analysis {
             place[at as usize] = rows.len() - 1;
         }
         (0..n).for_each(|c| columns[c + 1] += columns[c]);
-        let symbolic = Symbolic::new(n, &columns, &rows)
+        let symbolic = Symbolic::within(n, &columns, &rows, most)
             .map_err(|e| Error::Degenerate { why: format!("sparse factorisation: {e}") })?;
-        Ok(Analysis { place, values: rows.len(), symbolic })
+        Ok(symbolic.map(|symbolic| Analysis { place, values: rows.len(), symbolic }))
     }
 }
 

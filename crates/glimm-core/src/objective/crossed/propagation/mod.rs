@@ -33,17 +33,18 @@ use crate::objective::geometry::Effects;
 use crate::objective::laplace::{AtMode, Patch, Share};
 use crate::objective::sums::total;
 use crate::objective::{Evaluation, Objective, Order, Posterior, Reject, proceed};
-use crate::quadrature::hermite;
 
-/// Nodes per row, and those by which their error is known.
-pub const NODES: usize = 21;
+/// Nodes per row at most, fewer that are taken where these say the same to the root of the tolerance, and those by which
+/// their error is known.
+const NODES: usize = 21;
+const FEWER_NODES: [usize; 3] = [9, 11, 15];
 const MORE_NODES: usize = 41;
+/// How much further from the truth fewer nodes may be elsewhere before they are given up.
+const SLACK: f64 = 100.0;
 /// Rounds that usual problems take, and the most.
-const USUAL_ROUNDS: f64 = 12.0;
+const USUAL_ROUNDS: f64 = 8.0;
 const MOST_ROUNDS: usize = 200;
-/// Relative change of a row's mean (in standard deviations) and variance at which the rounds end: gradients are to be
-/// smooth in the parameters. Below the second one they end where rounding stops them.
-const CLOSE: f64 = 1e-11;
+/// Relative change of a row's mean (in standard deviations) and variance below which rounds end where rounding stops them.
 const ROUNDING: f64 = 1e-8;
 const STALLED: f64 = 0.9;
 /// Part of the step to new sites after one that led away, and the least.
@@ -53,7 +54,8 @@ const LEAST: f64 = 0.05;
 const PER_ROW: f64 = 100.0;
 /// Log densities that take as long as a row's part in the remainder of one other.
 const PER_PAIR: f64 = 0.3;
-/// Step of the differences that second derivatives are, in standard units.
+/// Step of the differences that second derivatives are, in standard units. The rounds end at this part of the tolerance:
+/// what is off in a gradient is divided by the step.
 const STEP: f64 = 1e-3;
 /// Highest Hermite polynomial in the remainder.
 const DEEPEST: usize = 6;
@@ -92,18 +94,14 @@ impl Propagation {
     pub fn new(data: &Data, control: &Arc<Control>) -> Result<Propagation, Error> {
         let mut crossed = Crossed::new(data, Engine::Auto)?;
         crossed.set_control(control);
-        let rule = |k: usize| {
-            let (x, log_w) = hermite(k);
-            Nodes(x.clone(), log_w.iter().zip(&x).map(|(w, x)| w - 0.5 * x * x - LOG_ROOT_TAU).collect())
-        };
         Ok(Propagation {
             crossed,
             sites: Sites::default(),
             mean: Vec::new(),
             left: Left::default(),
             whole: true,
-            nodes: rule(NODES),
-            more: rule(MORE_NODES),
+            nodes: Nodes::new(NODES),
+            more: Nodes::new(MORE_NODES),
             curvature: None,
             passes: 0.0,
             control: control.clone(),
@@ -125,6 +123,11 @@ impl Propagation {
     /// Whether gradients come with what they leave out; second derivatives always do.
     pub fn set_remainder(&mut self, wanted: bool) {
         self.whole = wanted;
+    }
+
+    /// Nodes per row.
+    pub fn nodes(&self) -> usize {
+        self.nodes.count()
     }
 
     /// What the last evaluation leaves out.
@@ -149,27 +152,30 @@ impl Propagation {
         patch.row_derivatives(0..patch.rows, Want { dims: 1, order: 2, value: false });
         let tau: Vec<f64> = patch.derivs.get(&[0, 0]).iter().map(|f2| -f2).collect();
         let r = patch.derivs.get(&[0]).iter().zip(&tau).zip(&patch.eta[0]);
-        let nu = r.map(|((r, tau), eta)| r + tau * eta).collect();
+        let sites = Sites { nu: r.map(|((r, tau), eta)| r + tau * eta).collect(), tau };
+        let nodes = patch.fewest(&sites, &self.more, tolerance.sqrt())?;
         let solver = patch.geometry.solver;
         self.crossed.solver = Some(solver);
-        (self.sites, self.mean) = (Sites { tau, nu }, mean);
+        (self.sites, self.mean, self.nodes) = (sites, mean, nodes);
         Ok(())
     }
 
     /// From the last sites, or anew from Laplace's approximation where these lead nowhere.
     fn settle(&mut self, psi: &[f64], tolerance: f64, whole: bool) -> Result<(Evaluation, Remainder), Reject> {
         if !self.mean.is_empty() {
-            match self.rounds(psi, whole) {
+            match self.rounds(psi, tolerance, whole) {
                 Err(Reject::Interrupted) => return Err(Reject::Interrupted),
-                Ok(found) => return Ok(found),
-                Err(_) => {}
+                Ok(found) if self.nodes() == NODES || found.1.rule < SLACK * tolerance.sqrt() => {
+                    return Ok(found);
+                }
+                _ => {}
             }
         }
         self.begin(psi, tolerance)?;
-        self.rounds(psi, whole).inspect_err(|_| self.mean.clear())
+        self.rounds(psi, tolerance, whole).inspect_err(|_| self.mean.clear())
     }
 
-    fn rounds(&mut self, psi: &[f64], whole: bool) -> Result<(Evaluation, Remainder), Reject> {
+    fn rounds(&mut self, psi: &[f64], tolerance: f64, whole: bool) -> Result<(Evaluation, Remainder), Reject> {
         let (mut sites, mut mean) = (self.sites.clone(), self.mean.clone());
         let solver = self.crossed.solver.take().unwrap_or_else(|| self.crossed.plan.solver());
         let lambda = chain::factors(&self.crossed.data, &self.crossed.layout, psi);
@@ -177,8 +183,8 @@ impl Propagation {
         let mut patch = self.crossed.patch(solver, &lambda, &mut mean);
         patch.set_fixed(psi);
         let mut rounds = 0;
-        let more = whole.then_some(&self.more);
-        let found = patch.propagate(&mut sites, (&self.nodes, more), &self.control, &mut rounds);
+        let (more, close) = (whole.then_some(&self.more), STEP * tolerance.sqrt());
+        let found = patch.propagate(&mut sites, (&self.nodes, more), close, &self.control, &mut rounds);
         let solver = patch.geometry.solver;
         let evaluation = found.and_then(|Settled { share, remainder }| {
             let gradient = chain.gradient(&share.beta, &share.lambda);
@@ -187,7 +193,7 @@ impl Propagation {
         });
         self.crossed.solver = Some(solver);
         self.crossed.factored = false;
-        self.passes += (rounds * NODES) as f64;
+        self.passes += (rounds * self.nodes()) as f64;
         if evaluation.is_ok() {
             (self.sites, self.mean) = (sites, mean);
         }
@@ -197,26 +203,29 @@ impl Propagation {
     /// Everything at `psi`, with second derivatives by differences of the gradient.
     fn bend(&mut self, psi: &[f64], tolerance: f64) -> Result<Evaluation, Reject> {
         let (p, mut moved) = (psi.len(), psi.to_vec());
+        let (evaluation, remainder) = self.settle(psi, tolerance, true)?;
+        let (sites, mean) = (self.sites.clone(), self.mean.clone());
         let (mut rows, mut slopes) = (Vec::with_capacity(p), Vec::with_capacity(p));
         for j in 0..p {
+            (self.sites, self.mean) = (sites.clone(), mean.clone());
             moved[j] = psi[j] + STEP;
             let (above, after) = self.settle(&moved, tolerance, true)?;
+            // Sites are smooth in the parameters: those on the other side are all but known.
+            self.sites.reflect(&sites);
             moved[j] = psi[j] - STEP;
-            let (below, before) = self.settle(&moved, tolerance, true)?;
+            let (below, _) = self.settle(&moved, tolerance, false)?;
             moved[j] = psi[j];
-            let slope =
-                |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) / (2.0 * STEP)).collect::<Vec<f64>>();
-            rows.push(slope(&above.gradient, &below.gradient));
-            slopes.push(slope(&after.each, &before.each));
+            let slope = |a: &[f64], b: &[f64], h: f64| a.iter().zip(b).map(|(a, b)| (a - b) / h).collect::<Vec<f64>>();
+            rows.push(slope(&above.gradient, &below.gradient, 2.0 * STEP));
+            // Of the remainder a thousandth is as good as all.
+            slopes.push(slope(&after.each, &remainder.each, STEP));
         }
-        let (evaluation, remainder) = self.settle(psi, tolerance, true)?;
+        (self.sites, self.mean) = (sites, mean);
         self.left = Left { remainder, slopes };
         let hessian = (0..p * p).map(|k| 0.5 * (rows[k / p][k % p] + rows[k % p][k / p])).collect();
         Ok(Evaluation { hessian: Some(hessian), ..evaluation })
     }
 }
-
-const LOG_ROOT_TAU: f64 = 0.918_938_533_204_672_8;
 
 impl Patch<'_, Cells<'_, Rows<'_>>> {
     /// Moves the sites to where exchanging one for its row changes no moment; returns what is known there.
@@ -224,6 +233,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         &mut self,
         sites: &mut Sites,
         (nodes, more): (&Nodes, Option<&Nodes>),
+        close: f64,
         control: &Control,
         rounds: &mut usize,
     ) -> Result<Settled, Reject> {
@@ -236,7 +246,7 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             let here = Marginals { m: &self.eta[0], v: &at.v[0] };
             let tilted = tilt(self.data, &self.fixed, sites, &here, nodes, Depth::Moments);
             let off = distance(&tilted, &at.v[0]);
-            if off < CLOSE || (off < ROUNDING && off > STALLED * left) {
+            if off < close || (off < ROUNDING && off > STALLED * left) {
                 return self.conclude(sites, at, (nodes, more), control);
             }
             damping = match off < left {
@@ -245,9 +255,20 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             };
             left = off;
             sites.step(&tilted, &here, damping)?;
-            control.advance(self.rows * nodes.0.len());
+            control.advance(self.rows * nodes.count());
         }
         Err(Reject::NoMode)
+    }
+
+    /// The fewest nodes that say the same as `more` of what exchanging single sites for their rows adds in all.
+    fn fewest(&mut self, sites: &Sites, more: &Nodes, close: f64) -> Result<Nodes, Reject> {
+        let mut at = AtMode::new(&self.geometry, 1, self.rows);
+        self.follow(sites, &mut at)?;
+        let here = Marginals { m: &self.eta[0], v: &at.v[0] };
+        let of = |nodes: &Nodes| tilt(self.data, &self.fixed, sites, &here, nodes, Depth::Moments).log_z;
+        let finer = of(more);
+        let same = |nodes: &Nodes| apart(&of(nodes), &finer) < close;
+        Ok(FEWER_NODES.into_iter().map(Nodes::new).find(same).unwrap_or_else(|| Nodes::new(NODES)))
     }
 
     /// The Gaussian that the sites make: its mean in `self.u`, C, and mean and variance of every linear predictor.
@@ -294,10 +315,15 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
         self.geometry.add_dyads(&at.zr, self.u, &mut share.lambda);
         self.geometry.subtract_product(&at.s, self.lambda, &at.c, &mut share.lambda);
         let Some(finer) = finer else { return Ok(Settled { share, remainder: Remainder::default() }) };
-        let rule: f64 = tilted.log_z.iter().zip(&finer.log_z).map(|(a, b)| (a - b).abs()).sum();
+        let rule = apart(&tilted.log_z, &finer.log_z);
         let remainder = self.remainder(&tilted, &at.v[0], rule, control)?;
         Ok(Settled { share, remainder })
     }
+}
+
+/// The sum of all differences.
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum()
 }
 
 /// The largest change of a mean, in standard deviations, or of a variance, as a part of it.
@@ -308,6 +334,12 @@ fn distance(tilted: &Tilted, v: &[f64]) -> f64 {
 }
 
 impl Sites {
+    /// To the other side of `center`.
+    fn reflect(&mut self, center: &Sites) {
+        let pairs = [(&mut self.tau, &center.tau), (&mut self.nu, &center.nu)];
+        pairs.into_iter().for_each(|(x, c)| x.iter_mut().zip(c).for_each(|(x, c)| *x = 2.0 * c - *x));
+    }
+
     /// Towards the sites that give the tilted moments; their precision is 1 / Var_t less that of the rest.
     fn step(&mut self, tilted: &Tilted, at: &Marginals<'_>, damping: f64) -> Result<(), Reject> {
         for i in 0..self.tau.len() {

@@ -9,14 +9,15 @@
 //! E_t[eta] = m + v alpha               Var_t[eta] = v + v^2 kappa      x = (eta - m) / sqrt(v)
 //! ```
 //!
-//! Both are derivatives of log Z as the nodes of x have it, so that sites that change no moment make the value's
-//! gradient exact, however many nodes there are. Where v is all but zero E_t[g' x] / sqrt(v) is E_t[g''] + E_t[g'^2].
+//! Both are derivatives of log Z as the nodes of x have it. At sites that change no moment the value's gradient is then as
+//! good as the nodes are. Where v is all but zero E_t[g' x] / sqrt(v) is E_t[g''] + E_t[g'^2].
 
 use rayon::prelude::*;
 
 use super::DEEPEST;
 use crate::design::Data;
 use crate::family::{Derivs, Want};
+use crate::quadrature;
 use crate::special::{exp, select, vectorized};
 
 /// Rows looked at together.
@@ -40,9 +41,20 @@ pub struct Marginals<'a> {
 }
 
 /// Nodes of Gauss and Hermite and their log weights.
-pub struct Nodes(pub Vec<f64>, pub Vec<f64>);
+pub struct Nodes(Vec<f64>, Vec<f64>);
+
+const LOG_ROOT_TAU: f64 = 0.918_938_533_204_672_8;
 
 impl Nodes {
+    pub fn new(count: usize) -> Nodes {
+        let (x, log_w) = quadrature::hermite(count);
+        Nodes(x.clone(), log_w.iter().zip(&x).map(|(w, x)| w - 0.5 * x * x - LOG_ROOT_TAU).collect())
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Nodes and log weights; that in the middle, where densities are usually largest, comes first.
     fn outwards(&self) -> impl Iterator<Item = [f64; 2]> {
         let (count, middle) = (self.0.len(), self.0.len() / 2);
