@@ -118,7 +118,7 @@ def test_only_one_file_knows_formulaic() -> None:
         for _, path in modules()
         if re.search(r"^\s*(from|import) formulaic", path.read_text(), re.M)
     }
-    assert users == {"matrices.py"}
+    assert users == {"by_formulaic.py"}
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.rs")), ids=lambda p: str(p.relative_to(CORE)))

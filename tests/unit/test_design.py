@@ -15,6 +15,7 @@ import pytest
 from designs import BINOMIAL, DATA, FORMULAS, equal, make
 
 from glimm.design import record, restore
+from glimm.design.plain import plain_sum
 from glimm.errors import DataError
 
 
@@ -161,6 +162,20 @@ def test_fixed_effects_are_those_of_formulaic(part: str) -> None:
     assert np.array_equal(design.x, reference.to_numpy(dtype=float))
     names = ["Intercept" if name == "(Intercept)" else name for name in design.x_names]
     assert names == list(reference.columns)
+
+
+@pytest.mark.parametrize("part", ["1", "0", "x", "0+x", "1 + x +w", "w + x + w", " x ", "_a1 + B"])
+def test_plain_sums_are_those_of_formulaic(part: str) -> None:
+    formula = formulaic.Formula(part)
+    expected = tuple("(Intercept)" if str(term) == "1" else str(term) for term in formula)
+    assert plain_sum(part) == expected
+
+
+@pytest.mark.parametrize(
+    "part", ["", ".", "x +", "x - 1", "x:w", "log(x)", "`a b`", "2", "x + 0", "None", "x.y", "a b"]
+)
+def test_other_parts_are_left_to_formulaic(part: str) -> None:
+    assert plain_sum(part) is None
 
 
 def test_arrays_are_read_only_and_in_fortran_order() -> None:
@@ -317,6 +332,18 @@ def test_as_many_groups_as_rows_are_allowed() -> None:
 def test_constant_and_collinear_columns_are_left_to_the_core() -> None:
     design = make("y ~ x + I(2 * x) + I(x - x)")
     assert design.x_names == ("(Intercept)", "x", "I(2 * x)", "I(x - x)")
+
+
+def test_plain_sums_of_columns_need_no_library_for_formulas() -> None:
+    code = (
+        "import sys, glimm\n"
+        "data = {'y': [0, 1, 1, 0] * 5, 'x': list(range(20)), 'g': list(range(4)) * 5}\n"
+        "glimm.fit('y ~ x + (1 | g)', data, family='binomial')\n"
+        "print('formulaic' in sys.modules)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_slow_libraries_are_imported_when_needed_only() -> None:
