@@ -246,3 +246,16 @@ fn crossed_factors_fill_in_the_smaller_one_only() {
     assert!(symbolic.factor_nonzeros() >= ideal);
     assert!(symbolic.flops() >= (b * b * b) as f64 / 3.0);
 }
+
+#[test]
+fn an_analysis_ends_where_the_factorisation_would_take_too_long() {
+    for (name, a) in cases() {
+        let analysed = |most: f64| Symbolic::within(a.n, &a.col_ptr, &a.row_idx, most).unwrap();
+        let whole = analysed(f64::INFINITY).unwrap();
+        assert_eq!(whole.flops(), Symbolic::new(a.n, &a.col_ptr, &a.row_idx).unwrap().flops());
+        // Without off-diagonal numbers there is nothing to multiply.
+        let multiplies = a.row_idx.len() > a.n;
+        assert_eq!(analysed(0.0).is_none(), multiplies, "{name}");
+        assert!(analysed(10.0 * whole.flops() + 1.0).is_some(), "{name}");
+    }
+}

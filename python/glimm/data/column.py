@@ -27,7 +27,8 @@ class Column:
     kind : str
         ``"number"``, ``"integer"``, ``"boolean"``, ``"text"`` or ``"category"``.
     values : ndarray, (n,)
-        float64, int64 or bool; for text and categories int64 codes into `levels`, -1 for missing.
+        float64, int64 (int32 in a design, where that does) or bool; for text and categories
+        int64 codes into `levels`, -1 for missing.
     levels : tuple, optional
         Values of text (sorted) or categories (in their order).
     missing : ndarray of bool, (n,), optional
@@ -76,7 +77,8 @@ class Column:
 def values_of(column: Column) -> NDArray[Any]:
     """Return a column's values as the user wrote them, (n,)."""
     if column.levels is None:
-        return column.values
+        whole = column.kind == "integer"
+        return column.values.astype(np.int64, copy=False) if whole else column.values
     found: NDArray[Any] = np.array(column.levels, dtype=object)[column.values]
     return found
 
