@@ -100,6 +100,7 @@ impl Link {
     }
 
     /// The linear predictor of a mean.
+    #[inline(always)]
     pub fn link(self, mu: f64) -> f64 {
         match self {
             Link::Identity => mu,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,8 +42,6 @@ class Frame:
     """
 
     def __init__(self, data: Any) -> None:
-        import narwhals.stable.v2 as nw
-
         self.kind: Kind
         self._columns: Mapping[Any, Any] | None = None
         self._frame: Any = None
@@ -50,7 +49,7 @@ class Frame:
             self.kind, self._columns = "dict", data
             keys: Iterable[Any] = data
         else:
-            self._frame = _open(nw, data)
+            self._frame = _open(data)
             self.kind = "pandas"
             if isinstance(self._frame, nw.LazyFrame):
                 keys = self._frame.collect_schema().names()
@@ -98,8 +97,6 @@ class Frame:
 
     def _collected(self, names: Sequence[str]) -> Any:
         """The frame in memory; of a lazy one only the columns asked for."""
-        import narwhals.stable.v2 as nw
-
         if not isinstance(self._frame, nw.LazyFrame):
             return self._frame
         keys = [self._keys[name] for name in names] or list(self._keys.values())[:1]
@@ -139,8 +136,6 @@ def read_values(name: str, values: Any, n: int | None = None) -> Column:
     DataError
         When it is not one-dimensional, or not of length `n`.
     """
-    import narwhals.stable.v2 as nw
-
     series = nw.from_native(values, series_only=True, pass_through=True)
     if not isinstance(series, nw.Series):
         series = nw.from_native(_as_series(name, values), series_only=True)
@@ -177,8 +172,6 @@ def frame_like(kind: Kind, columns: Mapping[str, Any]) -> Any:
     """
     if kind == "dict":
         return dict(columns)
-    import narwhals.stable.v2 as nw
-
     if kind not in _KINDS:
         names = listed(nearest_first(str(kind), [*_KINDS, "dict"]))
         raise DataError(f"{kind!r} is not a kind of frame; use {names}", code="unknown_frame")
@@ -199,9 +192,7 @@ def with_columns(data: Any, columns: Mapping[str, Any]) -> Any:
     """
     if isinstance(data, Mapping):
         return dict(data) | dict(columns)
-    import narwhals.stable.v2 as nw
-
-    frame = _open(nw, data)
+    frame = _open(data)
     frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     backend = frame.implementation
     made = [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
@@ -221,14 +212,12 @@ def take_rows(data: Any, rows: NDArray[np.int64]) -> Any:
     """
     if isinstance(data, Mapping):
         return {name: np.asarray(values)[rows] for name, values in data.items()}
-    import narwhals.stable.v2 as nw
-
-    frame = _open(nw, data)
+    frame = _open(data)
     frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     return frame[rows.tolist()].to_native()
 
 
-def _open(nw: Any, data: Any) -> Any:
+def _open(data: Any) -> Any:
     try:
         frame = nw.from_native(data)
         if isinstance(frame, nw.LazyFrame):

@@ -53,11 +53,10 @@ pub fn compress(data: &Data, when: When, merge_groups: bool, control: &Control) 
     if when == When::Never || excluded(data) || (when == When::Pays && data.n() < LEAST_ROWS) {
         return None;
     }
-    let runs = Runs::new(data);
-    if when == When::Pays && ratio(&sample(data, &runs), merge_groups, control)? < PAYS {
+    if when == When::Pays && ratio(&sample(data), merge_groups, control)? < PAYS {
         return None;
     }
-    merge(data, &runs, merge_groups, control).filter(|(smaller, _)| smaller.n() < data.n())
+    merge(data, &Runs::new(data), merge_groups, control).filter(|(smaller, _)| smaller.n() < data.n())
 }
 
 /// Gaussian responses are served better by sums of squares; weights of zero have no mean.
@@ -127,14 +126,21 @@ fn renumber(data: &mut Data, groups: &Groups) {
 }
 
 /// Some of the groups, or of the rows where there are none.
-fn sample(data: &Data, runs: &Runs) -> Data {
+fn sample(data: &Data) -> Data {
     let some = |n: usize| shuffle::sample(n, ((n as f64 * SAMPLE_PART) as usize).max(SAMPLE_LEAST).min(n));
-    if data.terms.is_empty() {
-        return data.gather(&some(data.n()));
+    let Some(term) = data.terms.first() else { return data.gather(&some(data.n())) };
+    // How many more rows of each level are looked at.
+    let mut more = vec![0usize; term.levels];
+    some(term.levels).into_iter().for_each(|level| more[level as usize] = SAMPLE_LONGEST);
+    let mut rows = Vec::new();
+    for (row, &level) in term.codes.iter().enumerate() {
+        let more = &mut more[level as usize];
+        if *more > 0 {
+            *more -= 1;
+            rows.push(row as u32);
+        }
     }
-    let some = some(runs.count());
-    let long = |&run: &u32| runs.rows(run as usize).iter().take(SAMPLE_LONGEST);
-    data.gather(&some.iter().flat_map(long).copied().collect::<Vec<u32>>())
+    data.gather(&rows)
 }
 
 /// How many times fewer rows compression leaves.

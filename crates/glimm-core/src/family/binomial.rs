@@ -3,7 +3,9 @@
 use super::rows::{Kernel, LANES, run1};
 use super::{Derivs, Family, Random, Rows, Want, odds, whole};
 use crate::link::Link;
-use crate::special::{beta_inc, exp, expm1_near, ln, log1p, logistic, saturated_poisson, select, vectorized};
+use crate::special::{
+    beta_inc, exp, expm1_near, ln, log1p, log1p_unit, logistic, saturated_poisson, select, vectorized,
+};
 use rand_distr::Distribution;
 
 pub(super) const LINKS: &[Link] = &[Link::Logit, Link::Probit, Link::Cloglog, Link::Loglog, Link::Cauchit];
@@ -76,7 +78,7 @@ impl Logit {
             *e = exp(-eta.abs());
         }
         for (tail, e) in self.tail.iter_mut().zip(&self.e) {
-            *tail = log1p(*e);
+            *tail = log1p_unit(*e);
         }
     }
 

@@ -47,7 +47,7 @@ pub use registry::{Entry, REGISTRY, families, lookup};
 pub use zero::ZeroInflated;
 
 use crate::link::Link;
-use crate::special::{exp, ln, logistic};
+use crate::special::{exp, ln, logistic, vectorized};
 
 /// The generator behind every draw: counter based, so that streams never overlap.
 pub type Random = rand_chacha::ChaCha8Rng;
@@ -218,6 +218,20 @@ pub trait Family: Send + Sync {
 
     /// A starting value for predictor 0 from one response; NaN where that tells nothing of it.
     fn start(&self, y: f64, size: f64) -> f64;
+
+    /// The same of many rows at once.
+    fn starts(&self, y: &[f64], size: Option<&[f64]>) -> Vec<f64> {
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut found = vec![0.0; y.len()];
+                for i in 0..y.len() {
+                    found[i] = self.start(y[i], size.map_or(1.0, |s| s[i]));
+                }
+                found
+            },
+        )
+    }
 
     /// Starting values for predictors 1, 2, ... from the responses and their fitted means, with
     /// frequency weights (empty means all one).

@@ -105,20 +105,31 @@ fn fill<const IN: usize, const OUT: usize, const FIRST: usize, const LAST: usize
 fn load(column: &[f64]) -> [f64; LANES] {
     match column.first_chunk() {
         Some(full) => *full,
-        None => {
-            let mut lanes = [column[column.len() - 1]; LANES];
-            lanes[..column.len()].copy_from_slice(column);
-            lanes
-        }
+        None => load_part(column),
     }
+}
+
+// Apart and cold: the compiler would otherwise make one copy of variable length, a call, of both cases.
+#[cold]
+#[inline(never)]
+fn load_part(column: &[f64]) -> [f64; LANES] {
+    let mut lanes = [column[column.len() - 1]; LANES];
+    lanes[..column.len()].copy_from_slice(column);
+    lanes
 }
 
 #[inline(always)]
 fn store(lanes: &[f64; LANES], column: &mut [f64]) {
     match column.first_chunk_mut() {
         Some(full) => *full = *lanes,
-        None => column.copy_from_slice(&lanes[..column.len()]),
+        None => store_part(lanes, column),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn store_part(lanes: &[f64; LANES], column: &mut [f64]) {
+    column.copy_from_slice(&lanes[..column.len()]);
 }
 
 /// Rows with derivatives in one predictor.

@@ -56,8 +56,7 @@ fn start_effects(term: &Term, unit: f64) -> Vec<f64> {
 }
 
 fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
-    let target: Vec<f64> = (0..rows.n()).map(|i| rows.family_at(i).start(rows.y[i], rows.size_at(i))).collect();
-    let mut psi = least_squares(rows, 0, &target);
+    let mut psi = least_squares(rows, 0, &targets(rows));
     if rows.family.ordered() {
         let (link, freq) = (rows.family.link(), rows.freq.as_deref().unwrap_or(&[]));
         psi.iter_mut().for_each(|b| *b = 0.0);
@@ -86,6 +85,17 @@ fn glm(rows: &Data, reach: &[f64], prior: Option<&Prior>) -> Vec<f64> {
         psi.iter_mut().rev().take(count).for_each(|z| *z = z.clamp(-MOST_ODDS, MOST_ODDS));
     }
     psi
+}
+
+/// Starting values of predictor 0 for each row.
+fn targets(rows: &Data) -> Vec<f64> {
+    let mut targets = vec![f64::NAN; rows.n()];
+    for (family, places) in rows.families() {
+        let pick = |v: &[f64]| places.iter().map(|&i| v[i]).collect::<Vec<f64>>();
+        let starts = family.starts(&pick(&rows.y), rows.size.as_deref().map(pick).as_deref());
+        places.iter().zip(starts).for_each(|(&i, start)| targets[i] = start);
+    }
+    targets
 }
 
 /// Starting values of predictors 1, 2, ... for each row, NaN where its family has no such parameter.

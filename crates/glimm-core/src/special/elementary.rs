@@ -164,6 +164,13 @@ pub fn log1p(x: f64) -> f64 {
     ln_sum(u, select(x > 1.0, 1.0 - (u - x), x - (u - 1.0)))
 }
 
+/// ln(1 + x) for 0 <= x <= 1, where 1 + x, or half of it, is known without rounding.
+#[inline(always)]
+pub fn log1p_unit(x: f64) -> f64 {
+    let far = x > SQRT_2 - 1.0;
+    assemble(select(far, 1.0, 0.0), select(far, 0.5 * (x - 1.0), x), 0.0)
+}
+
 /// ln(1 + x) where `near`, else ln(u), for the price of one logarithm.
 #[inline(always)]
 pub(crate) fn log1p_or_ln(near: bool, x: f64, u: f64) -> f64 {
@@ -199,7 +206,7 @@ pub fn logistic(x: f64) -> (f64, f64) {
 /// ln(1 + exp(x)).
 #[inline(always)]
 pub fn softplus(x: f64) -> f64 {
-    select(x > 0.0, x, 0.0) + log1p(exp(-x.abs()))
+    select(x > 0.0, x, 0.0) + log1p_unit(exp(-x.abs()))
 }
 
 /// atan(t) for 0 <= t <= 1.

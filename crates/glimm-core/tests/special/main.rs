@@ -49,6 +49,9 @@ fn exponentials_and_logarithms_at_stored_values() {
     for [x, l, l1p, l1pmx] in LN {
         near(&format!("ln({x})"), ln(x), l, ELEMENTARY_ULPS);
         near(&format!("log1p({x})"), log1p(x), l1p, ELEMENTARY_ULPS);
+        if x <= 1.0 {
+            near(&format!("log1p_unit({x})"), log1p_unit(x), l1p, ELEMENTARY_ULPS);
+        }
         let scale = l1pmx.abs().max(f64::MIN_POSITIVE);
         close(&format!("log1pmx({x})"), log1pmx(x), l1pmx, scale, 1e-14);
     }
@@ -70,7 +73,7 @@ fn exponentials_and_logarithms_at_stored_values() {
 /// The platform's own functions are within 1 ulp.
 #[test]
 fn exponentials_and_logarithms_on_a_fine_grid() {
-    let mut worst = [0.0f64; 4];
+    let mut worst = [0.0f64; 5];
     for i in 0..200_000 {
         let u = (i as f64 * 0.618_033_988_749_894_9).fract();
         let x = if i % 2 == 0 { 1400.0 * u - 700.0 } else { 4.0 * u - 2.0 };
@@ -79,6 +82,7 @@ fn exponentials_and_logarithms_on_a_fine_grid() {
         worst[1] = worst[1].max(ulps(expm1(x), x.exp_m1()));
         worst[2] = worst[2].max(ulps(ln(y), y.ln()));
         worst[3] = worst[3].max(ulps(log1p(y), y.ln_1p()));
+        worst[4] = worst[4].max(ulps(log1p_unit(u), u.ln_1p()));
     }
     assert!(worst.iter().all(|w| *w <= 1.0 + ELEMENTARY_ULPS), "{worst:?}");
 }
@@ -95,7 +99,7 @@ fn elementary_functions_saturate() {
         }
         assert!(log_normal_cdf_derivatives(x).iter().all(|v| !v.is_nan()), "at {x}");
     }
-    assert!(exp(f64::NAN).is_nan() && ln(f64::NAN).is_nan());
+    assert!(exp(f64::NAN).is_nan() && ln(f64::NAN).is_nan() && log1p_unit(f64::NAN).is_nan());
 }
 
 #[test]

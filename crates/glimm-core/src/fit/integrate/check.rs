@@ -29,10 +29,10 @@ const PRODUCT: [usize; 2] = [15, 9];
 /// Nodes per effect of the reference where panels cost too much.
 const PLAIN: usize = 7;
 /// Nodes per effect of the products by which Laplace's approximation is looked at on a sample, for one effect and two;
-/// units of that sample at least, and what the products may differ by: a part of what they say, or so little in nats and
-/// standard errors.
+/// a number of units whose multiples fill the tiles of every batch; and what the products may differ by: a part of what
+/// they say, or so little in nats and standard errors.
 const GLANCE: [[usize; 3]; 2] = [[9, 15, 25], [5, 7, 15]];
-const LEAST_GLANCED: usize = 200;
+const GLANCED: usize = 8 * BATCHES;
 const AGREED: f64 = 0.1;
 const LITTLE: f64 = 1e-3;
 
@@ -258,7 +258,7 @@ impl Problem {
         let each: usize = nodes.iter().map(|k| k.pow(self.effects() as u32)).sum();
         let rows = self.data.n() as f64 / all.units() as f64;
         let affordable = (0.25 * LOOK / (rows * each as f64 * self.data.family.price())) as usize;
-        let count = affordable.clamp(LEAST_GLANCED, MOST_SAMPLED);
+        let count = (affordable.min(MOST_SAMPLED) / GLANCED * GLANCED).max(GLANCED);
         let (batches, weight) = deal(all.units(), count);
         let of_batch = |groups: &Vec<usize>| by_products(&mut *all.of_units(groups), psi, nodes);
         let both: Vec<[Evaluation; 2]> = batches.par_iter().map(of_batch).collect::<Result<_, Reject>>()?;

@@ -10,7 +10,6 @@ use super::modes::{Inner, Search};
 use super::quadrature::Mean;
 use super::work::Work;
 use super::{Block, Job, PARALLEL_ROWS};
-use crate::linalg::dense::by_size;
 use crate::objective::chain::Chain;
 use crate::objective::{Evaluation, Order, Reject, proceed};
 use crate::special::vectorized;
@@ -40,22 +39,18 @@ impl Block {
         if let Some(steps) = &job.steps {
             return self.series_part(slots, job, steps);
         }
+        match self.q() {
+            1 => self.sized_part::<1>(slots, job),
+            2 => self.sized_part::<2>(slots, job),
+            3 => self.sized_part::<3>(slots, job),
+            _ => self.sized_part::<0>(slots, job),
+        }
+    }
+
+    fn sized_part<const Q: usize>(&self, slots: Slots<'_>, job: &Job<'_>) -> Result<Part, Reject> {
         vectorized(
             #[inline(always)]
-            || {
-                let mut part = Err(Reject::NoMode);
-                let mut slots = Some(slots);
-                by_size(
-                    self.q(),
-                    #[inline(always)]
-                    |q| {
-                        if let Some(slots) = slots.take() {
-                            part = self.part_of_size(q, slots, job);
-                        }
-                    },
-                );
-                part
-            },
+            || self.part_of_size(if Q > 0 { Q } else { self.q() }, slots, job),
         )
     }
 
@@ -67,7 +62,7 @@ impl Block {
         let rows = job.hessian_rows(self.layout.total);
         let (mut sums, mut kept) = (vec![Sums::new(p, q); 1 + rows], Vec::new());
         let width = if slots.du.is_empty() { 0 } else { q * self.layout.total };
-        let mut mean = job.nodes.then(|| Mean::new(p, q, if rows > 0 { job.directions.len() } else { 0 }));
+        let mut mean = job.nodes.then(move || Mean::new(p, q, if rows > 0 { job.directions.len() } else { 0 }));
         for (t, tile) in tiles.iter().enumerate() {
             let u = &mut slots.u[t * q..(t + 1) * q];
             work.open(tile);
