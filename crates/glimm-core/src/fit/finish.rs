@@ -38,8 +38,10 @@ impl Problem {
 
     pub(super) fn finish(&mut self, mut outcome: Outcome, last: Evaluation, before: f64) -> Result<Fitted, Error> {
         self.tie(&mut outcome.psi);
-        if let Engine::Block(block) = &mut self.engine {
-            block.rest();
+        match &mut self.engine {
+            Engine::Block(block) => block.rest(),
+            Engine::Crossed(crossed) => crossed.rest(),
+            _ => {}
         }
         let mut posterior = self.objective().posterior();
         self.scale_posterior(&mut posterior);

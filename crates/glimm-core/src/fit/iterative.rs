@@ -6,8 +6,8 @@ use crate::linalg::dense;
 use crate::objective::{Evaluation, Objective, Order};
 use crate::optim::{Curvature, Outcome, Reason, Settings, stationary};
 
-/// Decrement at which a search stops: far below the noise of the draws.
-const DECREMENT: f64 = 1e-6;
+/// Decrement from which one more step ends far below the noise of the draws.
+const DECREMENT: f64 = 1e-4;
 
 /// Steps after which a search counts as stuck.
 const MAX_STEPS: usize = 30;

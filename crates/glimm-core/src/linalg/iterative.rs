@@ -38,9 +38,11 @@ pub fn conjugate_gradients(
     limit: usize,
 ) -> Option<Coefficients> {
     let mut found = Coefficients::default();
-    let mut r = vec![0.0; b.len()];
-    s.apply(x, columns, &mut r);
-    r.iter_mut().zip(b).for_each(|(r, b)| *r = b - *r);
+    let (mut r, mut sp) = (b.to_vec(), vec![0.0; b.len()]);
+    if x.iter().any(|x| *x != 0.0) {
+        s.apply(x, columns, &mut sp);
+        r.iter_mut().zip(&sp).for_each(|(r, sx)| *r -= sx);
+    }
     let mut z = b.to_vec();
     s.precondition(&mut z, columns);
     let enough: Vec<f64> = dots(b, &z, columns).iter().map(|bb| tolerance * tolerance * bb).collect();
@@ -48,7 +50,6 @@ pub fn conjugate_gradients(
     s.precondition(&mut z, columns);
     let mut rz = dots(&r, &z, columns);
     let mut p = z.clone();
-    let mut sp = vec![0.0; b.len()];
     for _ in 0..=limit {
         if rz.iter().zip(&enough).all(|(rz, enough)| rz <= enough) {
             return Some(found);

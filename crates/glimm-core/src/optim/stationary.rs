@@ -15,8 +15,8 @@ const GAIN: f64 = 1e-3;
 /// Halvings of a step after which no progress is possible.
 const HALVINGS: usize = 12;
 
-/// Searches from `start`. `observe` sees (iteration, value, decrement) and may end the search by
-/// returning false.
+/// Searches from `start`; the last step, from a decrement below the tolerance, is taken without an evaluation. `observe`
+/// sees (iteration, value, decrement) and may end the search by returning false.
 pub fn stationary(
     objective: &mut dyn Objective,
     start: &[f64],
@@ -41,7 +41,9 @@ pub fn stationary(
             outcome.reason = Reason::Interrupted;
             return outcome;
         }
+        let (mut step, _) = model.step_within(f64::INFINITY, &settings.reach);
         if outcome.decrement < settings.tolerance {
+            add(&mut outcome.psi, &step);
             outcome.reason = Reason::Converged;
             return outcome;
         }
@@ -50,7 +52,6 @@ pub fn stationary(
             return outcome;
         }
         let order = if informs(outcome.iterations, outcome.decrement) { Order::Information } else { Order::Gradient };
-        let (mut step, _) = model.step_within(f64::INFINITY, &settings.reach);
         let mut halvings = 0;
         let next = loop {
             let mut psi = outcome.psi.clone();

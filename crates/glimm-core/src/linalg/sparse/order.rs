@@ -146,7 +146,7 @@ pub fn elimination_order(pattern: &Pattern<'_>, most: f64) -> Result<Option<Vec<
 }
 
 /// The order, and an upper bound of the multiplications of a factorisation.
-fn minimum_degree(pattern: &Pattern<'_>) -> Result<(Vec<usize>, f64), SparseError> {
+pub fn minimum_degree(pattern: &Pattern<'_>) -> Result<(Vec<usize>, f64), SparseError> {
     let (n, nonzeros) = (pattern.n, pattern.row_idx.len());
     let too_large = SparseError::TooLarge { n, nonzeros };
     let mut memory = MemBuffer::try_new(amd::order_scratch::<usize>(n, nonzeros)).map_err(|_| too_large.clone())?;

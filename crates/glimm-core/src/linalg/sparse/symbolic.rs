@@ -7,7 +7,7 @@ use faer::sparse::linalg::cholesky::supernodal::SymbolicSupernodalCholesky;
 
 use super::error::SparseError;
 use super::kernels::{Block, BlockMut};
-use super::order::{Pattern, elimination_order, inverse};
+use super::order::{Pattern, elimination_order, inverse, minimum_degree};
 
 /// Columns of a supernode beyond which it is split. Of a square block half is stored in vain, and
 /// products with what lies below need less work than those within it; narrow ones lose speed.
@@ -98,7 +98,15 @@ impl Symbolic {
         Self::within(n, col_ptr, row_idx, f64::INFINITY)?.ok_or(too_large)
     }
 
-    /// The same; none where a factorisation would take more than `most` multiplications, about.
+    /// Multiplications, about, that a factorisation takes.
+    ///
+    /// # Errors
+    /// As those of [`Symbolic::new`].
+    pub fn multiplications(n: usize, col_ptr: &[usize], row_idx: &[usize]) -> Result<f64, SparseError> {
+        Ok(minimum_degree(&Pattern::checked(n, col_ptr, row_idx)?)?.1)
+    }
+
+    /// The analysis of [`Symbolic::new`]; none where a factorisation would take more than `most` multiplications, about.
     ///
     /// # Errors
     /// As those of [`Symbolic::new`].

@@ -25,8 +25,8 @@ impl Patch<'_, Cells<'_, Rows<'_>>> {
             // -W deta
             let weighed: Vec<Vec<f64>> = (0..deta.len()).map(|l| self.second_times(l, &deta)).collect();
             let mut zw = vec![0.0; self.geometry.vector_len()];
-            for l in 0..self.random {
-                self.geometry.sum(l, &weighed[l], &mut zw);
+            if let Direction::Factor(_) = direction {
+                (0..self.random).for_each(|l| self.geometry.sum(l, &weighed[l], &mut zw));
             }
             for (j, other) in directions.iter().enumerate().take(k + 1) {
                 let share = match (other, direction) {

@@ -221,25 +221,29 @@ impl Iterative {
     }
 
     /// C_11, level by level.
-    fn put_own(&self, out: &mut [f64]) {
+    #[inline(always)]
+    fn put_own(&self, q: usize, out: &mut [f64]) {
         let border = &self.schur.layout.border;
-        let q = border.q;
-        for (g, block) in self.schur.a_inverse.chunks_exact(q * q).enumerate() {
-            let mut block = block.to_vec();
+        let (mut small, mut large) = ([0.0; 16], Vec::new());
+        let block = dense::scratch(q * q, &mut small, &mut large);
+        for g in 0..border.levels {
+            block.copy_from_slice(&self.schur.a_inverse[g * q * q..(g + 1) * q * q]);
             for i in 0..q {
                 for j in 0..q {
                     block[i * q + j] += self.moment(&self.m, border.own(g, i), &self.m, border.own(g, j));
                 }
             }
-            border.put_block(&block, g, out);
+            border.put_block(block, g, out);
         }
     }
 
     /// C_1j where they meet.
-    fn put_border(&self, out: &mut [f64]) {
+    #[inline(always)]
+    fn put_border(&self, q: usize, out: &mut [f64]) {
         let (layout, border) = (&self.schur.layout, &self.schur.layout.border);
-        let q = border.q;
-        let (mut c, mut sum, mut e) = (vec![0.0; self.schur.b.len()], vec![0.0; q], vec![0.0; q]);
+        let (mut small, mut large) = ([0.0; 16], Vec::new());
+        let (sum, e) = dense::scratch(2 * q, &mut small, &mut large).split_at_mut(q);
+        let mut c = vec![0.0; self.schur.b.len()];
         for g in 0..border.levels {
             let a_inverse = &self.schur.a_inverse[g * q * q..(g + 1) * q * q];
             for k in border.entries(g) {
@@ -251,7 +255,7 @@ impl Iterative {
                     let numbers = &self.schur.b[(k - d + b) * q..(k - d + b + 1) * q];
                     (0..q).for_each(|i| sum[i] += numbers[i] * inverse[b * size + d]);
                 }
-                dense::matvec(a_inverse, &sum, q, &mut e);
+                dense::matvec(a_inverse, sum, q, e);
                 let place = layout.pattern.term(layout.blocks[own].term).start + at;
                 for i in 0..q {
                     c[k * q + i] = self.moment(&self.m, border.own(g, i), &self.m, place) - e[i];
@@ -262,6 +266,7 @@ impl Iterative {
     }
 
     /// C_jj and C_jk.
+    #[inline(always)]
     fn put_rest(&self, out: &mut [f64]) {
         let (layout, pattern) = (&self.schur.layout, &self.schur.layout.pattern);
         for pair in pattern.pairs.iter().filter(|p| pattern.grouping_of[p.s] > 0 && pattern.grouping_of[p.t] > 0) {
@@ -329,9 +334,15 @@ impl Solver for Iterative {
         if !self.fresh {
             self.draw();
         }
-        self.put_own(out);
-        self.put_border(out);
-        self.put_rest(out);
+        self.schur.by_size(
+            DRAWS,
+            #[inline(always)]
+            |q, _| {
+                self.put_own(q, out);
+                self.put_border(q, out);
+                self.put_rest(out);
+            },
+        );
     }
 
     /// Not known from draws: the Hessian of an iterative fit is average information.

@@ -72,8 +72,18 @@ pub struct Crossed {
     /// C on the pattern and the average information at the last evaluation.
     inverse: Vec<f64>,
     information: Option<Vec<f64>>,
+    room: Room,
     passes: f64,
     control: Arc<Control>,
+}
+
+/// Room for numbers of every row, handed on from one evaluation to the next: new memory costs as much as what is
+/// written to it.
+#[derive(Default)]
+struct Room {
+    fixed: Vec<Vec<f64>>,
+    eta: Vec<Vec<f64>>,
+    derivs: Derivs,
 }
 
 impl Crossed {
@@ -106,6 +116,7 @@ impl Crossed {
             trial_tangents: Vec::new(),
             inverse: Vec::new(),
             information: None,
+            room: Room::default(),
             passes: 0.0,
             control: Arc::default(),
         })
@@ -118,6 +129,11 @@ impl Crossed {
 
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Leaves out what only helps a climb.
+    pub fn rest(&mut self) {
+        self.room = Room::default();
     }
 
     /// New responses, in the order of the rows given first.
@@ -140,8 +156,21 @@ impl Crossed {
         lambda: &'a Factors,
         u: &'a mut [f64],
     ) -> Patch<'a, Cells<'a, Rows<'a>>> {
+        self.patch_in(Room::default(), solver, lambda, u)
+    }
+
+    fn patch_in<'a>(
+        &'a self,
+        room: Room,
+        solver: Box<dyn Solver>,
+        lambda: &'a Factors,
+        u: &'a mut [f64],
+    ) -> Patch<'a, Cells<'a, Rows<'a>>> {
         let n = self.data.n();
-        let buffers = || vec![vec![0.0; n]; self.data.predictors.len()];
+        let sized = |mut buffers: Vec<Vec<f64>>| {
+            buffers.resize(self.data.predictors.len(), Vec::new());
+            buffers.into_iter().map(|b| if b.len() == n { b } else { vec![0.0; n] }).collect()
+        };
         let rows = Rows { data: &self.data, of_row: &self.of_row };
         Patch {
             data: &self.data,
@@ -153,9 +182,9 @@ impl Crossed {
             lambda,
             u,
             ones: &self.ones,
-            fixed: buffers(),
-            eta: buffers(),
-            derivs: Derivs::default(),
+            fixed: sized(room.fixed),
+            eta: sized(room.eta),
+            derivs: room.derivs,
             evaluated: 0,
         }
     }
@@ -227,12 +256,13 @@ impl Objective for Crossed {
         let mut trial = std::mem::take(&mut self.trial);
         let chain = Chain::new(&self.data, &self.layout, psi);
         let directions = tangent::directions(&self.data, &self.layout, &chain);
-        let mut patch = self.patch(solver, &lambda, &mut trial);
+        let room = std::mem::take(&mut self.room);
+        let mut patch = self.patch_in(room, solver, &lambda, &mut trial);
         let (factored, signs, control) = (self.factored, self.signs.as_ref(), self.control.as_ref());
         let job = Job { psi, directions: &directions, order, tolerance, factored, signs, control };
         let found = explore(&mut patch, &job);
         let evaluated = patch.evaluated as f64 / self.data.n() as f64;
-        let solver = patch.geometry.solver;
+        let (solver, room) = (patch.geometry.solver, Room { fixed: patch.fixed, eta: patch.eta, derivs: patch.derivs });
         let evaluation = found.as_ref().map_err(|r| *r).and_then(|found| {
             let gradient = chain.gradient(&found.share.beta, &found.share.lambda);
             let hessian = (order == Order::Hessian).then(|| {
@@ -243,7 +273,7 @@ impl Objective for Crossed {
             if evaluation.is_finite() { Ok(evaluation) } else { Err(Reject::NoMode) }
         });
         self.solver = Some(solver);
-        self.trial = trial;
+        (self.trial, self.room) = (trial, room);
         self.passes += evaluated;
         self.factored = evaluation.is_ok();
         self.last = psi.to_vec();

@@ -8,6 +8,7 @@ use super::border::Border;
 use super::pattern::Pattern;
 use crate::linalg::dense;
 use crate::linalg::iterative::{Operator, by_columns};
+use crate::special::vectorized;
 
 /// What the iterations need of the pattern.
 pub struct Layout {
@@ -74,18 +75,20 @@ impl Schur {
         let border = &self.layout.border;
         let (mut y, mut z) = (vec![0.0; q * columns], vec![0.0; q * columns]);
         for g in 0..border.levels {
+            // Slices of known length: what is done to a few numbers is then no call.
+            let (y, z) = (&mut y[..q * columns], &mut z[..q * columns]);
             y.fill(0.0);
             let entries = border.entries(g);
             let b = self.b[entries.start * q..entries.end * q].chunks_exact(q);
             for (b, &column) in b.zip(&border.columns[entries]) {
-                let x = &rest[column as usize * columns..(column as usize + 1) * columns];
+                let x = &rest[column as usize * columns..][..columns];
                 for i in 0..q {
                     for m in 0..columns {
                         y[i * columns + m] += b[i] * x[m];
                     }
                 }
             }
-            op(g, &mut y, &mut z);
+            op(g, y, z);
         }
     }
 
@@ -111,7 +114,7 @@ impl Schur {
         let entries = border.entries(g);
         let b = self.b[entries.start * q..entries.end * q].chunks_exact(q);
         for (b, &column) in b.zip(&border.columns[entries]) {
-            let out = &mut out[column as usize * columns..(column as usize + 1) * columns];
+            let out = &mut out[column as usize * columns..][..columns];
             for i in 0..q {
                 for m in 0..columns {
                     out[m] -= b[i] * z[i * columns + m];
@@ -179,30 +182,19 @@ impl Schur {
     /// Cholesky factors of the blocks of S, and the logarithm of their determinant.
     pub fn precondition_by(&mut self, h: &[f64]) -> Option<f64> {
         let layout = self.layout.clone();
-        let border = &layout.border;
         for (blocks, roots) in layout.blocks.iter().zip(&mut self.roots) {
             roots.copy_from_slice(&h[layout.pattern.pair(blocks.term, blocks.term).range()]);
         }
-        let q = border.q;
-        let mut e = vec![0.0; q];
-        for g in 0..border.levels {
-            let mut k = border.starts[g];
-            while k < border.starts[g + 1] {
-                let column = border.columns[k] as usize;
-                // The effects of one level stand side by side.
-                let (own, at) = layout.block_of(column);
-                let (size, level) = (layout.blocks[own].q, at / layout.blocks[own].q);
-                let b = &self.b[k * q..(k + size) * q];
-                for d in 0..size {
-                    dense::matvec(&self.a_inverse[g * q * q..(g + 1) * q * q], &b[d * q..(d + 1) * q], q, &mut e);
-                    for c in 0..size {
-                        let product: f64 = (0..q).map(|i| b[c * q + i] * e[i]).sum();
-                        self.roots[own][(level * size + c) * size + d] -= product;
-                    }
-                }
-                k += size;
-            }
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                dense::by_size(
+                    layout.border.q,
+                    #[inline(always)]
+                    |q| subtract_own_blocks(&layout, q, &self.a_inverse, &self.b, &mut self.roots),
+                )
+            },
+        );
         let mut logdet = 0.0;
         for (blocks, roots) in layout.blocks.iter().zip(&mut self.roots) {
             for root in roots.chunks_exact_mut(blocks.q * blocks.q) {
@@ -296,5 +288,36 @@ impl Operator for Schur {
 fn combine(x: &mut [f64], columns: usize, i: usize, k: usize, times: f64) {
     for m in 0..columns {
         x[i * columns + m] += times * x[k * columns + m];
+    }
+}
+
+/// Takes b'A^-1 b off the blocks of D, over the effects of every level that meets one of the largest factor.
+#[inline(always)]
+fn subtract_own_blocks(layout: &Layout, q: usize, a_inverse: &[f64], b: &[f64], roots: &mut [Vec<f64>]) {
+    let border = &layout.border;
+    let (mut small, mut large) = ([0.0; 16], Vec::new());
+    let e = dense::scratch(q, &mut small, &mut large);
+    for g in 0..border.levels {
+        let a = &a_inverse[g * q * q..(g + 1) * q * q];
+        let mut k = border.starts[g];
+        while k < border.starts[g + 1] {
+            let column = border.columns[k] as usize;
+            // The effects of one level stand side by side.
+            let (own, at) = layout.block_of(column);
+            let (size, level) = (layout.blocks[own].q, at / layout.blocks[own].q);
+            let (b, root) =
+                (&b[k * q..(k + size) * q], &mut roots[own][level * size * size..(level + 1) * size * size]);
+            for d in 0..size {
+                dense::matvec(a, &b[d * q..(d + 1) * q], q, e);
+                for c in 0..size {
+                    let mut product = 0.0;
+                    for i in 0..q {
+                        product += b[c * q + i] * e[i];
+                    }
+                    root[c * size + d] -= product;
+                }
+            }
+            k += size;
+        }
     }
 }

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::solver::Solver;
 use crate::error::Error;
-use crate::linalg::sparse::{Factor, Symbolic};
+use crate::linalg::sparse::{Factor, SparseError, Symbolic};
+
+/// One level in so many of the largest factor tells whether an analysis of all has any hope.
+const SOME: usize = 4;
+
+/// Column, row and number of a matrix.
+type Entry = (u32, u32, u32);
 
 /// Where the numbers of a matrix of blocks stand in the sparse H, with its symbolic analysis.
 pub struct Analysis {
@@ -19,7 +25,7 @@ impl Analysis {
     /// None where a factorisation would take more than `most` multiplications, about.
     pub fn within(pattern: &Pattern, most: f64) -> Result<Option<Analysis>, Error> {
         // (column, row) of every number in the lower triangle; the column belongs to the earlier effect.
-        let mut entries: Vec<(u32, u32, u32)> = Vec::with_capacity(pattern.matrix_len());
+        let mut entries: Vec<Entry> = Vec::with_capacity(pattern.matrix_len());
         for pair in &pattern.pairs {
             for cell in 0..pair.cells {
                 let (g, h) = pattern.levels(pair, cell);
@@ -34,27 +40,55 @@ impl Analysis {
             }
         }
         entries.sort_unstable();
-        Analysis::from_entries(pattern, &entries, most)
-    }
-
-    fn from_entries(pattern: &Pattern, entries: &[(u32, u32, u32)], most: f64) -> Result<Option<Analysis>, Error> {
-        let n = pattern.effects();
-        let (mut columns, mut rows) = (vec![0; n + 1], Vec::with_capacity(entries.len()));
-        let mut place = vec![0; pattern.matrix_len()];
-        let mut last = None;
-        for &(column, row, at) in entries {
-            if last != Some((column, row)) {
-                columns[column as usize + 1] += 1;
-                rows.push(row as usize);
-                last = Some((column, row));
-            }
-            place[at as usize] = rows.len() - 1;
+        if most.is_finite() && hopeless(pattern, &entries, most)? {
+            return Ok(None);
         }
-        (0..n).for_each(|c| columns[c + 1] += columns[c]);
-        let symbolic = Symbolic::within(n, &columns, &rows, most)
-            .map_err(|e| Error::Degenerate { why: format!("sparse factorisation: {e}") })?;
+        let n = pattern.effects();
+        let (columns, rows, place) = lower_triangle(n, &entries, pattern.matrix_len());
+        let symbolic = Symbolic::within(n, &columns, &rows, most).map_err(failed)?;
         Ok(symbolic.map(|symbolic| Analysis { place, values: rows.len(), symbolic }))
     }
+}
+
+fn failed(error: SparseError) -> Error {
+    Error::Degenerate { why: format!("sparse factorisation: {error}") }
+}
+
+/// Columns and rows of sorted entries, and where each number of a matrix stands among them.
+fn lower_triangle(n: usize, entries: &[Entry], matrix_len: usize) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
+    let (mut columns, mut rows) = (vec![0; n + 1], Vec::with_capacity(entries.len()));
+    let (mut place, mut last) = (vec![0; matrix_len], None);
+    for &(column, row, at) in entries {
+        if last != Some((column, row)) {
+            columns[column as usize + 1] += 1;
+            rows.push(row as usize);
+            last = Some((column, row));
+        }
+        place[at as usize] = rows.len() - 1;
+    }
+    (0..n).for_each(|c| columns[c + 1] += columns[c]);
+    (columns, rows, place)
+}
+
+/// Whether already some levels of the largest factor with all of the others would take more than `most`: the matrix of
+/// some of the effects takes no more than that of all.
+fn hopeless(pattern: &Pattern, entries: &[Entry], most: f64) -> Result<bool, Error> {
+    let mut chosen = vec![true; pattern.effects()];
+    for &t in &pattern.groupings[0].terms {
+        for (i, effect) in pattern.term(t).enumerate() {
+            chosen[effect] = (i / pattern.sizes[t]).is_multiple_of(SOME);
+        }
+    }
+    let (mut number, mut n) = (vec![0; chosen.len()], 0);
+    for (number, _) in number.iter_mut().zip(&chosen).filter(|(_, chosen)| **chosen) {
+        *number = n;
+        n += 1;
+    }
+    let among = entries.iter().filter(|(column, row, _)| chosen[*column as usize] && chosen[*row as usize]);
+    let few: Vec<Entry> = among.map(|&(c, r, at)| (number[c as usize], number[r as usize], at)).collect();
+    let (columns, rows, _) = lower_triangle(n as usize, &few, pattern.matrix_len());
+    // Orders are approximate, so that fewer effects may seem to take a little more.
+    Ok(Symbolic::multiplications(n as usize, &columns, &rows).map_err(failed)? > 2.0 * most)
 }
 
 pub struct Sparse {
