@@ -105,6 +105,8 @@ def command(engine: Engine, problem: Problem, folder: Path, options: Options) ->
 def run_once(engine: Engine, problem: Problem, folder: Path, options: Options) -> Record:
     """One fresh process with its thread count enforced; stopped at the time limit."""
     env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(options.threads))
+    # Peers were compiled to bytecode when they were installed.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = subprocess.Popen(
             command(engine, problem, folder, options),
