@@ -287,7 +287,7 @@ impl Data {
                 finite(what, v)?;
             }
         }
-        finite("response", &self.y)?;
+        self.check_response(&self.y)?;
         for p in &self.predictors {
             check_columns("fixed-effect column", &p.columns, n)?;
             if let Some(o) = &p.offset {
@@ -298,15 +298,22 @@ impl Data {
         for t in &self.terms {
             t.check(n)?;
         }
-        for i in 0..n {
-            self.family_at(i).check(self.y[i], self.size_at(i)).map_err(|why| Error::Response {
-                row: i,
-                value: self.y[i],
-                size: self.size_at(i),
-                why: why.to_string(),
-            })?;
-        }
         Ok(())
+    }
+
+    /// Finiteness and domain of responses for these rows.
+    pub fn check_response(&self, y: &[f64]) -> Result<(), Error> {
+        same_length("response", y.len(), self.n())?;
+        finite("response", y)?;
+        let refused = |i: usize| self.family_at(i).check(y[i], self.size_at(i)).err();
+        let first = match self.family.member(0.0) {
+            None => self.family.first_refused(y, self.size.as_deref()),
+            Some(_) => (0..y.len()).find_map(|i| refused(i).map(|why| (i, why))),
+        };
+        match first {
+            None => Ok(()),
+            Some((row, why)) => Err(Error::Response { row, value: y[row], size: self.size_at(row), why: why.into() }),
+        }
     }
 }
 

@@ -216,6 +216,12 @@ pub trait Family: Send + Sync {
     /// Why `y` (with `size` trials) cannot come from this family, in words that say what is allowed.
     fn check(&self, y: f64, size: f64) -> Result<(), &'static str>;
 
+    /// The first of many responses that cannot come from this family, and why.
+    fn first_refused(&self, y: &[f64], size: Option<&[f64]>) -> Option<(usize, &'static str)> {
+        let refused = |i: usize| self.check(y[i], size.map_or(1.0, |s| s[i])).err();
+        (0..y.len()).find_map(|i| refused(i).map(|why| (i, why)))
+    }
+
     /// A starting value for predictor 0 from one response; NaN where that tells nothing of it.
     fn start(&self, y: f64, size: f64) -> f64;
 

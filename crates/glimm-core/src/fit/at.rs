@@ -10,22 +10,8 @@ impl Problem {
     /// New responses for the same rows; everything else stays. Compressed data, in which rows of
     /// different responses are one, are made anew instead.
     pub fn set_response(&mut self, y: &[f64]) -> Result<(), Error> {
-        if y.len() != self.data.n() {
-            return Err(Error::Length { what: "response".into(), expected: self.data.n(), found: y.len() });
-        }
-        for (i, &value) in y.iter().enumerate() {
-            let size = self.data.size_at(i);
-            if !value.is_finite() {
-                return Err(Error::NotFinite { what: "response".into(), row: i });
-            }
-            self.data.family_at(i).check(value, size).map_err(|why| Error::Response {
-                row: i,
-                value,
-                size,
-                why: why.into(),
-            })?;
-        }
-        self.data.y.iter_mut().zip(y).enumerate().for_each(|(i, (a, &b))| *a = self.standard.response(i, b));
+        self.data.check_response(y)?;
+        self.standard.responses(y, &mut self.data.y);
         refuse_constant(&self.data)?;
         self.sample.set_response(&self.data.y);
         match &mut self.engine {

@@ -101,9 +101,15 @@ impl Standard {
         }
     }
 
-    /// The response `y` of row `i`.
-    pub fn response(&self, i: usize, y: f64) -> f64 {
-        (y - self.y_center) / self.y_scale / self.row_scale.get(i).copied().unwrap_or(1.0)
+    /// Responses `y` of all rows in standard units.
+    pub fn responses(&self, y: &[f64], out: &mut [f64]) {
+        if self.row_scale.is_empty() && self.y_center == 0.0 && self.y_scale == 1.0 {
+            return out.copy_from_slice(y);
+        }
+        let by_row = |i: usize| self.row_scale.get(i).copied().unwrap_or(1.0);
+        out.iter_mut().zip(y).enumerate().for_each(|(i, (out, y))| {
+            *out = (y - self.y_center) / self.y_scale / by_row(i);
+        });
     }
 
     /// What the log-likelihood loses by the change of units of the response.

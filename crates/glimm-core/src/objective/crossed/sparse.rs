@@ -24,21 +24,7 @@ pub struct Analysis {
 impl Analysis {
     /// None where a factorisation would take more than `most` multiplications, about.
     pub fn within(pattern: &Pattern, most: f64) -> Result<Option<Analysis>, Error> {
-        // (column, row) of every number in the lower triangle; the column belongs to the earlier effect.
-        let mut entries: Vec<Entry> = Vec::with_capacity(pattern.matrix_len());
-        for pair in &pattern.pairs {
-            for cell in 0..pair.cells {
-                let (g, h) = pattern.levels(pair, cell);
-                for c in 0..pair.size.0 {
-                    for d in 0..pair.size.1 {
-                        let column = pattern.term(pair.s).start + g * pair.size.0 + c;
-                        let row = pattern.term(pair.t).start + h * pair.size.1 + d;
-                        let place = pair.first + (cell * pair.size.0 + c) * pair.size.1 + d;
-                        entries.push((column.min(row) as u32, column.max(row) as u32, place as u32));
-                    }
-                }
-            }
-        }
+        let mut entries = entries(pattern);
         entries.sort_unstable();
         if most.is_finite() && hopeless(pattern, &entries, most)? {
             return Ok(None);
@@ -48,6 +34,25 @@ impl Analysis {
         let symbolic = Symbolic::within(n, &columns, &rows, most).map_err(failed)?;
         Ok(symbolic.map(|symbolic| Analysis { place, values: rows.len(), symbolic }))
     }
+}
+
+/// Every number in the lower triangle; the column belongs to the earlier effect.
+fn entries(pattern: &Pattern) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(pattern.matrix_len());
+    for pair in &pattern.pairs {
+        for cell in 0..pair.cells {
+            let (g, h) = pattern.levels(pair, cell);
+            for c in 0..pair.size.0 {
+                for d in 0..pair.size.1 {
+                    let column = pattern.term(pair.s).start + g * pair.size.0 + c;
+                    let row = pattern.term(pair.t).start + h * pair.size.1 + d;
+                    let place = pair.first + (cell * pair.size.0 + c) * pair.size.1 + d;
+                    entries.push((column.min(row) as u32, column.max(row) as u32, place as u32));
+                }
+            }
+        }
+    }
+    entries
 }
 
 fn failed(error: SparseError) -> Error {
@@ -142,5 +147,36 @@ impl Solver for Sparse {
         self.gather(dh);
         self.factor.selected_inverse_tangent(&self.values, &mut self.out);
         self.scatter(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::design::{Column, Term};
+    use crate::structure;
+
+    /// Two factors of 1,200 and 900 levels: the second level follows the first up to `spread`.
+    fn pattern(spread: u64) -> Pattern {
+        let scattered = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let first: Vec<u32> = (0..24_000).map(|i| i % 1_200).collect();
+        let near = |(i, &g): (usize, &u32)| (u64::from(g) * 3 / 4 + scattered(i as u64) % spread) % 900;
+        let second: Vec<u32> = first.iter().enumerate().map(|pair| near(pair) as u32).collect();
+        let one = || structure::lookup("us", 1).unwrap();
+        let term = |codes, levels| Term::new(codes, levels, vec![Column::One], vec![0], one());
+        Pattern::new(&[term(first, 1_200), term(second, 900)]).unwrap().0
+    }
+
+    #[test]
+    fn analyses_end_early_only_where_they_would_end_late() {
+        let flops = |spread| Analysis::within(&pattern(spread), f64::INFINITY).unwrap().unwrap().symbolic.flops();
+        let (near, far) = (flops(8), flops(900));
+        assert!(50.0 * near < far, "{near:e} {far:e}");
+        assert!(Analysis::within(&pattern(8), 4.0 * near).unwrap().is_some());
+        let (wide, most) = (pattern(900), 1e-3 * far);
+        let mut entries = entries(&wide);
+        entries.sort_unstable();
+        assert!(hopeless(&wide, &entries, most).unwrap() && !hopeless(&wide, &entries, far).unwrap());
+        assert!(Analysis::within(&wide, most).unwrap().is_none());
     }
 }
