@@ -62,6 +62,7 @@ impl Block {
         let rows = job.hessian_rows(self.layout.total);
         let (mut sums, mut kept) = (vec![Sums::new(p, q); 1 + rows], Vec::new());
         let width = if slots.du.is_empty() { 0 } else { q * self.layout.total };
+        // By value: a reference would hide q from the compiler, in all that follows.
         let mut mean = job.nodes.then(move || Mean::new(p, q, if rows > 0 { job.directions.len() } else { 0 }));
         for (t, tile) in tiles.iter().enumerate() {
             let u = &mut slots.u[t * q..(t + 1) * q];
