@@ -31,6 +31,7 @@ memory before the clock starts.{reused}
 
 - **first fit**: the first call in the process. Engines with formulas include formula and design
   (glimm: from a pandas frame, with whatever it imports on first use); GPBoost is given matrices.
+  Importing a package is before the clock: glimm's own import loads narwhals.
 - **second fit**: the same call again. **new response**: `refit` on a second simulated response, or,
   where an engine has none, the faster of that and its second fit. `>`: stopped at the time limit.
 - **memory**: peak during the first fit above the loaded data, as a multiple of the data's size.
