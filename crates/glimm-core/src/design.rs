@@ -287,7 +287,6 @@ impl Data {
                 finite(what, v)?;
             }
         }
-        self.check_response(&self.y)?;
         for p in &self.predictors {
             check_columns("fixed-effect column", &p.columns, n)?;
             if let Some(o) = &p.offset {
@@ -298,7 +297,8 @@ impl Data {
         for t in &self.terms {
             t.check(n)?;
         }
-        Ok(())
+        // Which family a row is of is one of the offsets.
+        self.check_response(&self.y)
     }
 
     /// Finiteness and domain of responses for these rows.

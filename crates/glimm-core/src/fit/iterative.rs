@@ -1,13 +1,10 @@
 //! Fits by an engine that draws: the gradient is known up to its noise, the value only at the end.
 
-use super::{Fitted, INNER, Observer, Problem, REDUCED, inference};
+use super::{CONVERGED, Fitted, INNER, Observer, Problem, REDUCED, inference};
 use crate::error::Error;
 use crate::linalg::dense;
 use crate::objective::{Evaluation, Objective, Order};
 use crate::optim::{Curvature, Outcome, Reason, Settings, stationary};
-
-/// Decrement from which one more step ends far below the noise of the draws.
-const DECREMENT: f64 = 1e-4;
 
 /// Steps after which a search counts as stuck.
 const MAX_STEPS: usize = 30;
@@ -58,7 +55,8 @@ impl Problem {
     fn search(&mut self, start: &[f64], observe: Observer<'_>) -> Result<Outcome, Error> {
         let settings = Settings {
             curvature: Curvature::Updated,
-            tolerance: DECREMENT,
+            // Far below the noise of the draws, and one more step is taken from there.
+            tolerance: CONVERGED,
             inner_tolerance: INNER,
             max_iterations: MAX_STEPS,
             reach: self.reach(),

@@ -10,7 +10,7 @@ use super::clean::clean;
 
 /// Calls `f(q)` with q known to the compiler when it is small.
 #[inline(always)]
-pub fn by_size<R>(q: usize, mut f: impl FnMut(usize) -> R) -> R {
+pub fn by_size<R>(q: usize, f: impl FnOnce(usize) -> R) -> R {
     match q {
         1 => f(1),
         2 => f(2),

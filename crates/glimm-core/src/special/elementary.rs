@@ -164,7 +164,7 @@ pub fn log1p(x: f64) -> f64 {
     ln_sum(u, select(x > 1.0, 1.0 - (u - x), x - (u - 1.0)))
 }
 
-/// ln(1 + x) for 0 <= x <= 1, where 1 + x, or half of it, is known without rounding.
+/// ln(1 + x) for 0 <= x <= 1: by how much 1 + x, or half of it, differs from 1 is known to half an ulp.
 #[inline(always)]
 pub fn log1p_unit(x: f64) -> f64 {
     let far = x > SQRT_2 - 1.0;

@@ -10,6 +10,7 @@ use super::modes::{Inner, Search};
 use super::quadrature::Mean;
 use super::work::Work;
 use super::{Block, Job, PARALLEL_ROWS};
+use crate::linalg::dense::by_size;
 use crate::objective::chain::Chain;
 use crate::objective::{Evaluation, Order, Reject, proceed};
 use crate::special::vectorized;
@@ -39,18 +40,15 @@ impl Block {
         if let Some(steps) = &job.steps {
             return self.series_part(slots, job, steps);
         }
-        match self.q() {
-            1 => self.sized_part::<1>(slots, job),
-            2 => self.sized_part::<2>(slots, job),
-            3 => self.sized_part::<3>(slots, job),
-            _ => self.sized_part::<0>(slots, job),
-        }
-    }
-
-    fn sized_part<const Q: usize>(&self, slots: Slots<'_>, job: &Job<'_>) -> Result<Part, Reject> {
         vectorized(
             #[inline(always)]
-            || self.part_of_size(if Q > 0 { Q } else { self.q() }, slots, job),
+            || {
+                by_size(
+                    self.q(),
+                    #[inline(always)]
+                    |q| self.part_of_size(q, slots, job),
+                )
+            },
         )
     }
 

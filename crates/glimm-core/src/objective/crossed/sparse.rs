@@ -78,19 +78,20 @@ fn lower_triangle(n: usize, entries: &[Entry], matrix_len: usize) -> (Vec<usize>
 /// Whether already some levels of the largest factor with all of the others would take more than `most`: the matrix of
 /// some of the effects takes no more than that of all.
 fn hopeless(pattern: &Pattern, entries: &[Entry], most: f64) -> Result<bool, Error> {
-    let mut chosen = vec![true; pattern.effects()];
-    for &t in &pattern.groupings[0].terms {
-        for (i, effect) in pattern.term(t).enumerate() {
-            chosen[effect] = (i / pattern.sizes[t]).is_multiple_of(SOME);
-        }
-    }
-    let (mut number, mut n) = (vec![0; chosen.len()], 0);
-    for (number, _) in number.iter_mut().zip(&chosen).filter(|(_, chosen)| **chosen) {
-        *number = n;
+    let left_out = |effect: usize| {
+        pattern.groupings[0].terms.iter().any(|&t| {
+            let own = pattern.term(t);
+            own.contains(&effect) && !((effect - own.start) / pattern.sizes[t]).is_multiple_of(SOME)
+        })
+    };
+    let mut n = 0;
+    let mut count = || {
         n += 1;
-    }
-    let among = entries.iter().filter(|(column, row, _)| chosen[*column as usize] && chosen[*row as usize]);
-    let few: Vec<Entry> = among.map(|&(c, r, at)| (number[c as usize], number[r as usize], at)).collect();
+        n - 1
+    };
+    let number: Vec<Option<u32>> = (0..pattern.effects()).map(|i| (!left_out(i)).then(&mut count)).collect();
+    let among = |&(column, row, at): &Entry| Some((number[column as usize]?, number[row as usize]?, at));
+    let few: Vec<Entry> = entries.iter().filter_map(among).collect();
     let (columns, rows, _) = lower_triangle(n as usize, &few, pattern.matrix_len());
     // Orders are approximate, so that fewer effects may seem to take a little more.
     Ok(Symbolic::multiplications(n as usize, &columns, &rows).map_err(failed)? > 2.0 * most)
