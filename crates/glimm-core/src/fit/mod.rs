@@ -3,6 +3,7 @@
 mod apart;
 mod at;
 mod finish;
+mod glide;
 mod importance;
 mod inference;
 mod integrate;
@@ -46,14 +47,15 @@ use crate::objective::lmm::Lmm;
 use crate::objective::penalty::{Penalised, Prior};
 use crate::objective::{Evaluation, Objective, Posterior, Units};
 use crate::optim::{Curvature, Outcome, Reason, Settings, maximise};
-use crate::shuffle;
 
 /// Rows and groups beyond which the climb starts from a sample of the groups.
 const SAMPLE_ROWS: usize = 20_000;
 const SAMPLE_GROUPS: usize = 1_500;
-/// Groups in the sample: this part of all, at least this many.
-const SAMPLE_PART: f64 = 0.02;
+/// Groups in the sample, and how many times as many a larger one has at least.
 const SAMPLE_LEAST: usize = 500;
+const SAMPLE_STEP: usize = 3;
+/// Squared distance, in its standard errors, from which one step on it is enough.
+const SAMPLE_NEAR: f64 = 1e3;
 /// Newton decrement of the modes during the climb, and at the end where results are taken.
 const INNER: f64 = 1e-7;
 const INNER_LAST: f64 = 1e-13;
@@ -314,7 +316,7 @@ impl Problem {
     /// The climb to the top, by the route that suits the size and the structure.
     fn climb(&mut self, start: Vec<f64>, warm: bool, observe: Observer<'_>) -> Result<Outcome, Error> {
         let mut start = match &self.engine {
-            Engine::Block(block) if !warm => self.climb_sample(block, &start, observe).unwrap_or(start),
+            Engine::Block(_) if !warm => self.climb_samples(&start, observe).unwrap_or(start),
             Engine::Crossed(_) if !warm => self.climb_apart(&start, observe).unwrap_or(start),
             _ => start,
         };
@@ -342,22 +344,42 @@ impl Problem {
         Err(self.no_value("at any starting point"))
     }
 
-    /// A maximum on a sample of the groups.
-    fn climb_sample(&self, block: &Block, start: &[f64], observe: Observer<'_>) -> Option<Vec<f64>> {
+    /// A maximum on a sample of the groups, then one step on a larger one: each stage has as much more groups than the one
+    /// before as the next.
+    fn climb_samples(&mut self, start: &[f64], observe: Observer<'_>) -> Option<Vec<f64>> {
+        let Engine::Block(block) = &self.engine else { return None };
         let (n, groups) = (self.data.n(), block.groups());
         if n < SAMPLE_ROWS || groups < SAMPLE_GROUPS || self.data.terms.is_empty() {
             return None;
         }
-        let count = ((groups as f64 * SAMPLE_PART) as usize).max(SAMPLE_LEAST);
-        let chosen: Vec<usize> = shuffle::sample(groups, count).into_iter().map(|g| g as usize).collect();
-        let mut sample = block.subset(&chosen);
-        let settings = self.settings(Curvature::Exact, 1e-2, INNER);
+        let first = self.climb_sample(SAMPLE_LEAST, start, 1e-2, observe)?;
+        let larger = (SAMPLE_LEAST * groups).isqrt();
+        if larger < SAMPLE_STEP * SAMPLE_LEAST {
+            return Some(first);
+        }
+        self.climb_sample(larger, &first, SAMPLE_NEAR, observe).or(Some(first))
+    }
+
+    /// A climb on so many groups to the given decrement, with the step from there.
+    fn climb_sample(
+        &mut self,
+        groups: usize,
+        start: &[f64],
+        decrement: f64,
+        observe: Observer<'_>,
+    ) -> Option<Vec<f64>> {
+        let Engine::Block(block) = &self.engine else { return None };
+        let (chosen, mut sample) = block.sample(groups);
+        let settings = self.settings(Curvature::Exact, decrement, INNER);
         // Coefficients' priors are for all groups.
         let tied = self.prior.as_ref().map(|p| Prior { tied: p.tied.clone(), ..Prior::default() });
-        let mut sample = Penalised { objective: &mut sample, prior: tied.as_ref() };
-        let outcome = maximise(&mut sample, start, settings, &mut |i, v, d| observe("sample", i, v, d));
+        let mut objective = Penalised { objective: &mut sample, prior: tied.as_ref() };
+        let outcome = maximise(&mut objective, start, settings, &mut |i, v, d| observe("sample", i, v, d));
         if outcome.reason != Reason::Converged {
             return None;
+        }
+        if let Engine::Block(block) = &mut self.engine {
+            block.adopt(&chosen, &sample);
         }
         let mut psi = outcome.psi;
         self.tie(&mut psi);

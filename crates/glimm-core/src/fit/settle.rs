@@ -22,10 +22,13 @@ impl Problem {
     /// Exact derivatives at the top, with tight modes; climbs on by exact Newton steps if that shows
     /// the top was not reached.
     pub(super) fn settle(&mut self, outcome: &mut Outcome, observe: Observer<'_>) -> Result<Evaluation, Error> {
+        if let Some(last) = self.end_by_glide(outcome) {
+            return Ok(last);
+        }
         for attempt in 0..=MORE_CLIMBS {
             self.orient(&mut outcome.psi);
             if let Some(last) = self.evaluate_top(&mut outcome.psi) {
-                outcome.decrement = inference::decrement(&last);
+                let before = std::mem::replace(&mut outcome.decrement, inference::decrement(&last));
                 let saddle = inference::is_saddle(&last);
                 let runaway = outcome.reason == Reason::Runaway;
                 let arrived = outcome.decrement < DECREMENT && !saddle;
@@ -35,7 +38,7 @@ impl Problem {
                     } else if arrived && !runaway {
                         outcome.reason = Reason::Converged;
                     }
-                    return Ok(if saddle { last } else { self.last_step(outcome, last) });
+                    return Ok(if saddle { last } else { self.last_step(outcome, last, before) });
                 }
                 if saddle {
                     outcome.psi = self.lift(std::mem::take(&mut outcome.psi));
@@ -104,7 +107,7 @@ impl Problem {
     }
 
     /// One more Newton step, which squares what distance is left, where an evaluation costs little.
-    fn last_step(&mut self, outcome: &mut Outcome, last: Evaluation) -> Evaluation {
+    fn last_step(&mut self, outcome: &mut Outcome, last: Evaluation, before: f64) -> Evaluation {
         let cheap = self.path == Path::Block || matches!(self.engine, Engine::Restricted(_));
         if !cheap || !(ARRIVED..DECREMENT).contains(&outcome.decrement) {
             return last;
@@ -114,6 +117,9 @@ impl Problem {
         let psi: Vec<f64> = outcome.psi.iter().zip(step).map(|(x, d)| if *x == 0.0 { 0.0 } else { x + d }).collect();
         let mut psi = psi;
         self.tie(&mut psi);
+        if let Some(end) = self.glide(outcome, last.clone(), psi.clone(), before) {
+            return end;
+        }
         let mut objective = self.objective();
         match objective.evaluate(&psi, Order::Hessian, INNER_LAST) {
             Ok(e) if e.value >= last.value - NO_WORSE * (1.0 + last.value.abs()) => {

@@ -105,6 +105,9 @@ pub struct Outcome {
     /// Negative Hessian last used.
     pub curvature: Vec<f64>,
     pub decrement: f64,
+    /// The decrement one step earlier, and after convergence the point from which the last step was taken.
+    pub before: f64,
+    pub here: Option<Evaluation>,
     pub reason: Reason,
     pub iterations: usize,
     pub evaluations: usize,
@@ -118,6 +121,8 @@ impl Outcome {
             value: f64::NEG_INFINITY,
             curvature: Vec::new(),
             decrement: f64::INFINITY,
+            before: f64::INFINITY,
+            here: None,
             reason: Reason::BadStart,
             iterations: 0,
             evaluations: 0,
@@ -246,7 +251,7 @@ pub fn maximise_from(
             outcome.reason = Reason::NoProgress;
             return outcome;
         };
-        outcome.decrement = model.decrement();
+        (outcome.before, outcome.decrement) = (outcome.decrement, model.decrement());
         if !observe(outcome.iterations, here.value, outcome.decrement) {
             outcome.reason = Reason::Interrupted;
             return outcome;
@@ -256,6 +261,7 @@ pub fn maximise_from(
                 outcome.psi = polar::moved(&outcome.psi, &model.step(0.0), rows);
             }
             outcome.reason = Reason::Converged;
+            outcome.here = Some(here);
             return outcome;
         }
         if outcome.psi.iter().zip(&settings.limits).any(|(x, limit)| x.abs() > *limit) {

@@ -32,7 +32,7 @@ impl Quadrature for Block {
                 let grid = shared_grid(k, q);
                 let counts = vec![grid.log_weight.len(); self.groups()];
                 let grid = Arc::new(grid);
-                self.grids = self.places.tiles.iter().map(|_| grid.clone()).collect();
+                self.grids = self.tiles.iter().map(|_| grid.clone()).collect();
                 Ok(Nodes { counts, error: f64::NAN })
             }
             Rule::Adaptive(tolerance) | Rule::Reference(tolerance) => {
@@ -100,7 +100,7 @@ impl Units for Block {
 impl Block {
     fn grids_of(&self, chosen: &[Chosen]) -> Vec<Arc<Grid>> {
         let of_tile = |t: &Tile| Arc::new(grid(&chosen[t.group..][..t.groups], self.q()));
-        self.places.tiles.iter().map(of_tile).collect()
+        self.tiles.iter().map(of_tile).collect()
     }
 
     /// What is stated of the sum of all log-integrals.
@@ -134,8 +134,8 @@ impl Block {
     fn integrand(&self, group: usize, psi: &[f64], lambda: &[f64]) -> Integrand {
         let q = self.q();
         let (places, _) = self.places.places_of(&[group]);
-        let tile = self.places.tiles.partition_point(|t| t.group <= group) - 1;
-        let lane = group - self.places.tiles[tile].group;
+        let tile = self.tiles.partition_point(|t| t.group <= group) - 1;
+        let lane = group - self.tiles[tile].group;
         let inverse: Vec<f64> = (0..q * q).map(|i| self.inverse[tile * q * q + i].0[lane]).collect();
         let (y, size, weight) = self.store.responses(&places);
         let z = |&a: &usize| (self.store.predictor[a], self.store.column_at(a, &places));

@@ -15,6 +15,7 @@ mod nodes;
 mod parts;
 mod posterior;
 mod quadrature;
+mod sample;
 mod scores;
 mod series;
 mod store;
@@ -29,6 +30,7 @@ use self::laplace::Direction;
 use self::quadrature::Grid;
 use self::series::{Effects, Steps};
 use self::store::Store;
+use self::tiles::Tile;
 use super::{Evaluation, Objective, Order, Posterior, Reject};
 use crate::control::Control;
 use crate::design::{Column, Data, Layout, Predictor, Term};
@@ -42,10 +44,13 @@ pub struct Block {
     /// Family, predictors and terms of the problem, without their rows.
     shape: Data,
     layout: Layout,
-    places: tiles::Layout,
-    store: Store,
+    places: Arc<tiles::Layout>,
+    store: Arc<Store>,
     /// How rows belong to effects where groups are series; columns of effects are then not in the store.
-    series: Option<Effects>,
+    series: Option<Arc<Effects>>,
+    /// The tiles that are evaluated, how many rows they have, and those that a thread takes at a time.
+    tiles: Vec<Tile>,
+    rows: usize,
     chunks: Vec<Range<usize>>,
     levels: usize,
     log_constant: f64,
@@ -142,10 +147,12 @@ impl Block {
         let mut block = Block {
             shape,
             layout,
-            chunks: places.chunks(),
-            places,
-            store,
-            series,
+            chunks: tiles::chunks(&places.tiles),
+            tiles: places.tiles.clone(),
+            rows: store.n(),
+            places: Arc::new(places),
+            store: Arc::new(store),
+            series: series.map(Arc::new),
             levels,
             log_constant,
             copies,
@@ -170,7 +177,7 @@ impl Block {
 
     /// Number of rows.
     pub fn n(&self) -> usize {
-        self.store.n()
+        self.rows
     }
 
     /// Whether the linear predictor of predictor 0 has, random effects aside, a variance above `limit` in some row.
@@ -180,7 +187,7 @@ impl Block {
 
     /// New responses, in the order of the rows given first.
     pub fn set_response(&mut self, y: &[f64]) {
-        self.store.set_response(y, &self.places.row);
+        Arc::make_mut(&mut self.store).set_response(y, &self.places.row);
         self.log_constant = self.store.log_constant(&self.places.repeats);
     }
 
@@ -333,7 +340,7 @@ impl Objective for Block {
         let keeps = order == Order::Hessian && self.keeps_tangents();
         let width = if keeps { self.q() * self.layout.total } else { 0 };
         let (mut trial, mut inverse) = (std::mem::take(&mut self.trial), std::mem::take(&mut self.inverse));
-        let mut du = vec![Lanes::ZERO; self.places.tiles.len() * width];
+        let mut du = vec![Lanes::ZERO; self.tiles.len() * width];
         let parts = self.parts([&mut trial, &mut inverse, &mut du], &job);
         (self.trial, self.inverse) = (trial, inverse);
         let parts = parts?;
@@ -354,7 +361,7 @@ impl Objective for Block {
     }
 
     fn reset(&mut self) {
-        let (tiles, q) = (self.places.tiles.len(), self.q());
+        let (tiles, q) = (self.tiles.len(), self.q());
         self.u = vec![Lanes::ZERO; tiles * q];
         self.trial = self.u.clone();
         self.inverse = vec![Lanes::ZERO; tiles * self.kept()];

@@ -54,7 +54,7 @@ impl Block {
 
     #[inline(always)]
     fn part_of_size(&self, q: usize, slots: Slots<'_>, job: &Job<'_>) -> Result<Part, Reject> {
-        let (p, tiles) = (self.store.columns.len(), &self.places.tiles[slots.tiles.clone()]);
+        let (p, tiles) = (self.store.columns.len(), &self.tiles[slots.tiles.clone()]);
         let mut work = Work::new(&self.store, job, &tiles[0]);
         let (mut search, mut point) = (Search::new(q), Point::new(p, q));
         let rows = job.hessian_rows(self.layout.total);

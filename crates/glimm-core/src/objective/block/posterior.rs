@@ -15,7 +15,7 @@ impl Block {
             covariances: terms.iter().map(|t| vec![0.0; self.levels * t.effects() * t.effects()]).collect(),
         };
         let (mut u, mut c, mut b, mut covariance) = (vec![0.0; q], vec![0.0; q * q], vec![0.0; q], vec![0.0; q * q]);
-        for (t, tile) in self.places.tiles.iter().enumerate().filter(|_| q > 0) {
+        for (t, tile) in self.tiles.iter().enumerate().filter(|_| q > 0) {
             for lane in 0..tile.groups {
                 match &steps {
                     Some(steps) => self.series_posterior(steps, t, lane, &mut b, &mut covariance),

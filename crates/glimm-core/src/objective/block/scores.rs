@@ -1,5 +1,7 @@
 //! What each group adds to the derivatives: the sums of its lane, before they are summed.
 
+use std::sync::Arc;
+
 use super::lanes::Lanes;
 use super::laplace::Sums;
 use super::{Block, Job, tiles};
@@ -22,7 +24,7 @@ impl Block {
         let chain = self.chain(psi);
         let mut found = Vec::with_capacity(self.groups());
         let tiles = parts.iter().flat_map(|part| &part.tiles);
-        for (tile, sums) in self.places.tiles.iter().zip(tiles) {
+        for (tile, sums) in self.tiles.iter().zip(tiles) {
             for lane in 0..tile.groups {
                 let of_lane = |x: Lanes| if tile.wide { x.sum() } else { x.0[lane] };
                 let over = |j: usize, of: &dyn Fn(&Sums) -> Lanes| of_lane(of(&sums[j]));
@@ -44,7 +46,7 @@ impl Block {
         let code: Vec<u32> = (0..rows.len() as u32).collect();
         let mut layout = tiles::Layout::by_code(&code, rows.len());
         let mut block = Block::at(&mut data, std::mem::take(&mut layout), None);
-        block.places.rename(&rows);
+        Arc::make_mut(&mut block.places).rename(&rows);
         block
     }
 }

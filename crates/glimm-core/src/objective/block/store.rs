@@ -10,6 +10,7 @@ use crate::family::{Family, Rows};
 /// Effects from which it is worth knowing which of them meet.
 const MANY: usize = 4;
 
+#[derive(Clone)]
 pub struct Store {
     pub family: Arc<dyn Family>,
     y: Vec<f64>,

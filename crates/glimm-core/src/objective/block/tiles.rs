@@ -39,7 +39,7 @@ impl Tile {
 }
 
 /// Where every row stands.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Layout {
     pub tiles: Vec<Tile>,
     /// The row at each place, as numbered by the caller, and whether the place repeats another's row.
@@ -152,18 +152,6 @@ impl Layout {
         self.level.len()
     }
 
-    /// Successive tiles of about `CHUNK_PLACES` places.
-    pub fn chunks(&self) -> Vec<Range<usize>> {
-        let (mut chunks, mut first) = (Vec::new(), 0);
-        for t in 0..self.tiles.len() {
-            if self.tiles[t].places().end - self.tiles[first].first >= CHUNK_PLACES || t + 1 == self.tiles.len() {
-                chunks.push(first..t + 1);
-                first = t + 1;
-            }
-        }
-        chunks
-    }
-
     /// The rows at some places, as numbered by the caller.
     pub fn rows_at(&self, places: &[usize]) -> Vec<u32> {
         places.iter().map(|&i| self.row[i]).collect()
@@ -187,6 +175,19 @@ impl Layout {
         }
         (places, codes)
     }
+}
+
+/// Successive tiles of about `CHUNK_PLACES` places.
+pub fn chunks(tiles: &[Tile]) -> Vec<Range<usize>> {
+    let (mut chunks, mut first, mut places) = (Vec::new(), 0, 0);
+    for (t, tile) in tiles.iter().enumerate() {
+        places += tile.places().len();
+        if places >= CHUNK_PLACES || t + 1 == tiles.len() {
+            chunks.push(first..t + 1);
+            (first, places) = (t + 1, 0);
+        }
+    }
+    chunks
 }
 
 /// Where the rows of each level start in a list of rows sorted by level, and that list.

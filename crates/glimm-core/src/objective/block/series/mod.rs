@@ -117,7 +117,7 @@ impl Block {
     #[inline(always)]
     fn series_part_rows(&self, slots: Slots<'_>, job: &Job<'_>, steps: &Steps) -> Result<Part, Reject> {
         let Some(effects) = &self.series else { return Err(Reject::NoMode) };
-        let (q, p, tiles) = (effects.q, self.layout.total, &self.places.tiles[slots.tiles.clone()]);
+        let (q, p, tiles) = (effects.q, self.layout.total, &self.tiles[slots.tiles.clone()]);
         let (directions, rows) = (self.series_directions(), job.hessian_rows(p));
         let mut series = Series::new(Work::new(&self.store, job, &tiles[0]), steps, effects, &self.places.times);
         let (mut search, mut point) = (Search::of_chain(q), Point::new(q, self.store.spans.len(), p));
