@@ -2,25 +2,36 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::error::Error;
 use crate::family::{Family, Rows};
+use crate::linalg::sums;
 use crate::precision::Precision;
 use crate::structure::Structure;
 
 /// Numbers that are looked at together.
 const CHUNK: usize = 1024;
+/// Rows from which several threads gather them.
+const PARALLEL_ROWS: usize = 50_000;
 
-/// One column of a model matrix. Constant one columns (intercepts) take no memory.
+/// One column of a model matrix. Constant one columns (intercepts) take no memory, and a column that has several places
+/// takes it once.
 #[derive(Clone)]
 pub enum Column {
     One,
-    Values(Vec<f64>),
+    Values(Arc<Vec<f64>>),
 }
 
 impl Column {
     /// A column from values, noticing a column of ones.
     pub fn new(values: Vec<f64>) -> Column {
-        if values.iter().all(|&v| v == 1.0) { Column::One } else { Column::Values(values) }
+        if values.iter().all(|&v| v == 1.0) { Column::One } else { Column::of(values) }
+    }
+
+    /// A column from values, not all of them one.
+    pub fn of(values: Vec<f64>) -> Column {
+        Column::Values(Arc::new(values))
     }
 
     /// Rows `r`, where `ones` is a slice of ones at least as long.
@@ -43,9 +54,17 @@ impl Column {
     pub fn gather(&self, rows: &[u32]) -> Column {
         match self {
             Column::One => Column::One,
-            Column::Values(v) => Column::Values(rows.iter().map(|&i| v[i as usize]).collect()),
+            Column::Values(v) => Column::of(gather(v, rows)),
         }
     }
+}
+
+/// The numbers of some rows, in their order.
+pub fn gather(v: &[f64], rows: &[u32]) -> Vec<f64> {
+    if rows.len() < PARALLEL_ROWS {
+        return rows.iter().map(|&i| v[i as usize]).collect();
+    }
+    rows.par_iter().with_min_len(PARALLEL_ROWS / 2).map(|&i| v[i as usize]).collect()
 }
 
 /// Fixed effects of one linear predictor.
@@ -67,7 +86,7 @@ impl Predictor {
 pub fn thresholds(y: &[f64], classes: usize) -> [Predictor; 2] {
     let picks = |shift: usize| {
         let pick = |c: usize| y.iter().map(|y| f64::from(u8::from(*y == (c + shift) as f64))).collect();
-        (1..classes).map(|c| Column::Values(pick(c))).collect()
+        (1..classes).map(|c| Column::of(pick(c))).collect()
     };
     [Predictor::new(picks(0), None), Predictor { columns: picks(1), offset: None, shares: Some(1) }]
 }
@@ -325,8 +344,8 @@ fn same_length(what: &str, found: usize, expected: usize) -> Result<(), Error> {
 }
 
 fn finite(what: &str, values: &[f64]) -> Result<(), Error> {
-    // Whole chunks at a time, which becomes vector code.
-    let all = |chunk: &[f64]| chunk.iter().fold(true, |all, v| all & v.is_finite());
+    // Whole chunks at a time, which becomes vector code: anything else times zero is not a number.
+    let all = |chunk: &[f64]| sums::of(chunk, |v| v * 0.0) == 0.0;
     if values.chunks(CHUNK).all(all) {
         return Ok(());
     }

@@ -75,7 +75,7 @@ fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {
     let g: Vec<u32> = (0..n).map(|_| rng.random_range(0..9)).collect();
     let h: Vec<u32> = (0..n).map(|_| rng.random_range(0..6)).collect();
     let within: Vec<u32> = g.iter().map(|g| g * 3 + rng.random_range(0..3)).collect();
-    let (one, slope) = (|| vec![Column::One], || vec![Column::One, Column::Values(x.to_vec())]);
+    let (one, slope) = (|| vec![Column::One], || vec![Column::One, Column::of(x.to_vec())]);
     match shape {
         Shape::None => vec![],
         Shape::Intercept => vec![term(&g, 9, one(), "us")],
@@ -83,11 +83,11 @@ fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {
         Shape::Diagonal => vec![term(&g, 9, slope(), "diag")],
         Shape::Three => {
             let mut columns = slope();
-            columns.push(Column::Values(w.to_vec()));
+            columns.push(Column::of(w.to_vec()));
             vec![term(&g, 9, columns, "us")]
         }
         Shape::TwoTerms => {
-            vec![term(&g, 9, one(), "us"), term(&g, 9, vec![Column::Values(x.to_vec())], "us")]
+            vec![term(&g, 9, one(), "us"), term(&g, 9, vec![Column::of(x.to_vec())], "us")]
         }
         Shape::Nested => vec![term(&g, 9, one(), "us"), term(&within, 27, one(), "us")],
         Shape::Crossed => vec![term(&g, 9, one(), "us"), term(&h, 6, one(), "us")],
@@ -96,7 +96,7 @@ fn terms(shape: Shape, x: &[f64], w: &[f64], rng: &mut Random) -> Vec<Term> {
             vec![
                 term(&g, 9, slope(), "us"),
                 term(&h, 6, slope(), "diag"),
-                term(&third, 4, vec![Column::Values(w.to_vec())], "us"),
+                term(&third, 4, vec![Column::of(w.to_vec())], "us"),
             ]
         }
     }
@@ -131,7 +131,7 @@ pub fn problem(name: &str, link: &str, shape: Shape, seed: u64) -> Data {
         })
         .collect();
     let offset = Some((0..n).map(|_| 0.1 * normal(&mut rng)).collect());
-    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x.clone())], offset)];
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::of(x.clone())], offset)];
     for _ in family.parameters() {
         predictors.push(Predictor::new(vec![Column::One], None));
     }

@@ -69,13 +69,13 @@ fn problem(name: &str, link: &str, extras: Extras, seed: u64) -> Data {
             if name.starts_with("ga") { y.ceil() } else { y }
         })
         .collect();
-    let columns = vec![Column::One, Column::Values(x.clone()), Column::Values(of_group)];
+    let columns = vec![Column::One, Column::of(x.clone()), Column::of(of_group)];
     let mut predictors = vec![Predictor::new(columns, offset)];
     if !family.parameters().is_empty() {
         predictors.push(Predictor::new(vec![Column::One], None));
     }
     let mut columns = vec![Column::One];
-    columns.extend(extras.slope.then_some(Column::Values(x)));
+    columns.extend(extras.slope.then_some(Column::of(x)));
     let term = |codes: Vec<u32>, levels: usize, columns: Vec<Column>| {
         let structure = structure::lookup("us", columns.len()).unwrap();
         Term { codes, levels, predictors: vec![0; columns.len()], columns, structure, prior: None, also: Vec::new() }
@@ -244,7 +244,7 @@ fn groups_of_single_trials_and_a_column_of_groups_come_in_460_kinds() {
         y,
         size: None,
         freq: None,
-        predictors: vec![Predictor::new(vec![Column::One, Column::Values(x)], None)],
+        predictors: vec![Predictor::new(vec![Column::One, Column::of(x)], None)],
         terms: vec![Term {
             codes,
             levels: groups as usize,

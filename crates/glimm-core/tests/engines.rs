@@ -53,7 +53,7 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
             eta[i] += own[0] + if slopes(f) { SLOPE * own[1] * x[i] } else { 0.0 };
         }
         let both = shape == Shape::Slopes;
-        let columns = if both { vec![Column::Values(x.clone()), Column::One] } else { vec![Column::One] };
+        let columns = if both { vec![Column::of(x.clone()), Column::One] } else { vec![Column::One] };
         let structure = structure::lookup("us", columns.len()).unwrap();
         terms.push(Term {
             codes,
@@ -68,11 +68,11 @@ fn crossed(family: &str, shape: Shape, seed: u64) -> Data {
     if shape == Shape::SharedFactor {
         // Independent slopes on the smaller factor: two terms that share it.
         let structure = structure::lookup("us", 1).unwrap();
-        terms.push(Term { columns: vec![Column::Values(x.clone())], structure, ..terms[1].clone() });
+        terms.push(Term { columns: vec![Column::of(x.clone())], structure, ..terms[1].clone() });
     }
     let family = family::lookup(family, None).unwrap();
     let y = eta.iter().map(|&e| family.draw(&mut rng, 1.0, &[e, 0.3][..family.predictors()])).collect();
-    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x)], None)];
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::of(x)], None)];
     if !family.parameters().is_empty() {
         predictors.push(Predictor::new(vec![Column::One], None));
     }

@@ -67,7 +67,7 @@ fn tiny(seed: u64) -> Data {
         y: cells.iter().map(|_| f64::from(rng.random_range(0..2))).collect(),
         size: None,
         freq: None,
-        predictors: vec![Predictor::new(vec![Column::One, Column::Values(x)], None)],
+        predictors: vec![Predictor::new(vec![Column::One, Column::of(x)], None)],
         terms: vec![
             one(cells.iter().map(|c| c.0).collect(), vec![Column::One], vec![0]),
             one(cells.iter().map(|c| c.1).collect(), vec![Column::One], vec![0]),
@@ -161,7 +161,7 @@ fn crossed_effects_agree_with_brute_force() {
 fn correlated_slopes_agree_with_brute_force() {
     let mut rng = Random::seed_from_u64(4);
     let x: Vec<f64> = (0..30).map(|_| normal(&mut rng)).collect();
-    let columns = vec![Column::One, Column::Values(x.clone())];
+    let columns = vec![Column::One, Column::of(x.clone())];
     let data = Data {
         y: (0..30).map(|_| f64::from(rng.random_range(0..2))).collect(),
         predictors: vec![Predictor::new(columns.clone(), None)],

@@ -297,8 +297,8 @@ fn balanced(groups: usize, rows: usize) -> Data {
     data.y = (0..n).map(|i| noise(i) + noise(i / rows + 7) * (1.0 + 0.3 * x[i])).collect();
     data.freq = None;
     data.predictors[0].offset = None;
-    data.predictors[0].columns[1] = Column::Values(x.clone());
-    data.terms[0].columns[1] = Column::Values(x);
+    data.predictors[0].columns[1] = Column::of(x.clone());
+    data.terms[0].columns[1] = Column::of(x);
     data.terms[0].codes = (0..n).map(|i| (i / rows) as u32).collect();
     data.terms[0].levels = groups;
     data
@@ -314,8 +314,8 @@ fn groups_brought_together_change_nothing() {
         let x: Vec<f64> = (0..240).map(|i| ((i % 6 + i / 6) % 6) as f64 * (1.0 + 1e-13 * (i / 6) as f64)).collect();
         let order = |i: usize| i / 6 * 6 + (i % 6 + i / 6) % 6;
         apart.y = (0..240).map(|i| data.y[order(i)]).collect();
-        apart.predictors[0].columns[1] = Column::Values(x.clone());
-        apart.terms[0].columns[1] = Column::Values(x);
+        apart.predictors[0].columns[1] = Column::of(x.clone());
+        apart.terms[0].columns[1] = Column::of(x);
         let mut apart = Lmm::new(&apart, reml).unwrap();
         assert!(together.numbers() * 5 < apart.numbers(), "{} {}", together.numbers(), apart.numbers());
         for at in [[0.5, 0.1, 0.3], [1.5, -0.4, 0.0]] {

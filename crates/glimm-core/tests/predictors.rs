@@ -23,14 +23,14 @@ fn mixed(crossed: bool) -> Data {
     let x: Vec<f64> = (0..n).map(|_| normal(&mut rng)).collect();
     let family: Arc<dyn Family> = Arc::new(ZeroInflated::new(family::lookup("nbinom2", None).unwrap()));
     let y = (0..n).map(|i| family.draw(&mut rng, 1.0, &[0.9 + 0.3 * x[i], 0.8, -0.9])).collect();
-    let columns = || vec![Column::One, Column::Values(x.clone())];
+    let columns = || vec![Column::One, Column::of(x.clone())];
     let predictors = (0..3).map(|_| Predictor::new(columns(), None)).collect();
     let g: Vec<u32> = (0..n).map(|_| rng.random_range(0..12)).collect();
     let h: Vec<u32> = (0..n).map(|_| rng.random_range(0..7)).collect();
     let joint = Term {
         codes: g.clone(),
         levels: 12,
-        columns: vec![Column::Values(x.clone()), Column::One, Column::One],
+        columns: vec![Column::of(x.clone()), Column::One, Column::One],
         predictors: vec![0, 0, 2],
         structure: structure::lookup("us", 3).unwrap(),
         prior: None,
@@ -57,12 +57,12 @@ fn classes(crossed: bool, link: &str) -> Data {
     let x: Vec<f64> = (0..n).map(|_| normal(&mut rng)).collect();
     let family = family::lookup("ordinal", Some(link)).unwrap();
     let y: Vec<f64> = (0..n).map(|i| family.draw(&mut rng, 4.0, &[0.5 * x[i], -1.0, 0.1, 1.2])).collect();
-    let mut predictors = vec![Predictor::new(vec![Column::Values(x.clone())], None)];
+    let mut predictors = vec![Predictor::new(vec![Column::of(x.clone())], None)];
     predictors.extend(thresholds(&y, 4));
     let mut terms = Vec::new();
     for (levels, q) in [(11, 2), (6, 1)].into_iter().take(if crossed { 2 } else { 1 }) {
         let codes = (0..n).map(|_| rng.random_range(0..levels)).collect();
-        let columns: Vec<Column> = vec![Column::Values(x.clone()), Column::One].split_off(2 - q);
+        let columns: Vec<Column> = vec![Column::of(x.clone()), Column::One].split_off(2 - q);
         let structure = structure::lookup("us", q).unwrap();
         terms.push(Term {
             codes,

@@ -78,7 +78,7 @@ fn data(name: &str, terms: Vec<Term>, rows: &mut Rows) -> Data {
     let size = (name == "binomial").then(|| vec![4.0; N]);
     let y =
         (0..N).map(|i| family.draw(&mut rows.rng, 4.0, &[0.4 + 0.2 * rows.x[i], 0.3][..family.predictors()])).collect();
-    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(rows.x.clone())], None)];
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::of(rows.x.clone())], None)];
     family.parameters().iter().for_each(|_| predictors.push(Predictor::new(vec![Column::One], None)));
     Data { family, y, size, freq: None, predictors, terms, copies: None, constants: None }
 }
@@ -109,7 +109,7 @@ fn compare(a: &mut dyn Objective, b: &mut dyn Objective, psi: &[f64], label: &st
 fn the_identity_is_no_prior() {
     for name in ["poisson", "binomial", "gaussian"] {
         let mut rows = rows(1);
-        let slope = vec![Column::Values(rows.x.clone()), Column::One];
+        let slope = vec![Column::of(rows.x.clone()), Column::One];
         let plain = us(&rows.codes, slope, vec![0, 0]);
         let tied = Term { prior: Some(precision(&identity())), ..plain.clone() };
         let data = data(name, vec![plain], &mut rows);
@@ -139,7 +139,7 @@ fn whitened(p: &[f64], z: &dyn Fn(usize, usize) -> f64) -> Vec<Column> {
         }
         x.iter().enumerate().for_each(|(g, x)| columns[g][i] = *x);
     }
-    columns.into_iter().map(Column::Values).collect()
+    columns.into_iter().map(Column::of).collect()
 }
 
 fn one_level(columns: Vec<Column>) -> Term {
@@ -167,7 +167,7 @@ fn a_precision_is_a_change_of_columns() {
 
 fn several(rows: &Rows, prior: Option<Arc<Precision>>) -> Term {
     let weights: Vec<f64> = (0..N).map(|i| 0.2 + 0.1 * (i % 5) as f64).collect();
-    let also = vec![Membership { codes: rows.other.clone(), columns: vec![Column::Values(weights)] }];
+    let also = vec![Membership { codes: rows.other.clone(), columns: vec![Column::of(weights)] }];
     Term { also, prior, ..us(&rows.codes, vec![Column::One], vec![0]) }
 }
 
@@ -197,7 +197,7 @@ fn several_memberships_are_columns() {
 
 /// A pedigree's kind of terms: correlated effects of a row's own level and of another, one covariance.
 fn direct_and_maternal(rows: &Rows, prior: Option<Arc<Precision>>) -> Term {
-    let none = || Column::Values(vec![0.0; N]);
+    let none = || Column::of(vec![0.0; N]);
     let also = vec![Membership { codes: rows.other.clone(), columns: vec![none(), Column::One] }];
     Term { also, prior, ..us(&rows.codes, vec![Column::One, none()], vec![0, 0]) }
 }
@@ -207,7 +207,7 @@ fn derivatives_are_exact() {
     for name in ["poisson", "binomial", "gaussian", "nbinom2"] {
         let mut rows = rows(4);
         let known = precision(&dense(&mut rows.rng));
-        let slope = vec![Column::Values(rows.x.clone()), Column::One];
+        let slope = vec![Column::of(rows.x.clone()), Column::One];
         let slopes = Term { prior: Some(known.clone()), ..us(&rows.codes, slope, vec![0, 0]) };
         let plain = us(&rows.other, vec![Column::One], vec![0]);
         let crossed = vec![slopes.clone(), plain, several(&rows, None)];
@@ -233,7 +233,7 @@ fn derivatives_are_exact() {
 fn derivatives_are_exact_in_two_predictors() {
     let mut rows = rows(5);
     let known = precision(&dense(&mut rows.rng));
-    let joint = us(&rows.codes, vec![Column::Values(rows.x.clone()), Column::One, Column::One], vec![0, 0, 1]);
+    let joint = us(&rows.codes, vec![Column::of(rows.x.clone()), Column::One, Column::One], vec![0, 0, 1]);
     let apart = direct_and_maternal(&rows, Some(known.clone()));
     let apart = Term { predictors: vec![0, 1], ..apart };
     for term in [Term { prior: Some(known), ..joint }, apart] {
@@ -322,7 +322,7 @@ fn effects_of_neighbours_sum_to_zero() {
     for name in ["poisson", "gaussian"] {
         let mut rows = rows(9);
         let known = neighbours();
-        let slope = vec![Column::Values(rows.x.clone()), Column::One];
+        let slope = vec![Column::of(rows.x.clone()), Column::One];
         let slopes = Term { prior: Some(known.clone()), ..us(&rows.codes, slope, vec![0, 0]) };
         let plain = us(&rows.other, vec![Column::One], vec![0]);
         let data = data(name, vec![slopes, plain], &mut rows);
@@ -354,7 +354,7 @@ fn sums_leave_out_what_has_no_precision() {
     let codes = rows.codes.clone();
     let column = |c: usize| {
         let entry = |&g: &u32| if g as usize >= c { root[g as usize * LEVELS + c] } else { 0.0 };
-        Column::Values(codes.iter().map(entry).collect())
+        Column::of(codes.iter().map(entry).collect())
     };
     let wide = one_level((0..LEVELS).map(column).collect());
     let term = Term { prior: Some(known), ..us(&codes, vec![Column::One], vec![0]) };

@@ -111,7 +111,7 @@ fn apart(data: &Data) -> Data {
     let each = |v: &[f64]| v.iter().zip(freq).flat_map(|(v, f)| vec![*v; *f as usize]).collect::<Vec<f64>>();
     let column = |c: &Column| match c {
         Column::One => Column::One,
-        Column::Values(v) => Column::Values(each(v)),
+        Column::Values(v) => Column::of(each(v)),
     };
     let (term, predictor) = (&data.terms[0], &data.predictors[0]);
     let n = freq.iter().sum::<f64>() as usize;
@@ -144,7 +144,7 @@ fn weights_are_repeated_rows_for_every_rule() {
         (data.y, data.freq) = (vec![1.0, 0.0, 0.0, 1.0], Some(vec![3.0, 2.0, 3.0, 4.0]));
         data.size = (!counts).then(|| vec![1.0; 4]);
         data.predictors = vec![Predictor::new(vec![], Some(vec![-0.7, 0.1, 0.4, -1.2]))];
-        let slope = Column::Values(vec![0.3, -1.1, 0.8, 1.9]);
+        let slope = Column::of(vec![0.3, -1.1, 0.8, 1.9]);
         data.terms[0].codes = vec![0; 4];
         data.terms[0].columns = if intercept_first { vec![Column::One, slope] } else { vec![slope, Column::One] };
         data.terms[0].predictors = vec![0, 0];

@@ -122,7 +122,7 @@ fn problem_of(family: &str, name: &str, q: usize, rows_of: impl Fn(usize) -> usi
     let y = (0..n).map(|i| family.draw(&mut rng, size, &eta(i)[..family.predictors()])).collect();
     let is = |t: usize| (0..n).map(|i| if time[i] == t { z[i] } else { 0.0 }).collect();
     let term = Term {
-        columns: (0..q).map(|t| Column::Values(is(t))).collect(),
+        columns: (0..q).map(|t| Column::of(is(t))).collect(),
         predictors: vec![0; q],
         structure: lookup(&text(name, q), q).unwrap(),
         codes,
@@ -131,9 +131,9 @@ fn problem_of(family: &str, name: &str, q: usize, rows_of: impl Fn(usize) -> usi
         also: Vec::new(),
     };
     let freq = (0..n).map(|i| 1.0 + (i % 3) as f64).collect();
-    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x.clone())], Some(offset))];
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::of(x.clone())], Some(offset))];
     for k in 0..family.parameters().len() {
-        let columns = if k == 0 { vec![Column::One, Column::Values(x.clone())] } else { vec![Column::One] };
+        let columns = if k == 0 { vec![Column::One, Column::of(x.clone())] } else { vec![Column::One] };
         predictors.push(Predictor::new(columns, None));
     }
     let size = trials.then(|| vec![size; n]);

@@ -46,7 +46,7 @@ fn problem(family: &str, name: &str, q: usize, more: bool) -> Data {
     let place: Vec<f64> = (0..GROUPS * q).map(|_| 0.6 * normal(&mut rng)).collect();
     let eta = |i: usize| [0.4 + 0.3 * x[i] + place[codes[i] as usize * q + time[i]], -0.2];
     let y = (0..n).map(|i| family.draw(&mut rng, 1.0, &eta(i)[..family.predictors()])).collect();
-    let is = |t: usize| Column::Values(time.iter().map(|s| f64::from(u8::from(*s == t))).collect());
+    let is = |t: usize| Column::of(time.iter().map(|s| f64::from(u8::from(*s == t))).collect());
     let structure = lookup(&text(name, q), q).unwrap();
     let term = Term {
         codes,
@@ -62,7 +62,7 @@ fn problem(family: &str, name: &str, q: usize, more: bool) -> Data {
         let structure = lookup("us", 1).unwrap();
         terms.push(Term { columns: vec![Column::One], predictors: vec![0], structure, ..terms[0].clone() });
     }
-    let mut predictors = vec![Predictor::new(vec![Column::One, Column::Values(x)], None)];
+    let mut predictors = vec![Predictor::new(vec![Column::One, Column::of(x)], None)];
     predictors.extend(family.parameters().iter().map(|_| Predictor::new(vec![Column::One], None)));
     Data { family, y, size: None, freq: None, predictors, terms, copies: None, constants: None }
 }

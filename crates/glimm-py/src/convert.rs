@@ -37,17 +37,29 @@ pub fn vector(v: &Vector<'_>) -> Vec<f64> {
     v.as_slice().map_or_else(|_| v.as_array().iter().copied().collect(), <[f64]>::to_vec)
 }
 
-/// The columns at `places`, which lie below the number of columns. Intercepts are not copied.
-pub fn columns(m: &Matrix<'_>, places: impl Iterator<Item = usize>) -> Vec<Column> {
-    let m = m.as_array();
-    let column = |j: usize| {
-        let column = m.column(j);
-        if column.iter().all(|&v| v == 1.0) {
-            return Column::One;
-        }
-        Column::Values(column.as_slice().map_or_else(|| column.iter().copied().collect(), <[f64]>::to_vec))
-    };
-    places.filter(|&j| j < m.ncols()).map(column).collect()
+/// Columns that were read, by where they are in memory: matrices are views of one another.
+#[derive(Default)]
+pub struct Known(Vec<(*const f64, Column)>);
+
+impl Known {
+    /// The columns at `places`, which lie below the number of columns. Intercepts are not copied, and others once.
+    pub fn columns(&mut self, m: &Matrix<'_>, places: impl Iterator<Item = usize>) -> Vec<Column> {
+        let m = m.as_array();
+        let mut column = |j: usize| {
+            let values = m.column(j);
+            let Some(values) = values.as_slice() else {
+                return Column::new(values.iter().copied().collect());
+            };
+            let place = values.as_ptr();
+            if let Some((_, known)) = self.0.iter().find(|known| known.0 == place) {
+                return known.clone();
+            }
+            let column = if values.iter().all(|&v| v == 1.0) { Column::One } else { Column::of(values.to_vec()) };
+            self.0.push((place, column.clone()));
+            column
+        };
+        places.filter(|&j| j < m.ncols()).map(&mut column).collect()
+    }
 }
 
 impl FamilyName {
@@ -85,12 +97,12 @@ pub fn family_of(name: &FamilyName) -> Result<Arc<dyn Family>, Error> {
     Ok(if *zero_inflated { Arc::new(ZeroInflated::new(family)) } else { family })
 }
 
-fn predictor((x, offset, value): &PredictorArrays<'_>, n: usize) -> Predictor {
+fn predictor((x, offset, value): &PredictorArrays<'_>, n: usize, known: &mut Known) -> Predictor {
     if let Some(value) = value {
         let offset = offset.as_ref().map_or_else(|| vec![0.0; n], vector);
         return Predictor::new(Vec::new(), Some(offset.into_iter().map(|o| o + value).collect()));
     }
-    let all = |x: &Matrix<'_>| columns(x, 0..x.as_array().ncols());
+    let all = |x: &Matrix<'_>| known.columns(x, 0..x.as_array().ncols());
     Predictor::new(x.as_ref().map_or_else(|| vec![Column::One], all), offset.as_ref().map(vector))
 }
 
@@ -101,16 +113,19 @@ fn membership(first: &[u32], (codes, z): &(Codes<'_>, Matrix<'_>), order: &[usiz
     let code = |(i, &first): (usize, &u32)| if is(i) { u32::try_from(codes[i]).unwrap_or(u32::MAX) } else { first };
     let masked = |column: Column| match column {
         Column::One if (0..first.len()).all(is) => Column::One,
-        column => Column::Values((0..first.len()).map(|i| if is(i) { column.at(i) } else { 0.0 }).collect()),
+        column => Column::of((0..first.len()).map(|i| if is(i) { column.at(i) } else { 0.0 }).collect()),
     };
     Membership {
         codes: first.iter().enumerate().map(code).collect(),
-        columns: columns(z, order.iter().copied()).into_iter().map(masked).collect(),
+        columns: Known::default().columns(z, order.iter().copied()).into_iter().map(masked).collect(),
     }
 }
 
-fn term((name, codes, levels, z, order, predictors, (prior, also)): &TermArrays<'_>) -> Result<Term, Error> {
-    let columns = columns(z, order.iter().copied());
+fn term(
+    (name, codes, levels, z, order, predictors, (prior, also)): &TermArrays<'_>,
+    known: &mut Known,
+) -> Result<Term, Error> {
+    let columns = known.columns(z, order.iter().copied());
     let predictors: Vec<usize> = order.iter().filter_map(|&j| predictors.get(j).copied()).collect();
     let structure = structure::lookup(name, columns.len()).ok_or_else(|| Error::Unknown {
         what: "covariance structure",
@@ -139,7 +154,9 @@ impl Arrays<'_> {
         let family = family_of(&self.family).map_err(raise)?;
         let y = vector(&self.y);
         let size = self.size.as_ref().map(vector);
-        let mut predictors: Vec<Predictor> = self.predictors.iter().map(|p| predictor(p, y.len())).collect();
+        let mut known = Known::default();
+        let mut predictors: Vec<Predictor> =
+            self.predictors.iter().map(|p| predictor(p, y.len(), &mut known)).collect();
         if family.ordered() {
             let classes = size.as_ref().and_then(|s| s.first()).map_or(2, |&c| c as usize);
             predictors.extend(thresholds(&y, classes));
@@ -150,7 +167,7 @@ impl Arrays<'_> {
             size,
             freq: self.freq.as_ref().map(vector),
             predictors,
-            terms: self.terms.iter().map(term).collect::<Result<_, _>>().map_err(raise)?,
+            terms: self.terms.iter().map(|t| term(t, &mut known)).collect::<Result<_, _>>().map_err(raise)?,
             copies: None,
             constants: None,
         })

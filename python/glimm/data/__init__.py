@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .column import Column, Level, values_of
+from .column import Column, Level, all_finite, values_of
 from .frame import Frame, Kind, frame_like, read_values, take_rows, with_columns
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Frame",
     "Kind",
     "Level",
+    "all_finite",
     "frame_like",
     "read_values",
     "take_rows",

@@ -112,10 +112,16 @@ def read_series(name: str, series: Any) -> Column:
     return _objects(name, series.to_numpy())
 
 
+def all_finite(values: NDArray[np.float64]) -> bool:
+    """Whether all numbers are finite; their sum, which is soon had, is then finite too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
+
+
 def _number(name: str, values: NDArray[Any]) -> Column:
     values = np.asarray(values, dtype=np.float64)
     missing = None
-    if not np.isfinite(values).all():
+    if not all_finite(values):
         missing = np.isnan(values)
         infinite = np.flatnonzero(np.isinf(values))
         if infinite.size:

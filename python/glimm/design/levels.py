@@ -15,6 +15,8 @@ from ..relations import Relation, matched
 
 Codes = NDArray[np.int64]
 MIN_LEVELS = 2
+_CLOSE = 4
+"""Whole numbers per row, at most, for which a table is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,25 @@ def coded(column: Column) -> tuple[Codes, tuple[Level, ...]]:
     """Return codes and levels of a column without missing values, levels sorted."""
     if column.levels is not None:
         return column.values, column.levels
+    if column.kind == "integer" and (found := _dense(column.values)) is not None:
+        return found
     import pandas as pd
 
     codes, uniques = pd.factorize(column.values, sort=True)
     return codes.astype(np.int64, copy=False), tuple(uniques.tolist())
+
+
+def _dense(values: Codes) -> tuple[Codes, tuple[Level, ...]] | None:
+    """The same of whole numbers that lie close, by a table instead of hashing; else None."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if high - low > _CLOSE * values.size:
+        return None
+    codes = np.subtract(values, low, dtype=np.int64)
+    there = np.zeros(high - low + 1, dtype=bool)
+    there[codes] = True
+    if there.all():
+        return codes, tuple(range(low, high + 1))
+    return (np.cumsum(there) - 1)[codes], tuple((np.flatnonzero(there) + low).tolist())
 
 
 def whole(column: Column, rows: Codes) -> Column:

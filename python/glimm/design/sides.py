@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import Column
+from ..data import Column, all_finite
 from ..errors import DataError, FormulaError, rows_text
 from ..formula import Formula, RandomTerm
 from ..relations import Relation, chosen
@@ -182,7 +182,8 @@ def split_parts(request: Request, made: Sequence[Matrix], rows: Rows) -> list[Si
             x = _without_intercept(x)
         z, rest = rest[: len(formula.random)], rest[len(formula.random) :]
         offsets, rest = rest[: len(formula.offsets)], rest[len(formula.offsets) :]
-        for matrix in (x, *z):
+        own = x.values.base
+        for matrix in (x, *(m for m in z if own is None or m.values.base is not own)):
             _check_finite(matrix, rows)
         for text, matrix in zip(formula.offsets, offsets, strict=True):
             _check_finite(matrix, rows, f"offset({text})")
@@ -205,9 +206,9 @@ def sum_of(made: Sequence[Matrix]) -> NDArray[np.float64] | None:
 
 
 def _check_finite(matrix: Matrix, rows: Rows, text: str | None = None) -> None:
-    finite = np.isfinite(matrix.values)
-    if finite.all():
+    if all_finite(matrix.values):
         return
+    finite = np.isfinite(matrix.values)
     column = int(np.flatnonzero(~finite.all(axis=0))[0])
     at = np.flatnonzero(~finite[:, column])
     name, value = text or matrix.names[column], matrix.values[at[0], column]

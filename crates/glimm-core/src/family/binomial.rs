@@ -153,6 +153,7 @@ impl Binomial {
 }
 
 /// Why a response is not a number of successes out of trials, if it is not.
+#[inline(always)]
 pub(super) fn check_successes(
     y: f64,
     size: f64,
@@ -285,6 +286,7 @@ impl Family for Binomial {
         if p <= q { count(p, rng) } else { size - count(q, rng) }
     }
 
+    #[inline(always)]
     fn check(&self, y: f64, size: f64) -> Result<(), &'static str> {
         check_successes(
             y,

@@ -46,8 +46,13 @@ pub use ordinal::{probabilities, start_thresholds};
 pub use registry::{Entry, REGISTRY, families, lookup};
 pub use zero::ZeroInflated;
 
+use std::ops::Range;
+
 use crate::link::Link;
 use crate::special::{exp, ln, logistic, vectorized};
+
+/// Responses that are checked together.
+const CHECKED: usize = 1024;
 
 /// The generator behind every draw: counter based, so that streams never overlap.
 pub type Random = rand_chacha::ChaCha8Rng;
@@ -218,8 +223,23 @@ pub trait Family: Send + Sync {
 
     /// The first of many responses that cannot come from this family, and why.
     fn first_refused(&self, y: &[f64], size: Option<&[f64]>) -> Option<(usize, &'static str)> {
+        // Some at a time, which becomes vector code.
+        let good = |rows: Range<usize>| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    let mut good = true;
+                    for i in rows {
+                        good &= self.check(y[i], size.map_or(1.0, |s| s[i])).is_ok();
+                    }
+                    good
+                },
+            )
+        };
         let refused = |i: usize| self.check(y[i], size.map_or(1.0, |s| s[i])).err();
-        (0..y.len()).find_map(|i| refused(i).map(|why| (i, why)))
+        let mut parts = (0..y.len()).step_by(CHECKED).map(|first| first..y.len().min(first + CHECKED));
+        let part = parts.find(|rows| !good(rows.clone()))?;
+        part.into_iter().find_map(|i| refused(i).map(|why| (i, why)))
     }
 
     /// A starting value for predictor 0 from one response; NaN where that tells nothing of it.
@@ -258,9 +278,10 @@ pub trait Family: Send + Sync {
     }
 }
 
-/// Whether `v` is a whole number, as all numbers from 2^53 on are. Rounding by way of an integer costs one instruction.
+/// Whether `v` is a whole number.
+#[inline(always)]
 fn whole(v: f64) -> bool {
-    v as i64 as f64 == v || (v.is_finite() && v.abs() >= 9_007_199_254_740_992.0)
+    v.floor() == v && v.abs() < f64::INFINITY
 }
 
 /// Mean of `values` with frequency weights (empty means all one).

@@ -96,6 +96,7 @@ impl Kernel<2, 5> for PowerKernel {
 }
 
 /// Why a response is not a count, if it is not.
+#[inline(always)]
 pub(super) fn check_count(y: f64, message: &'static str) -> Result<(), &'static str> {
     if y >= 0.0 && whole(y) { Ok(()) } else { Err(message) }
 }
@@ -170,6 +171,7 @@ impl Family for Poisson {
         draw(rng, self.mean(eta))
     }
 
+    #[inline(always)]
     fn check(&self, y: f64, _size: f64) -> Result<(), &'static str> {
         check_count(y, "a poisson response must be a whole number, 0 or more")
     }

@@ -1,18 +1,16 @@
 //! The last step of a climb over many rows, when it is too short to be worth an evaluation.
 //!
-//! Newton's method squares distances: with d the distance to the maximum in standard errors, the next one is about
-//! d^3 / d_before^2. After a step of 0.001 the log-likelihood is known to its third order and second derivatives to
-//! parts in 10^5 or better.
+//! Newton's method squares distances: with d the distance to the maximum in standard errors and e the one a step
+//! earlier, the next is about d^3 / e^2. Over a step of d, second derivatives and standard errors change by some d^2 / e^2
+//! of themselves; the log-likelihood is known to its third order.
 
 use super::path::Engine;
-use super::{Problem, SAMPLE_ROWS, inference};
+use super::{NEAR, Problem, SAMPLE_ROWS, inference};
 use crate::objective::Evaluation;
 use crate::optim::{Outcome, Reason};
 
-/// Squared length of the step, in standard errors, up to which second derivatives hold where it ends.
-const SHORT: f64 = 1e-6;
-/// Squared distance to the maximum that may be left where steps become shorter by the same factor only.
-const NOTHING: f64 = 1e-9;
+/// d^2 / e^2 up to which second derivatives hold where the step ends.
+const STILL: f64 = 3e-5;
 
 impl Problem {
     /// What an evaluation at `outcome.psi`, where the last step of the climb ended, would say.
@@ -20,7 +18,10 @@ impl Problem {
         let here = outcome.here.take().filter(|_| outcome.reason == Reason::Converged)?;
         let psi = outcome.psi.clone();
         let before = outcome.before;
-        self.glide(outcome, here, psi, before)
+        let last = self.glide(outcome, here, psi, before)?;
+        // There is none at the top, which is counted when the fit ends.
+        outcome.evaluations -= 1;
+        Some(last)
     }
 
     /// Moves to `psi`, a Newton step from `here`; `before` is the decrement one step earlier.
@@ -32,8 +33,10 @@ impl Problem {
         before: f64,
     ) -> Option<Evaluation> {
         let decrement = outcome.decrement;
-        let short = decrement < SHORT && decrement * (decrement / before) < NOTHING;
-        if self.data.n() < SAMPLE_ROWS || !short || inference::is_saddle(&here) || self.would_move(&psi) {
+        // How fast decrements fall; one alone says nothing of it.
+        let left = if before.is_finite() { decrement / before } else { 1.0 };
+        let still = decrement < NEAR && left < STILL;
+        if self.data.n() < SAMPLE_ROWS || !still || inference::is_saddle(&here) || self.would_move(&psi) {
             return None;
         }
         self.tie(&mut psi);
@@ -42,8 +45,7 @@ impl Problem {
             return None;
         }
         outcome.psi = psi;
-        outcome.decrement = decrement * (decrement / before).powi(2);
-        let left = decrement / before;
+        outcome.decrement = decrement * left * left;
         let gradient = here.gradient.iter().map(|g| g * left).collect();
         Some(Evaluation { value: here.value + 0.5 * decrement, gradient, hessian: here.hessian })
     }

@@ -382,7 +382,8 @@ impl Problem {
             block.adopt(&chosen, &sample);
         }
         let mut psi = outcome.psi;
-        self.tie(&mut psi);
+        // Here this costs no search for modes anew.
+        self.orient(&mut psi);
         Some(psi)
     }
 

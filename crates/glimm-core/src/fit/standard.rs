@@ -60,6 +60,7 @@ impl Standard {
     pub fn new(data: &mut Data, as_they_are: &[bool]) -> Standard {
         let row_scale = standardise_rows(data);
         let (mut kept, mut dropped, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut done = Rescaled::default();
         for k in 0..data.predictors.len() {
             // Thresholds of ordered classes are told apart by the responses and stay as they are.
             if data.family.ordered() && k > 0 {
@@ -68,7 +69,7 @@ impl Standard {
                 parts.push(Kept { scalings: vec![Scaling::none(); count], intercept: None });
                 continue;
             }
-            let (columns, part) = standardise_columns(data, k, &mut dropped);
+            let (columns, part) = standardise_columns(data, k, &mut done, &mut dropped);
             kept.push(columns);
             parts.push(part);
         }
@@ -79,8 +80,12 @@ impl Standard {
             offset.iter_mut().for_each(|o| *o -= shift);
         }
         let given: Vec<_> = data.terms.iter().map(|t| t.prior.clone()).collect();
-        let effect_maps: Vec<Vec<f64>> =
-            data.terms.iter_mut().zip(as_they_are).map(|(t, keep)| standardise_effects(t, y_scale, *keep)).collect();
+        let effect_maps: Vec<Vec<f64>> = data
+            .terms
+            .iter_mut()
+            .zip(as_they_are)
+            .map(|(t, keep)| standardise_effects(t, y_scale, *keep, &mut done))
+            .collect();
         let layout = data.layout();
         let units = data.terms.iter().zip(&given).map(|(t, given)| prior_unit(t, given.as_deref()));
         let factor_maps: Vec<Vec<f64>> = effect_maps.iter().zip(units).map(|(m, c)| scaled(m, c)).collect();
@@ -190,7 +195,12 @@ impl Scaling {
 }
 
 /// Standardises the columns of predictor `k` and removes those that add nothing.
-fn standardise_columns(data: &mut Data, k: usize, dropped: &mut Vec<([usize; 2], Aliased)>) -> (Vec<usize>, Kept) {
+fn standardise_columns(
+    data: &mut Data,
+    k: usize,
+    done: &mut Rescaled,
+    dropped: &mut Vec<([usize; 2], Aliased)>,
+) -> (Vec<usize>, Kept) {
     let columns = std::mem::take(&mut data.predictors[k].columns);
     let intercept = columns.iter().position(|c| constant(c).is_some_and(|v| v != 0.0));
     let (mut kept, mut scalings, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
@@ -200,11 +210,11 @@ fn standardise_columns(data: &mut Data, k: usize, dropped: &mut Vec<([usize; 2],
             column = Column::One;
             Scaling { center: 0.0, scale: value, range: value.abs() }
         } else {
-            rescale(&mut column, intercept.is_some())
+            done.rescale(&mut column, intercept.is_some())
         };
         candidates.push((j, column, scaling));
     }
-    let independent = independent_columns(&candidates.iter().map(|c| &c.1).collect::<Vec<_>>(), data.n());
+    let independent = independent_columns(&candidates.iter().map(|c| (&c.1, &c.2)).collect::<Vec<_>>(), data.n());
     for ((j, column, scaling), keep) in candidates.into_iter().zip(independent) {
         if keep {
             kept.push(j);
@@ -240,18 +250,41 @@ fn rescale(column: &mut Column, center: bool) -> Scaling {
         return Scaling { center: 0.0, scale: 1.0, range };
     }
     let scale = largest * (sums::of(v, |x| ((x - center) / largest).powi(2)) / n).sqrt();
-    v.iter_mut().for_each(|x| *x = (*x - center) / scale);
+    match Arc::get_mut(v) {
+        Some(v) => v.iter_mut().for_each(|x| *x = (*x - center) / scale),
+        None => *v = Arc::new(v.iter().map(|x| (x - center) / scale).collect()),
+    }
     Scaling { center, scale, range }
 }
 
+/// What became of columns that have several places, by where they were in memory: none is dropped before all are done.
+#[derive(Default)]
+struct Rescaled(Vec<(*const Vec<f64>, bool, Column, Scaling)>);
+
+impl Rescaled {
+    /// [`rescale`], once for all places of a column.
+    fn rescale(&mut self, column: &mut Column, center: bool) -> Scaling {
+        let Column::Values(v) = &*column else { return rescale(column, center) };
+        let (place, again) = (Arc::as_ptr(v), Arc::strong_count(v) > 1);
+        if let Some(known) = self.0.iter().find(|known| (known.0, known.1) == (place, center)) {
+            *column = known.2.clone();
+            return known.3.clone();
+        }
+        let scaling = rescale(column, center);
+        if again {
+            self.0.push((place, center, column.clone(), scaling.clone()));
+        }
+        scaling
+    }
+}
+
 /// Which columns are not linear combinations of earlier ones: Cholesky of X'X without pivoting.
-fn independent_columns(columns: &[&Column], n: usize) -> Vec<bool> {
-    let (p, ones) = (columns.len(), vec![1.0; n]);
-    let views: Vec<&[f64]> = columns.iter().map(|c| c.rows(0..n, &ones)).collect();
+fn independent_columns(columns: &[(&Column, &Scaling)], n: usize) -> Vec<bool> {
+    let p = columns.len();
     let mut gram = vec![0.0; p * p];
     for i in 0..p {
         for j in 0..=i {
-            gram[i * p + j] = crate::objective::dot(views[i], views[j]);
+            gram[i * p + j] = product(columns[i], columns[j], n);
         }
     }
     let mut keep = vec![false; p];
@@ -266,6 +299,17 @@ fn independent_columns(columns: &[&Column], n: usize) -> Vec<bool> {
         gram[i * p + i] = left.max(0.0).sqrt();
     }
     keep
+}
+
+/// x'z of columns that went through [`rescale`]: centred ones add up to nothing.
+fn product((x, own): (&Column, &Scaling), (z, other): (&Column, &Scaling), n: usize) -> f64 {
+    match (x, z) {
+        (Column::One, Column::One) => n as f64,
+        (Column::Values(x), Column::Values(z)) => crate::objective::dot(x, z),
+        (Column::Values(_), _) if own.center != 0.0 => 0.0,
+        (_, Column::Values(_)) if other.center != 0.0 => 0.0,
+        (Column::Values(v), _) | (_, Column::Values(v)) => sums::total(v),
+    }
 }
 
 /// Of a family made of several, rows of one that allows it are divided by the spread of its responses: coefficients
@@ -286,7 +330,7 @@ fn standardise_rows(data: &mut Data) -> Vec<f64> {
     let divide_column = |column: &mut Column| {
         let mut values: Vec<f64> = (0..scales.len()).map(|i| column.at(i)).collect();
         divide(&mut values);
-        *column = Column::Values(values);
+        *column = Column::of(values);
     };
     divide(&mut data.y);
     data.predictors[0].columns.iter_mut().for_each(divide_column);
@@ -332,7 +376,7 @@ fn standardise_response(data: &mut Data, has_intercept: bool) -> (f64, f64) {
 /// Scales the columns of a term to unit mean square; centres them where the structure allows a later
 /// effect, an intercept of the same predictor, to take up the shift. Returns M with b_user = M b_standard.
 /// Rows of several levels keep their weights. A known relation gets variances near one.
-fn standardise_effects(term: &mut Term, y_scale: f64, keep: bool) -> Vec<f64> {
+fn standardise_effects(term: &mut Term, y_scale: f64, keep: bool, done: &mut Rescaled) -> Vec<f64> {
     if let Some(prior) = &term.prior {
         let unit = prior.unit();
         term.prior = (unit != 1.0).then(|| Arc::new(prior.scaled(unit))).or_else(|| term.prior.clone());
@@ -346,7 +390,7 @@ fn standardise_effects(term: &mut Term, y_scale: f64, keep: bool) -> Vec<f64> {
         let column = &mut term.columns[j];
         let scaling = match column {
             Column::Values(_) if term.structure.own_units() && !keep && term.also.is_empty() => {
-                rescale(column, takes_up.is_some())
+                done.rescale(column, takes_up.is_some())
             }
             _ => Scaling { center: 0.0, scale: 1.0, range: 0.0 },
         };

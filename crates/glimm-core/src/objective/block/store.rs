@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::tiles::{self, Tile};
-use crate::design::{Column, Data, Predictor, Term};
+use crate::design::{Column, Data, Predictor, Term, gather};
 use crate::family::{Family, Rows};
 
 /// Effects from which it is worth knowing which of them meet.
@@ -58,7 +58,7 @@ impl Store {
             *c.1 = Column::One;
         }
         let columns = sources.iter().map(|s| s.take(data).gather(&layout.row)).collect();
-        let at = |v: &Vec<f64>| layout.row.iter().map(|&i| v[i as usize]).collect::<Vec<f64>>();
+        let at = |v: &Vec<f64>| gather(v, &layout.row);
         let mut store = Store {
             family: data.family.clone(),
             y: at(&data.y),
@@ -189,7 +189,7 @@ impl Store {
         let pick = |v: &Vec<f64>| places.iter().map(|&i| v[i]).collect::<Vec<f64>>();
         let column = |a: usize| match &self.columns[a] {
             Column::One => Column::One,
-            Column::Values(v) => Column::Values(pick(v)),
+            Column::Values(v) => Column::of(pick(v)),
         };
         let predictor = |(k, p): (usize, &Predictor)| Predictor {
             columns: self.spans[k].clone().take(p.columns.len()).map(column).collect(),
@@ -261,7 +261,7 @@ fn distinct(data: &Data) -> (Vec<Source>, Vec<Range<usize>>, Vec<usize>) {
 fn same(a: &Column, b: &Column) -> bool {
     match (a, b) {
         (Column::One, Column::One) => true,
-        (Column::Values(a), Column::Values(b)) => a == b,
+        (Column::Values(a), Column::Values(b)) => Arc::ptr_eq(a, b) || a == b,
         _ => false,
     }
 }

@@ -59,14 +59,14 @@ impl Layout {
         let size = |l: u32| start[l as usize + 1] - start[l as usize];
         let mut order: Vec<u32> = (0..levels as u32).filter(|&l| size(l) > 0).collect();
         order.sort_by_key(|&l| std::cmp::Reverse(size(l)));
-        Layout::of_groups(&order, |l| &sorted[start[l as usize]..start[l as usize + 1]])
+        Layout::of_groups(&order, |l| &sorted[start[l as usize] as usize..start[l as usize + 1] as usize])
     }
 
     /// The same with every row in a slot of its time, eight series of about the same times side by side.
     pub fn by_time(codes: &[u32], levels: usize, time: &[u32]) -> Layout {
         let (start, mut sorted) = sorted_by_code(codes, levels);
-        start.windows(2).for_each(|ends| sorted[ends[0]..ends[1]].sort_by_key(|&i| time[i as usize]));
-        let rows = |l: u32| &sorted[start[l as usize]..start[l as usize + 1]];
+        start.windows(2).for_each(|ends| sorted[ends[0] as usize..ends[1] as usize].sort_by_key(|&i| time[i as usize]));
+        let rows = |l: u32| &sorted[start[l as usize] as usize..start[l as usize + 1] as usize];
         let times = |l: u32| rows(l).iter().map(|&i| time[i as usize]);
         let mut order: Vec<u32> = (0..levels as u32).filter(|&l| !rows(l).is_empty()).collect();
         order.sort_by(|&k, &l| rows(l).len().cmp(&rows(k).len()).then_with(|| times(k).cmp(times(l))));
@@ -191,14 +191,15 @@ pub fn chunks(tiles: &[Tile]) -> Vec<Range<usize>> {
 }
 
 /// Where the rows of each level start in a list of rows sorted by level, and that list.
-fn sorted_by_code(codes: &[u32], levels: usize) -> (Vec<usize>, Vec<u32>) {
-    let mut start = vec![0usize; levels + 1];
+fn sorted_by_code(codes: &[u32], levels: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut start = vec![0u32; levels + 1];
     codes.iter().for_each(|&c| start[c as usize + 1] += 1);
     (0..levels).for_each(|l| start[l + 1] += start[l]);
     let (mut next, mut sorted) = (start.clone(), vec![0u32; codes.len()]);
-    for (i, &c) in codes.iter().enumerate() {
-        sorted[next[c as usize]] = i as u32;
-        next[c as usize] += 1;
+    for (i, &c) in (0u32..).zip(codes) {
+        let next = &mut next[c as usize];
+        sorted[*next as usize] = i;
+        *next += 1;
     }
     (start, sorted)
 }

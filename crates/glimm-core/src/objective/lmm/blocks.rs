@@ -37,7 +37,7 @@ impl<'a> Grouped<'a> {
         let places = self.codes.iter().map(|&g| g as usize * stride);
         match column {
             Column::One => places.zip(row).for_each(|(at, r)| op(at, *r)),
-            Column::Values(z) => places.zip(row.iter().zip(z)).for_each(|(at, (r, z))| op(at, r * z)),
+            Column::Values(z) => places.zip(row.iter().zip(z.iter())).for_each(|(at, (r, z))| op(at, r * z)),
         }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Grouped<'a> {
         match second {
             Column::One => self.each(first, row, stride, op),
             Column::Values(z) => {
-                let both: Vec<f64> = row.iter().zip(z).map(|(r, z)| r * z).collect();
+                let both: Vec<f64> = row.iter().zip(z.iter()).map(|(r, z)| r * z).collect();
                 self.each(first, &both, stride, op);
             }
         }

@@ -84,7 +84,7 @@ impl Effects {
         for (i, &place) in places.iter().enumerate() {
             columns[layout.times[place / super::LANES] as usize][i] = self.z[place];
         }
-        columns.into_iter().map(Column::Values).collect()
+        columns.into_iter().map(Column::of).collect()
     }
 }
 
