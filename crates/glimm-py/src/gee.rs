@@ -55,7 +55,7 @@ impl Gee {
         py: Python<'py>,
         work: impl Send + FnOnce(&Task<'_>) -> Result<Vec<f64>, Error>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let found = enter(py, None, |control| self.threads.run(|| work(&self.task(control))))?;
+        let found = enter(py, self.threads, None, |control| work(&self.task(control)))?;
         Ok(found.into_pyarray(py))
     }
 }
@@ -128,7 +128,7 @@ impl Gee {
         let covariates = covariates.iter().filter_map(|(name, column)| Covariate::parse(name, *column)).collect();
         let working = lookup(structure, Extent { size, matrix, covariates, bounded, whole }).map_err(raise)?;
         let threads = Threads::for_rows(source.y.len(), threads)?;
-        let data = enter(py, None, |_| Data::new(source))?;
+        let data = enter(py, threads, None, |_| Data::new(source))?;
         Ok(Gee { data, working, threads })
     }
 
@@ -151,7 +151,7 @@ impl Gee {
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = start.map(|s| self.state(s));
         let options = options(scale, less, iterations, tolerance);
-        let found = enter(py, None, |control| self.threads.run(|| self.task(control).fit(&options, start.as_ref())))?;
+        let found = enter(py, self.threads, None, |control| self.task(control).fit(&options, start.as_ref()))?;
         let out = PyDict::new(py);
         let standard = &self.data.standard;
         out.set_item("beta", standard.to_user(&found.state.beta).into_pyarray(py))?;
@@ -209,7 +209,7 @@ impl Gee {
     ) -> PyResult<(Bound<'py, PyArray1<f64>>, bool)> {
         let (state, options) = (self.state(state), options(scale, less, iterations, tolerance));
         let work = |control: &Control| without_each(&self.data, self.working.as_ref(), &options, &state, control);
-        let (found, converged) = enter(py, None, |control| self.threads.run(|| work(control)))?;
+        let (found, converged) = enter(py, self.threads, None, |control| work(control))?;
         let p = self.data.width().max(1);
         let user: Vec<f64> = found.chunks_exact(p).flat_map(|beta| self.data.standard.to_user(beta)).collect();
         Ok((user.into_pyarray(py), converged))

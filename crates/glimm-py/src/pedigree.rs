@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::convert::{Matrix, Vector, vector};
 use crate::seam::enter;
+use crate::threads::Threads;
 
 type Numbers<'py> = Bound<'py, PyArray1<f64>>;
 type Places<'py> = Bound<'py, PyArray1<i64>>;
@@ -66,7 +67,7 @@ impl Pedigree {
     #[new]
     fn new(py: Python<'_>, parents: PyReadonlyArray2<'_, i64>) -> PyResult<Pedigree> {
         let parents = pairs(&parents)?;
-        Ok(Pedigree(enter(py, None, |control| core::Pedigree::new(parents, control))?))
+        Ok(Pedigree(enter(py, Threads::One, None, |control| core::Pedigree::new(parents, control))?))
     }
 
     #[getter]
@@ -135,7 +136,7 @@ pub fn descent_precision<'py>(
     variance: Vector<'py>,
 ) -> PyResult<Triangle<'py>> {
     let descent = descent(&parents, &weights, &variance)?;
-    let lower = enter(py, None, |_| Ok::<_, Error>(descent.precision()))?;
+    let lower = enter(py, Threads::One, None, |_| Ok::<_, Error>(descent.precision()))?;
     Ok(triangle(py, lower))
 }
 

@@ -39,8 +39,8 @@ impl Posterior {
     ) -> PyResult<Posterior> {
         let data = Arrays { family, y, size, freq, predictors, terms }.data()?;
         let engine = Engine::lookup(engine);
-        let threads = threads.map_or(Ok(Threads::Caller), |n| Threads::new(Some(n)))?;
-        let core = enter(py, None, |_| {
+        let threads = threads.map_or(Ok(Threads::One), |n| Threads::new(Some(n)))?;
+        let core = enter(py, threads, None, |_| {
             data.check()?;
             Crossed::new(&data, engine?)
         })?;
@@ -57,11 +57,11 @@ impl Posterior {
         replicate: u64,
     ) -> PyResult<Vec<Bound<'py, PyArray1<f64>>>> {
         let (y, psi) = (vector(&y), vector(&psi));
-        let found = enter(py, None, |control| {
+        let found = enter(py, self.threads, None, |control| {
             let core: &mut Crossed = &mut self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             core.set_control(control);
             core.set_response(&y);
-            self.threads.run(|| core.draw(&psi, seed, replicate).map_err(|reject| explain(reject, control)))
+            core.draw(&psi, seed, replicate).map_err(|reject| explain(reject, control))
         })?;
         Ok(found.into_iter().map(|u| u.into_pyarray(py)).collect())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::convert::{Vector, vector};
 use crate::seam::enter;
+use crate::threads::Threads;
 
 #[pyclass(module = "glimm._core", frozen)]
 pub struct Precision {
@@ -30,7 +31,7 @@ impl Precision {
         };
         let (starts, rows, values) = (whole(&starts), whole(&rows), vector(&values));
         let levels = starts.len().saturating_sub(1);
-        let core = enter(py, None, |_| Core::new(levels, starts, rows, values, sets))?;
+        let core = enter(py, Threads::One, None, |_| Core::new(levels, starts, rows, values, sets))?;
         Ok(Precision { core: Arc::new(core) })
     }
 
@@ -52,7 +53,7 @@ impl Precision {
             let message = format!("{found} numbers for {levels} levels of {effects} effects");
             return Err(pyo3::exceptions::PyValueError::new_err(message));
         }
-        enter(py, None, |_| {
+        enter(py, Threads::One, None, |_| {
             self.core.solve(&mut x, effects);
             Ok(())
         })?;
@@ -61,6 +62,6 @@ impl Precision {
 
     /// The diagonal of P^-1.
     fn variances<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        Ok(enter(py, None, |_| Ok(self.core.variances()))?.into_pyarray(py))
+        Ok(enter(py, Threads::One, None, |_| Ok(self.core.variances()))?.into_pyarray(py))
     }
 }

@@ -98,14 +98,14 @@ impl Problem {
             Some(true) => When::Always,
             Some(false) => When::Never,
         };
-        let core = enter(py, None, |control| {
+        let core = enter(py, threads, None, |control| {
             let penalty = penalty.map(|(scales, df, power)| Penalty { scales, df, power });
             let control = control.clone();
             let integration = integration?;
             let ties = ties.into_iter().map(|(parameter, to, value)| Tie { parameter, to, value }).collect();
             let options =
                 Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, ties, control };
-            threads.run(|| Core::new(data, &options))
+            Core::new(data, &options)
         })?;
         Ok(Problem { core: Mutex::new(core), threads })
     }
@@ -120,7 +120,7 @@ impl Problem {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = start.as_ref().map(vector);
-        let fitted = enter(py, progress.as_ref(), |control| self.run(start.as_deref(), control))?;
+        let fitted = enter(py, self.threads, progress.as_ref(), |control| self.run(start.as_deref(), control))?;
         self.report(py, fitted)
     }
 
@@ -134,7 +134,7 @@ impl Problem {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let (y, start) = (vector(&y), start.as_ref().map(vector));
-        let fitted = enter(py, progress.as_ref(), |control| {
+        let fitted = enter(py, self.threads, progress.as_ref(), |control| {
             self.lock().set_response(&y)?;
             self.run(start.as_deref(), control)
         })?;
@@ -148,10 +148,10 @@ impl Problem {
         parameters: Vector<'py>,
     ) -> PyResult<Option<(f64, Bound<'py, PyArray1<f64>>)>> {
         let psi = vector(&parameters);
-        let found = enter(py, None, |control| {
+        let found = enter(py, self.threads, None, |control| {
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            self.threads.run(|| core.evaluate(&psi))
+            core.evaluate(&psi)
         })?;
         Ok(found.map(|(value, gradient)| (value, gradient.into_pyarray(py))))
     }
@@ -161,10 +161,10 @@ impl Problem {
     #[pyo3(signature = (parameters, hessian=false))]
     fn scores<'py>(&self, py: Python<'py>, parameters: Vector<'py>, hessian: bool) -> PyResult<ScoreArrays<'py>> {
         let psi = vector(&parameters);
-        let found = enter(py, None, |control| {
+        let found = enter(py, self.threads, None, |control| {
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            self.threads.run(|| core.scores(&psi, hessian))
+            core.scores(&psi, hessian)
         })?;
         let hessians = found.hessians.map(|h| h.into_pyarray(py));
         Ok((found.gradients.into_pyarray(py), hessians, found.unit.into_pyarray(py)))
@@ -183,13 +183,13 @@ impl Problem {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let psi = vector(&parameters);
-        let found = enter(py, progress.as_ref(), |control| {
+        let found = enter(py, self.threads, progress.as_ref(), |control| {
             let wanted = |n: Vec<f64>| if roots { Wanted::Roots(n) } else { Wanted::Values(n) };
             let goals: Vec<(Goal, Wanted)> =
                 goals.into_iter().zip(numbers).map(|(g, n)| Ok((goal(g)?, wanted(n)))).collect::<Result<_, Error>>()?;
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            self.threads.run(|| core.profile(&psi, &goals))
+            core.profile(&psi, &goals)
         })?;
         found.into_iter().map(|p| profiled(py, p)).collect()
     }
@@ -197,10 +197,10 @@ impl Problem {
     /// Log-likelihood, gradient and Hessian (row by row) at the user's parameters; None where there is no value.
     fn evaluate_twice<'py>(&self, py: Python<'py>, parameters: Vector<'py>) -> PyResult<Option<Derivatives<'py>>> {
         let psi = vector(&parameters);
-        let found = enter(py, None, |control| {
+        let found = enter(py, self.threads, None, |control| {
             let core: &mut Core = &mut self.lock();
             core.set_control(control);
-            self.threads.run(|| core.evaluate_twice(&psi))
+            core.evaluate_twice(&psi)
         })?;
         let arrays = |e: glimm_core::objective::Evaluation| {
             (e.value, e.gradient.into_pyarray(py), e.hessian.unwrap_or_default().into_pyarray(py))
@@ -261,7 +261,7 @@ impl Problem {
         let mut observe = |stage: &'static str, iteration: usize, loglik: f64, decrement: f64| {
             control.tell(Report { stage, iteration, loglik, decrement })
         };
-        self.threads.run(|| core.fit(start, &mut observe))
+        core.fit(start, &mut observe)
     }
 
     fn report<'py>(&self, py: Python<'py>, f: Fitted) -> PyResult<Bound<'py, PyDict>> {
@@ -310,7 +310,7 @@ pub fn refit_many<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let (ys, start) = (vector(&ys), vector(&start));
     let count = ys.len() / n.max(1);
-    let found = enter(py, progress.as_ref(), |control| {
+    let found = enter(py, Threads::One, progress.as_ref(), |control| {
         deal(count, problems.len(), control, |i, worker| {
             let problem = problems[worker].get();
             let core = &mut *problem.lock();
@@ -335,7 +335,7 @@ pub fn refit_each<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let (ys, start) = (ys.iter().map(vector).collect::<Vec<_>>(), vector(&start));
     let count = problems.len().min(ys.len());
-    let found = enter(py, progress.as_ref(), |control| {
+    let found = enter(py, Threads::One, progress.as_ref(), |control| {
         deal(count, threads.clamp(1, count.max(1)), control, |i, _| {
             let problem = problems[i].get();
             let core = &mut *problem.lock();

@@ -4,12 +4,13 @@ use glimm_core::control::Control;
 use glimm_core::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
-use std::thread::Builder;
 use std::time::Duration;
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
+
+use crate::threads::Threads;
 
 create_exception!(
     _core,
@@ -35,23 +36,20 @@ pub fn raise(error: Error) -> PyErr {
 
 type Outcome<T> = std::thread::Result<Result<T, Error>>;
 
-/// Runs `work` on a thread of its own without the interpreter lock. Meanwhile the calling thread, which
-/// alone may see signals, looks for them, stops the work when there is one, and shows progress.
+/// Runs `work` on other threads without the interpreter lock. Meanwhile the calling thread, which alone
+/// may see signals, looks for them, stops the work when there is one, and shows progress.
 pub fn enter<T: Send>(
     py: Python<'_>,
+    threads: Threads,
     show: Option<&Py<PyAny>>,
     work: impl Send + FnOnce(&Arc<Control>) -> Result<T, Error>,
 ) -> PyResult<T> {
     let control = &Arc::new(Control::default());
     let (outcome, trouble) = py.detach(|| {
-        std::thread::scope(|scope| {
-            let (send, receive) = mpsc::channel();
-            let worker = move || send.send(catch_unwind(AssertUnwindSafe(|| work(control)))).ok();
-            match Builder::new().spawn_scoped(scope, worker) {
-                Ok(_) => wait(&receive, control, show),
-                Err(error) => (None, Some(error.into())),
-            }
-        })
+        let (send, receive) = mpsc::channel();
+        let worker = move || drop(send.send(catch_unwind(AssertUnwindSafe(|| work(control)))));
+        let waited = threads.beside(worker, || wait(&receive, control, show));
+        waited.unwrap_or_else(|error| (None, Some(error)))
     });
     match (trouble, outcome) {
         (Some(trouble), _) => Err(trouble),

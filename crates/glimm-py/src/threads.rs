@@ -25,17 +25,17 @@ static IDLE: Mutex<Vec<Idle>> = Mutex::new(Vec::new());
 /// The threads that the calls of one object run on.
 #[derive(Clone, Copy)]
 pub enum Threads {
-    /// The calling thread alone.
-    Caller,
+    /// One, and others that are there for what is worth sharing.
+    One,
     /// As many as were asked for (0: one for each core), and how many that is.
     Pool { asked: usize, count: usize },
 }
 
 impl Threads {
     /// So many threads for so many rows, all cores if `None`; an error where they cannot be started. Few rows are left
-    /// to the caller's, unless it is to be one thread all the way down.
+    /// to one, which is to be alone only if asked for.
     pub fn for_rows(rows: usize, threads: Option<usize>) -> PyResult<Threads> {
-        if rows >= PARALLEL_ROWS || threads == Some(1) { Threads::new(threads) } else { Ok(Threads::Caller) }
+        if rows >= PARALLEL_ROWS || threads == Some(1) { Threads::new(threads) } else { Ok(Threads::One) }
     }
 
     /// So many threads, all cores if `None`; an error where they cannot be started.
@@ -49,11 +49,24 @@ impl Threads {
 
     pub fn count(self) -> usize {
         match self {
-            Threads::Caller => 1,
+            Threads::One => 1,
             Threads::Pool { count, .. } => count,
         }
     }
 
+    /// Runs `work` on them while the calling thread does what it gives back; an error where they cannot be started.
+    pub fn beside<T>(self, work: impl FnOnce() + Send, meanwhile: impl FnOnce() -> T) -> PyResult<T> {
+        let asked = self.asked();
+        let pool = take(asked).map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
+        let found = pool.in_place_scope(|scope| {
+            scope.spawn(|_| work());
+            meanwhile()
+        });
+        give_back(asked, pool);
+        Ok(found)
+    }
+
+    /// Runs `work` on them; on the calling thread where there is to be one.
     pub fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
         let Threads::Pool { asked, .. } = self else { return work() };
         match take(asked) {
@@ -64,6 +77,14 @@ impl Threads {
             }
             // No more threads are to be had: those that there are will do.
             Err(_) => work(),
+        }
+    }
+
+    /// Threads of the pool; 0: one for each core.
+    fn asked(self) -> usize {
+        match self {
+            Threads::One => 0,
+            Threads::Pool { asked, .. } => asked,
         }
     }
 }
