@@ -75,7 +75,8 @@ class Diagnostics:
     loglik_left : float
         Log-likelihood still to gain by the quadratic model at the end, in nats.
     se_moved : float
-        Distance to the maximum in standard errors.
+        Distance to the maximum in standard errors; what Newton's method leaves, where the last step
+        over many rows was taken without an evaluation.
     singular : tuple of str
         Terms whose covariance is on the boundary.
     aliased : tuple of str
