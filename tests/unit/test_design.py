@@ -215,6 +215,29 @@ def test_only_observed_combinations_are_groups() -> None:
     assert term.levels == ("p:2", "q:1", "q:2")
 
 
+@pytest.mark.parametrize(
+    ("groups", "levels", "codes"),
+    [
+        ([3, 1, 2, 1, 3, 2], (1, 2, 3), [2, 0, 1, 0, 2, 1]),
+        ([-4, 7, -4, 0, 7, 7], (-4, 0, 7), [0, 2, 0, 1, 2, 2]),
+        ([10**12, -5, 10**12, 3, 3, -5], (-5, 3, 10**12), [2, 0, 2, 1, 1, 0]),
+    ],
+)
+def test_groups_of_whole_numbers_are_numbered_in_their_order(
+    groups: list[int], levels: tuple[int, ...], codes: list[int]
+) -> None:
+    frame = DATA.assign(number=groups)
+    before = frame.copy()
+    (term,) = make("y ~ (1 | number)", frame).terms
+    assert (term.levels, term.codes.tolist()) == (levels, codes)
+    assert term.codes.dtype == np.int64
+    assert frame.equals(before)
+    small = frame.number.abs().max() < 2**31
+    (same,) = make("y ~ (1 | number)", frame.astype({"number": "int32"}) if small else frame).terms
+    assert (same.levels, same.codes.tolist()) == (levels, codes)
+    assert same.codes.dtype == np.int64
+
+
 def test_missing_rows_dropped_are_as_if_never_there() -> None:
     design = make("y ~ hole + x + (1 | mark)")
     clean = make("y ~ hole + x + (1 | mark)", DATA.dropna(subset=["hole", "mark"]))
