@@ -15,6 +15,7 @@ mod options;
 mod path;
 mod profile;
 mod refusals;
+mod rescale;
 mod restricted;
 mod scores;
 mod settings;
