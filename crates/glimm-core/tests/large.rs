@@ -97,12 +97,19 @@ fn samples_are_of_rows_that_stay_where_they_are() {
     assert_eq!(chosen.len(), 8);
     let found = same.evaluate(&PSI, Order::Hessian, 1e-22).unwrap();
     assert_eq!((all.value, &all.gradient, &all.hessian), (found.value, &found.gradient, &found.hessian));
-    // Tiles apart add up to all.
     let (some, mut half) = block.sample(30);
     assert_eq!((some.len(), half.n()), (4, some.iter().map(|t| if *t == 7 { 40 } else { 80 }).sum()));
     let part = half.evaluate(&PSI, Order::Gradient, 1e-22).unwrap();
     half.accept();
-    assert!(part.value > all.value && part.value < 0.0);
+    // Eight groups to a tile.
+    let each = block.contributions(&PSI, Order::Gradient, 1e-22).unwrap();
+    let own = || some.iter().flat_map(|&t| each.iter().skip(8 * t as usize).take(8)).map(|(_, e)| e);
+    let value: f64 = own().map(|e| e.value).sum();
+    assert!((part.value - value).abs() < 1e-11 * value.abs(), "{} {value}", part.value);
+    for j in 0..PSI.len() {
+        let slope: f64 = own().map(|e| e.gradient[j]).sum();
+        assert!((part.gradient[j] - slope).abs() < 1e-10 * (1.0 + slope.abs()), "{j}: {} {slope}", part.gradient[j]);
+    }
     // Modes found in a sample are the start of a search among all rows, and its end.
     block.adopt(&some, &half);
     let before = block.passes();

@@ -182,8 +182,7 @@ def split_parts(request: Request, made: Sequence[Matrix], rows: Rows) -> list[Si
             x = _without_intercept(x)
         z, rest = rest[: len(formula.random)], rest[len(formula.random) :]
         offsets, rest = rest[: len(formula.offsets)], rest[len(formula.offsets) :]
-        own = x.values.base
-        for matrix in (x, *(m for m in z if own is None or m.values.base is not own)):
+        for matrix in (x, *(m for m in z if not _begins(x, m))):
             _check_finite(matrix, rows)
         for text, matrix in zip(formula.offsets, offsets, strict=True):
             _check_finite(matrix, rows, f"offset({text})")
@@ -192,6 +191,12 @@ def split_parts(request: Request, made: Sequence[Matrix], rows: Rows) -> list[Si
                 raise DataError(f"offset({text}) makes {found}; it must be one column of numbers")
         sides.append(Side(predictor, formula, x, z, offsets))
     return by_row(request, sides, rows)
+
+
+def _begins(x: Matrix, z: Matrix) -> bool:
+    """Whether one matrix is a view of the first columns of another."""
+    there = x.values.base is not None and z.values.base is x.values.base
+    return there and z.names == x.names[: len(z.names)]
 
 
 def _without_intercept(x: Matrix) -> Matrix:

@@ -73,6 +73,17 @@ pub struct Block {
     control: Arc<Control>,
 }
 
+/// What problems of some tiles have in common with that of all.
+struct Ground {
+    shape: Data,
+    layout: Layout,
+    places: Arc<tiles::Layout>,
+    store: Arc<Store>,
+    series: Option<Arc<Effects>>,
+    levels: usize,
+    copies: Option<Vec<f64>>,
+}
+
 struct Tangents {
     at: Vec<f64>,
     du: Vec<Lanes>,
@@ -144,15 +155,33 @@ impl Block {
         if series.is_some() {
             (data.terms, store.random) = (apart, 1);
         }
+        let (tiles, ground) = (
+            places.tiles.clone(),
+            Ground {
+                shape,
+                layout,
+                places: Arc::new(places),
+                store: Arc::new(store),
+                series: series.map(Arc::new),
+                levels,
+                copies,
+            },
+        );
+        Block::of_tiles(ground, tiles, log_constant)
+    }
+
+    /// A problem of these tiles. Its effects start at zero.
+    fn of_tiles(ground: Ground, tiles: Vec<Tile>, log_constant: f64) -> Block {
+        let Ground { shape, layout, places, store, series, levels, copies } = ground;
         let mut block = Block {
             shape,
             layout,
-            chunks: tiles::chunks(&places.tiles),
-            tiles: places.tiles.clone(),
-            rows: store.n(),
-            places: Arc::new(places),
-            store: Arc::new(store),
-            series: series.map(Arc::new),
+            places,
+            store,
+            series,
+            chunks: tiles::chunks(&tiles),
+            rows: tiles.iter().map(|t| t.rows).sum(),
+            tiles,
             levels,
             log_constant,
             copies,

@@ -1,6 +1,7 @@
 //! The same problem with some of its groups, whose rows stay where they are.
 
-use super::{Block, tiles};
+use super::tiles::Tile;
+use super::{Block, Ground};
 use crate::shuffle;
 
 impl Block {
@@ -9,32 +10,20 @@ impl Block {
         let count = self.tiles.len();
         let some = (count * groups).div_ceil(self.groups().max(1)).min(count);
         let chosen = shuffle::sample(count, some);
-        let tiles: Vec<_> = chosen.iter().map(|&t| self.tiles[t as usize].clone()).collect();
-        let rows = tiles.iter().map(|t| t.rows).sum::<usize>();
-        let mut sample = Block {
+        let tiles: Vec<Tile> = chosen.iter().map(|&t| self.tiles[t as usize].clone()).collect();
+        let ground = Ground {
             shape: self.shape.clone(),
             layout: self.layout.clone(),
             places: self.places.clone(),
             store: self.store.clone(),
             series: self.series.clone(),
-            chunks: tiles::chunks(&tiles),
-            tiles,
-            rows,
             levels: self.levels,
-            log_constant: self.log_constant * (rows as f64 / self.rows as f64),
             copies: self.copies.clone(),
-            grids: Vec::new(),
-            reference: Vec::new(),
-            u: Vec::new(),
-            trial: Vec::new(),
-            tangents: None,
-            trial_tangents: None,
-            last: Vec::new(),
-            inverse: Vec::new(),
-            passes: 0.0,
-            control: self.control.clone(),
         };
-        crate::objective::Objective::reset(&mut sample);
+        let rows = tiles.iter().map(|t| t.rows).sum::<usize>();
+        let constant = self.log_constant * (rows as f64 / self.rows as f64);
+        let mut sample = Block::of_tiles(ground, tiles, constant);
+        sample.control = self.control.clone();
         (chosen, sample)
     }
 

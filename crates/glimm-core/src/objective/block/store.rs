@@ -34,7 +34,6 @@ pub struct Store {
     meets: Vec<bool>,
     /// Whether no two effects meet, as where each row belongs to one of many times.
     pub selects: bool,
-    rows: usize,
 }
 
 impl Store {
@@ -74,7 +73,6 @@ impl Store {
             random,
             meets: Vec::new(),
             selects: false,
-            rows: data.n(),
         };
         if store.has_freq || layout.repeats.contains(&true) {
             let weights = store.weight.get_or_insert_with(|| vec![1.0; layout.row.len()]);
@@ -122,10 +120,6 @@ impl Store {
     #[inline(always)]
     pub fn all_meet(&self) -> bool {
         self.meets.is_empty()
-    }
-
-    pub fn n(&self) -> usize {
-        self.rows
     }
 
     pub fn rows(&self, places: Range<usize>) -> Rows<'_> {
