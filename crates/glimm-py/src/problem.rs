@@ -61,6 +61,8 @@ type ScoreArrays<'py> = (Bound<'py, PyArray1<f64>>, Option<Bound<'py, PyArray1<f
 pub struct Problem {
     core: Mutex<Core>,
     threads: Threads,
+    /// Where a fit runs: handing a brief one over would take longer than itself.
+    for_fits: Threads,
 }
 
 #[pymethods]
@@ -107,7 +109,8 @@ impl Problem {
                 Options { engine: engine?, laplace, integration, reml, compress, memory, penalty, ties, control };
             Core::new(data, &options)
         })?;
-        Ok(Problem { core: Mutex::new(core), threads })
+        let for_fits = if core.is_brief() { Threads::Caller } else { threads };
+        Ok(Problem { core: Mutex::new(core), threads, for_fits })
     }
 
     /// Maximises the likelihood; `start` are parameters of an earlier fit of the same problem.
@@ -120,7 +123,7 @@ impl Problem {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = start.as_ref().map(vector);
-        let fitted = enter(py, self.threads, progress.as_ref(), |control| self.run(start.as_deref(), control))?;
+        let fitted = enter(py, self.for_fits, progress.as_ref(), |control| self.run(start.as_deref(), control))?;
         self.report(py, fitted)
     }
 
@@ -134,7 +137,7 @@ impl Problem {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let (y, start) = (vector(&y), start.as_ref().map(vector));
-        let fitted = enter(py, self.threads, progress.as_ref(), |control| {
+        let fitted = enter(py, self.for_fits, progress.as_ref(), |control| {
             self.lock().set_response(&y)?;
             self.run(start.as_deref(), control)
         })?;

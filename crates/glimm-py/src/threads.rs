@@ -27,6 +27,8 @@ static IDLE: Mutex<Vec<Idle>> = Mutex::new(Vec::new());
 pub enum Threads {
     /// One, and others that are there for what is worth sharing.
     One,
+    /// None but the calling one, for work that is over before anybody could stop it.
+    Caller,
     /// As many as were asked for (0: one for each core), and how many that is.
     Pool { asked: usize, count: usize },
 }
@@ -49,13 +51,17 @@ impl Threads {
 
     pub fn count(self) -> usize {
         match self {
-            Threads::One => 1,
+            Threads::One | Threads::Caller => 1,
             Threads::Pool { count, .. } => count,
         }
     }
 
     /// Runs `work` on them while the calling thread does what it gives back; an error where they cannot be started.
     pub fn beside<T>(self, work: impl FnOnce() + Send, meanwhile: impl FnOnce() -> T) -> PyResult<T> {
+        if let Threads::Caller = self {
+            work();
+            return Ok(meanwhile());
+        }
         let asked = self.asked();
         let pool = take(asked).map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
         let found = pool.in_place_scope(|scope| {
@@ -83,7 +89,7 @@ impl Threads {
     /// Threads of the pool; 0: one for each core.
     fn asked(self) -> usize {
         match self {
-            Threads::One => 0,
+            Threads::One | Threads::Caller => 0,
             Threads::Pool { asked, .. } => asked,
         }
     }

@@ -81,6 +81,8 @@ const WARM_SD: f64 = 0.1;
 const NO_WORSE: f64 = 1e-9;
 /// Starts with ever weaker random effects that are tried.
 const REDUCED: usize = 3;
+/// Multiplications of a brief fit, over all rows.
+const BRIEF: usize = 200_000;
 /// Residual standard deviation, relative to the response's, of a model that reproduces it exactly.
 const PERFECT: f64 = 1e-6;
 
@@ -211,6 +213,12 @@ impl Problem {
 
     pub fn path(&self) -> Path {
         self.path
+    }
+
+    /// Whether a fit takes so little, a few thousandths of a second, that it is over before anybody could stop it.
+    pub fn is_brief(&self) -> bool {
+        let width = self.data.predictors[0].columns.len() + self.data.terms.iter().map(|t| t.effects()).sum::<usize>();
+        matches!(&self.engine, Engine::Lmm(l) if !l.is_crossed()) && self.data.n() * width * width <= BRIEF
     }
 
     pub fn layout(&self) -> &Layout {
