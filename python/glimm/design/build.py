@@ -128,7 +128,7 @@ def assemble(
     freq = None if request.freq is None else columns[request.freq].values.astype(np.float64)
     terms = joined([met for met, _ in found])
     design = Design(
-        formula=formula, y=np.array(answer.y), trials=answer.trials, freq=freq,
+        formula=formula, y=_own(answer.y, columns), trials=answer.trials, freq=freq,
         offset=offset_of(request, columns, offsets), precision=_precision(request, columns, rows),
         x=x.values, x_names=x.names, terms=tuple(terms),
         parts=other_parts(request, sides[1:]), rows=rows, n_input=n_input, dropped=dropped,
@@ -340,6 +340,12 @@ def _owned(columns: Mapping[str, Column], request: Request, x: Matrix) -> dict[s
             values = column.values if column.is_coded else _compact(column)
         owned[name] = replace(column, values=values)
     return owned
+
+
+def _own(values: NDArray[np.float64], columns: Mapping[str, Column]) -> NDArray[np.float64]:
+    """The values, copied where they may be a column's: the user may change the frame."""
+    lent = any(np.may_share_memory(values, column.values) for column in columns.values())
+    return np.array(values) if lent else values
 
 
 def _compact(column: Column) -> NDArray[Any]:

@@ -72,6 +72,8 @@ def keep_rows(
         found = "; ".join(f"{d.column!r} in {d.where()}" for d in drops)
         message = f"missing values in column {found}. missing='drop' leaves these rows out"
         raise DataError(message, code="missing_values")
+    if not drops and freq is None:
+        return dict(columns), np.arange(n), ()
     keep = np.ones(n, dtype=bool)
     for column in columns.values():
         if column.missing is not None:

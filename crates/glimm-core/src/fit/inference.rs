@@ -102,6 +102,11 @@ pub fn newton_step(e: &Evaluation) -> Vec<f64> {
     (0..p).map(along).collect()
 }
 
+/// The same from `psi`, where a variance of zero stays zero.
+pub fn step_from(psi: &[f64], e: &Evaluation) -> Vec<f64> {
+    newton_step(e).iter().zip(psi).map(|(step, x)| if *x == 0.0 { 0.0 } else { *step }).collect()
+}
+
 /// Whether the likelihood still bends upwards in some direction, as it can at zero variances.
 pub fn is_saddle(e: &Evaluation) -> bool {
     let Some(s) = spectrum(e) else { return false };

@@ -112,10 +112,8 @@ impl Problem {
         if !cheap || !(ARRIVED..DECREMENT).contains(&outcome.decrement) {
             return last;
         }
-        let step = inference::newton_step(&last);
-        // A zero variance stays zero.
-        let psi: Vec<f64> = outcome.psi.iter().zip(step).map(|(x, d)| if *x == 0.0 { 0.0 } else { x + d }).collect();
-        let mut psi = psi;
+        let step = inference::step_from(&outcome.psi, &last);
+        let mut psi: Vec<f64> = outcome.psi.iter().zip(step).map(|(x, d)| x + d).collect();
         self.tie(&mut psi);
         if let Some(end) = self.glide(outcome, last.clone(), psi.clone(), before) {
             return end;

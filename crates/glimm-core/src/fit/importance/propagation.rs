@@ -141,8 +141,8 @@ impl Problem {
 
     /// A Newton step; a zero variance stays zero.
     fn step(&self, psi: &mut [f64], moved: &mut [f64], at: &Evaluation) {
-        let step = inference::newton_step(at);
-        for ((x, moved), step) in psi.iter_mut().zip(moved).zip(step).filter(|((x, _), _)| **x != 0.0) {
+        let step = inference::step_from(psi, at);
+        for ((x, moved), step) in psi.iter_mut().zip(moved).zip(step) {
             *x += step;
             *moved += step;
         }

@@ -223,12 +223,10 @@ impl Problem {
 
     /// A Newton step, halved where the likelihood falls, as along a flat ridge; none where no part of it is any good.
     fn step_up(&mut self, outcome: &mut Outcome, last: &Evaluation) -> Result<Option<Evaluation>, Error> {
-        let step = inference::newton_step(last);
+        let step = inference::step_from(&outcome.psi, last);
         let mut length = 1.0;
         for _ in 0..HALVINGS {
-            // A zero variance stays zero.
-            let moved = |(x, d): (&f64, &f64)| if *x == 0.0 { 0.0 } else { x + length * d };
-            let psi: Vec<f64> = outcome.psi.iter().zip(&step).map(moved).collect();
+            let psi: Vec<f64> = outcome.psi.iter().zip(&step).map(|(x, d)| x + length * d).collect();
             let mut objective = self.objective();
             match objective.evaluate(&psi, Order::Gradient, INNER_LAST) {
                 Ok(next) if next.value >= last.value - LOSS => {

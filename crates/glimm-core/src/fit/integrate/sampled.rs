@@ -178,9 +178,8 @@ fn arrive(objective: &mut dyn Objective, outcome: &mut Outcome) -> Result<Evalua
     objective.accept();
     outcome.decrement = inference::decrement(&here);
     if (CONVERGED..NEAR_ENOUGH).contains(&outcome.decrement) {
-        let step = inference::newton_step(&here);
-        // A zero variance stays zero.
-        outcome.psi.iter_mut().zip(step).filter(|(x, _)| **x != 0.0).for_each(|(x, d)| *x += d);
+        let step = inference::step_from(&outcome.psi, &here);
+        outcome.psi.iter_mut().zip(step).for_each(|(x, d)| *x += d);
         let order = if outcome.decrement < CURVED { Order::Gradient } else { Order::Hessian };
         let hessian = here.hessian.take();
         here = objective.evaluate(&outcome.psi, order, INNER_LAST)?;
