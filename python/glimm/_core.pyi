@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 __version__: str
 
 Array = NDArray[np.float64]
-_Codes = NDArray[np.int64]
+_Codes = NDArray[np.signedinteger[Any]]
 _Ties = tuple["Precision | None", list[tuple[_Codes, Array]]]
 _Term = tuple[str, _Codes, int, Array, list[int], list[int], _Ties]
 _Predictor = tuple[Array | None, Array | None, float | None]
@@ -38,7 +38,11 @@ def quantile_residuals(
 
 class Precision:
     def __init__(
-        self, starts: _Codes, rows: _Codes, values: Array, sets: list[list[int]] = ...
+        self,
+        starts: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        values: Array,
+        sets: list[list[int]] = ...,
     ) -> None: ...
     @property
     def levels(self) -> int: ...
@@ -128,13 +132,13 @@ class Gee:
         precision: Array | None,
         weights: Array | None,
         copies: Array | None,
-        groups: NDArray[np.int64],
+        groups: _Codes,
         clusters: int,
         structure: str,
         extent: tuple[int, list[float], list[tuple[str, int]], bool, bool],
         time: Array | None = None,
-        place: NDArray[np.int64] | None = None,
-        sub: NDArray[np.int64] | None = None,
+        place: _Codes | None = None,
+        sub: _Codes | None = None,
         columns: Array | None = None,
         scale: Array | None = None,
         threads: int | None = None,

@@ -16,7 +16,25 @@ pub type Vector<'py> = PyReadonlyArray1<'py, f64>;
 pub type Matrix<'py> = PyReadonlyArray2<'py, f64>;
 /// (structure, codes, number of levels, Z, order of its columns, the predictor of each, what ties the levels).
 pub type TermArrays<'py> = (String, Codes<'py>, usize, Matrix<'py>, Vec<usize>, Vec<usize>, Ties<'py>);
-pub type Codes<'py> = PyReadonlyArray1<'py, i64>;
+/// Groups of the rows, -1 for none, in four bytes each where that does.
+#[derive(FromPyObject)]
+pub enum Codes<'py> {
+    Short(PyReadonlyArray1<'py, i32>),
+    Long(PyReadonlyArray1<'py, i64>),
+}
+
+/// The group of a row that has none.
+const NONE: u32 = u32::MAX;
+
+impl Codes<'_> {
+    pub fn read(&self) -> Vec<u32> {
+        match self {
+            Codes::Short(codes) => codes.as_array().iter().map(|&c| u32::try_from(c).unwrap_or(NONE)).collect(),
+            Codes::Long(codes) => codes.as_array().iter().map(|&c| u32::try_from(c).unwrap_or(NONE)).collect(),
+        }
+    }
+}
+
 /// The precision over levels, and further memberships of each row as (codes, Z); a code of -1 is none.
 pub type Ties<'py> = (Option<Bound<'py, Precision>>, Vec<(Codes<'py>, Matrix<'py>)>);
 /// (X, offset, value) of a linear predictor: an intercept where there is no X, nothing to estimate where it has a value.
@@ -108,9 +126,9 @@ fn predictor((x, offset, value): &PredictorArrays<'_>, n: usize, known: &mut Kno
 
 /// A row without this membership takes a level of its first, with zeros in the columns.
 fn membership(first: &[u32], (codes, z): &(Codes<'_>, Matrix<'_>), order: &[usize]) -> Membership {
-    let codes = codes.as_array();
-    let is = |i: usize| codes.get(i).is_some_and(|&c| c >= 0);
-    let code = |(i, &first): (usize, &u32)| if is(i) { u32::try_from(codes[i]).unwrap_or(u32::MAX) } else { first };
+    let codes = codes.read();
+    let is = |i: usize| codes.get(i).is_some_and(|&c| c != NONE);
+    let code = |(i, &first): (usize, &u32)| if is(i) { codes[i] } else { first };
     let masked = |column: Column| match column {
         Column::One if (0..first.len()).all(is) => Column::One,
         column => Column::of((0..first.len()).map(|i| if is(i) { column.at(i) } else { 0.0 }).collect()),
@@ -132,8 +150,7 @@ fn term(
         name: name.clone(),
         allowed: structure::REGISTRY.iter().map(|(n, _)| (*n).to_string()).collect(),
     })?;
-    let code = |&c: &i64| u32::try_from(c).unwrap_or(u32::MAX);
-    let codes: Vec<u32> = codes.as_array().iter().map(code).collect();
+    let codes = codes.read();
     let also = also.iter().map(|m| membership(&codes, m, order)).collect();
     let prior = prior.as_ref().map(|p| p.get().core.clone());
     Ok(Term { codes, levels: *levels, columns, predictors, structure, prior, also })

@@ -6,15 +6,14 @@ use glimm_core::gee::working::{Covariate, Extent, lookup};
 use glimm_core::gee::{
     Data, Freedom, Kind, Options, Places, Scale, Source, State, Task, Working, contributions, without_each,
 };
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::convert::{FamilyName, Matrix, Vector, family_of, vector};
+use crate::convert::{Codes, FamilyName, Matrix, Vector, family_of, vector};
 use crate::seam::{enter, raise};
 use crate::threads::Threads;
 
-type Codes<'py> = PyReadonlyArray1<'py, i64>;
 /// (coefficients, scale, correlations).
 type StateArrays = (Vec<f64>, Vec<f64>, Vec<f64>);
 /// (size, matrix row by row, covariates of pairs, whether bounded, whether times are whole).
@@ -35,10 +34,6 @@ fn table(m: &Matrix<'_>) -> (Vec<f64>, usize) {
         out[j.min(n * p)..].iter_mut().step_by(p.max(1)).zip(column).for_each(|(to, from)| *to = *from);
     }
     (out, p)
-}
-
-fn codes(v: &Codes<'_>) -> Vec<u32> {
-    v.as_array().iter().map(|&c| u32::try_from(c).unwrap_or(u32::MAX)).collect()
 }
 
 impl Gee {
@@ -102,8 +97,8 @@ impl Gee {
         let (columns, width) = columns.as_ref().map_or((Vec::new(), 0), table);
         let places = Places {
             time: maybe(&time).unwrap_or_default(),
-            place: place.as_ref().map(codes).unwrap_or_default(),
-            sub: sub.as_ref().map(codes).unwrap_or_default(),
+            place: place.as_ref().map(Codes::read).unwrap_or_default(),
+            sub: sub.as_ref().map(Codes::read).unwrap_or_default(),
             columns,
             width,
         };
@@ -119,7 +114,7 @@ impl Gee {
             precision: maybe(&precision),
             weights: maybe(&weights),
             copies: maybe(&copies),
-            codes: codes(&groups),
+            codes: groups.read(),
             clusters,
             places,
             scale: scale.as_ref().map(table),

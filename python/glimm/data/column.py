@@ -46,7 +46,7 @@ class Column:
         """Whether the values are codes into levels."""
         return self.levels is not None
 
-    def take(self, rows: NDArray[np.int64]) -> Column:
+    def take(self, rows: NDArray[np.signedinteger[Any]]) -> Column:
         """Return the column at some rows only, none of them missing."""
         return replace(self, values=self.values[rows], missing=None)
 

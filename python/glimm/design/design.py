@@ -15,10 +15,10 @@ from ..formula import Formula
 from ..relations import Relation
 from .members import Source
 from .response import FamilyLike
-from .rows import Drop
+from .rows import Drop, Rows
 
 Values = NDArray[np.float64]
-Codes = NDArray[np.int64]
+Codes = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Design:
     x_names: tuple[str, ...]
     terms: tuple[DesignTerm, ...]
     parts: tuple[Part, ...]
-    rows: NDArray[np.int64]
+    rows: Rows
     n_input: int
     dropped: tuple[Drop, ...]
     response_name: str

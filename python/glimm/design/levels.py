@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,12 @@ from ..errors import DataError, listed, rows_text
 from ..formula import RandomTerm
 from ..relations import Relation, matched
 
-Codes = NDArray[np.int64]
+Codes: TypeAlias = NDArray[np.signedinteger[Any]]
 MIN_LEVELS = 2
 _CLOSE = 4
 """Whole numbers per row, at most, for which a table is kept."""
+_HALF = 2**30
+"""Half the range of a whole number of four bytes, which codes take where that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,15 @@ def _dense(values: Codes) -> tuple[Codes, tuple[Level, ...]] | None:
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if high - low > _CLOSE * values.size:
         return None
-    codes = np.subtract(values, low, dtype=np.int64)
+    short = low > -_HALF and high < _HALF
+    codes: Codes = np.subtract(values, low, dtype=np.int32 if short else None, casting="unsafe")
     there = np.zeros(high - low + 1, dtype=bool)
     there[codes] = True
     if there.all():
         return codes, tuple(range(low, high + 1))
-    return (np.cumsum(there) - 1)[codes], tuple((np.flatnonzero(there) + low).tolist())
+    position: Codes = np.cumsum(there) - 1
+    position = position.astype(np.int32) if short else position
+    return position[codes], tuple((np.flatnonzero(there) + low).tolist())
 
 
 def whole(column: Column, rows: Codes) -> Column:
@@ -111,7 +117,8 @@ def learn_groups(
     codes, levels = made[0]
     pairs: list[Codes] = []
     for more, table in made[1:]:
-        pair, codes = np.unique(codes * len(table) + more, return_inverse=True)
+        both = codes.astype(np.int64) * len(table) + more
+        pair, codes = np.unique(both, return_inverse=True)
         levels = tuple(f"{levels[p // len(table)]}:{table[p % len(table)]}" for p in pair)
         pairs.append(pair)
     grouping = Grouping(names, tables, tuple(pairs), levels)
@@ -189,7 +196,7 @@ def apply_groups(grouping: Grouping, columns: Mapping[str, Column], policy: str)
     stages = zip(grouping.columns[1:], grouping.tables[1:], grouping.pairs, strict=True)
     for name, table, pairs in stages:
         more = recoded(columns[name], table)
-        wanted = codes * len(table) + more
+        wanted = codes.astype(np.int64) * len(table) + more
         place = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
         known = (codes >= 0) & (more >= 0) & (pairs[place] == wanted)
         codes = np.where(known, place, -1)

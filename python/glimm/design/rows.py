@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from ..data import Column
 from ..errors import DataError, rows_text
 
-Rows = NDArray[np.int64]
+Rows: TypeAlias = NDArray[np.signedinteger[Any]]
 _FIRST = 5
+_FOUR_BYTES = 2**31
+"""Positions below this are kept in four bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def keep_rows(
         message = f"missing values in column {found}. missing='drop' leaves these rows out"
         raise DataError(message, code="missing_values")
     if not drops and freq is None:
-        return dict(columns), np.arange(n), ()
+        return dict(columns), _all(n), ()
     keep = np.ones(n, dtype=bool)
     for column in columns.values():
         if column.missing is not None:
@@ -86,9 +89,13 @@ def keep_rows(
     if not keep.any():
         raise _empty(drops, n)
     if keep.all():
-        return dict(columns), np.arange(n), ()
-    rows = np.flatnonzero(keep)
+        return dict(columns), _all(n), ()
+    rows = _all(n)[keep]
     return {name: column.take(rows) for name, column in columns.items()}, rows, tuple(drops)
+
+
+def _all(n: int) -> Rows:
+    return np.arange(n, dtype=np.int32) if n < _FOUR_BYTES else np.arange(n, dtype=np.int64)
 
 
 def _drop(reason: str, column: str, where: NDArray[np.bool_]) -> Drop:
